@@ -1,0 +1,36 @@
+"""Build script: compiles the hot packages with mypyc where a C compiler is at hand.
+
+Without a compiler, or with ``SKEP_PURE=1``, the same files are installed uncompiled.
+"""
+
+import os
+import shutil
+import sysconfig
+from pathlib import Path
+
+from setuptools import setup
+
+HOT = ("isa", "btf", "verifier")
+
+
+def hot_modules() -> list[str]:
+    """Every module of the hot packages except their ``__init__`` files."""
+    return sorted(
+        str(path)
+        for package in HOT
+        for path in Path("src/skep", package).rglob("*.py")
+        if path.name != "__init__.py"
+    )
+
+
+def extensions() -> list[object]:
+    """C extensions for the hot modules, or none where they cannot be built."""
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
+    if os.environ.get("SKEP_PURE") == "1" or shutil.which(compiler) is None:
+        return []
+    from mypyc.build import mypycify
+
+    return list(mypycify(hot_modules(), opt_level="3", debug_level="0", multi_file=False))
+
+
+setup(ext_modules=extensions())

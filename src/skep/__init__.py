@@ -1,0 +1,1 @@
+"""The Linux eBPF subsystem in user space."""

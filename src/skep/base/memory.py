@@ -1,0 +1,111 @@
+"""Real, addressable bytes: blocks that skep owns, and safe access to a caller's memory."""
+
+import ctypes
+import mmap
+import os
+from typing import Final, Protocol
+
+PAGE_SIZE: Final = mmap.PAGESIZE
+
+
+class Fault(Exception):  # noqa: N818 - the kernel's word
+    """An address of the caller cannot be read or written; the command answers EFAULT."""
+
+    def __init__(self, address: int, size: int) -> None:
+        super().__init__(f"{size} bytes at {address:#x} are not accessible")
+        self.address, self.size = address, size
+
+
+class UserMemory(Protocol):
+    """The caller's memory: in this process, or of a client process."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return *size* bytes at *address*; raises Fault."""
+        ...
+
+    def write(self, address: int, data: bytes) -> None:
+        """Store *data* at *address*; raises Fault with nothing said of a partial store."""
+        ...
+
+
+class _Vector(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("size", ctypes.c_size_t)]
+
+
+class OwnMemory:
+    """This process's memory; a bad address is a Fault, never a crash.
+
+    Uses process_vm_readv(2) and process_vm_writev(2) on the own process, which needs no privilege.
+    """
+
+    def __init__(self) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        vectors = [ctypes.POINTER(_Vector), ctypes.c_ulong]
+        signature = [ctypes.c_int, *vectors, *vectors, ctypes.c_ulong]
+        self._readv = libc.process_vm_readv
+        self._readv.argtypes, self._readv.restype = signature, ctypes.c_ssize_t
+        self._writev = libc.process_vm_writev
+        self._writev.argtypes, self._writev.restype = signature, ctypes.c_ssize_t
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return *size* bytes at *address*; raises Fault."""
+        if size == 0:
+            return b""
+        try:
+            buffer = ctypes.create_string_buffer(size)
+        except (MemoryError, OverflowError, ValueError):
+            raise Fault(address, size) from None
+        here, there = _Vector(ctypes.addressof(buffer), size), _Vector(address, size)
+        if self._readv(os.getpid(), here, 1, there, 1, 0) != size:
+            raise Fault(address, size)
+        return buffer.raw
+
+    def write(self, address: int, data: bytes) -> None:
+        """Store *data* at *address*; raises Fault."""
+        size = len(data)
+        if size == 0:
+            return
+        buffer = ctypes.create_string_buffer(data, size)
+        here, there = _Vector(ctypes.addressof(buffer), size), _Vector(address, size)
+        if self._writev(os.getpid(), here, 1, there, 1, 0) != size:
+            raise Fault(address, size)
+
+
+class Block:
+    """Zeroed memory at a fixed address, page-aligned, freed when the last reference goes.
+
+    Backed by an anonymous memfd, so that it can be mapped a second time or handed to a client.
+
+    Args:
+        size: bytes; rounded up to whole pages. Pages cost memory only once touched.
+        name: what ``/proc/PID/maps`` shows.
+    """
+
+    def __init__(self, size: int, name: str = "skep") -> None:
+        self.size = size
+        rounded = max(-(-size // PAGE_SIZE), 1) * PAGE_SIZE
+        self.fd = os.memfd_create(name, os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(self.fd, rounded)
+            self._map = mmap.mmap(self.fd, rounded, mmap.MAP_SHARED)
+        except BaseException:
+            os.close(self.fd)
+            raise
+        self._anchor = ctypes.c_char.from_buffer(self._map)
+        self.address: int = ctypes.addressof(self._anchor)
+
+    @property
+    def view(self) -> memoryview:
+        """The bytes, writable, without copying."""
+        return memoryview(self._map)[: self.size]
+
+    def __del__(self) -> None:
+        anchor = self.__dict__.pop("_anchor", None)
+        if anchor is None:
+            return
+        del anchor
+        try:
+            self._map.close()
+        except BufferError:  # a view outlives the block: the mapping goes with it
+            pass
+        os.close(self.fd)

@@ -1,0 +1,66 @@
+"""The Engine protocol: a proof goes in, an entry point comes out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from skep.base.native import NativeFunction
+from skep.verifier.interface import Proof
+
+
+class Upcall(Protocol):
+    """A helper written in ordinary Python: ``(run, r1, …, r5) -> r0``, all unsigned 64-bit."""
+
+    def __call__(self, run: int, r1: int, r2: int, r3: int, r4: int, r5: int, /) -> int:
+        """Serve one call; *run* is the address of the run block."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HelperCode:
+    """How a helper runs: exactly one of *native* and *upcall* is set.
+
+    *native* is a function of the native subset that takes ``(run, r1, …)`` with as many registers
+    as the helper has arguments.
+    """
+
+    id: int
+    native: NativeFunction | None = None
+    upcall: Upcall | None = None
+
+
+class Entry(Protocol):
+    """A compiled program."""
+
+    address: int  # machine code: u64 f(u64 run, u64 r1 .. r5); 0 for the interpreter
+
+    def __call__(self, run: int, context: int, /) -> int:
+        """Run once; returns r0, unsigned 64-bit."""
+        ...
+
+    def batch(self, run: int, contexts: int, count: int, results: int, /) -> None:
+        """Run *count* times in a native loop; see engine.llvm.batch for the two arrays."""
+        ...
+
+
+class NativeLibrary(Protocol):
+    """Native functions as Python callables: compiled, or just run where there is no compiler."""
+
+    def bind(self, function: NativeFunction) -> Callable[..., int]:
+        """The callable that runs *function*."""
+        ...
+
+    def address(self, function: NativeFunction) -> int:
+        """Machine address of *function*; 0 where it is not compiled."""
+        ...
+
+
+class Engine(Protocol):
+    """Turns proofs into entry points."""
+
+    name: str
+    library: NativeLibrary
+
+    def compile(self, proof: Proof) -> Entry:
+        """Make *proof* runnable; raises NotSupported by name for what it cannot run."""
+        ...

@@ -1,0 +1,25 @@
+"""One 8-byte instruction slot.
+
+::
+
+    7      0 7  4 3  0 15            0 31                            0
+    | code  | src| dst|      off      |              imm              |
+
+Wide instructions (LD_IMM64) take two slots; the second holds the high half of the constant in
+``imm`` and zero elsewhere. A *pc* counts slots, as the kernel does.
+
+Source: RFC 9669, section 3.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Insn:
+    """One slot: *off* is signed 16-bit, *imm* signed 32-bit."""
+
+    code: int
+    dst: int = 0
+    src: int = 0
+    off: int = 0
+    imm: int = 0

@@ -1,0 +1,172 @@
+"""Request and Proof: all of the verifier that other layers may import, besides verify().
+
+The verifier is a pure function of its request: whatever it must ask of the world (which map is
+fd 5, which types does the kernel have) it asks an ``Environment`` passed in with it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol
+
+from skep.btf.graph import Btf
+from skep.isa.insn import Insn
+from skep.uapi.program_types import ProgramType
+
+
+class MapShape(Protocol):
+    """What the verifier and the compiler need to know of a map; every Map satisfies it."""
+
+    id: int
+    map_type: int
+    key_size: int
+    value_size: int
+    max_entries: int
+    map_flags: int
+    frozen: bool
+    btf: Btf | None
+    btf_key_type_id: int
+    btf_value_type_id: int
+    address: int  # of the native descriptor: what r1 = map[fd] loads
+    inner: "MapShape | None"  # template of a map-in-map
+
+    def constant(self, offset: int, size: int) -> int | None:
+        """Bytes of a frozen read-only array's first value as an unsigned int, else None."""
+        ...
+
+    def value_address(self, offset: int) -> int | None:
+        """Address of *offset* into an array map's values (BPF_PSEUDO_MAP_VALUE), else None."""
+        ...
+
+
+class Environment(Protocol):
+    """What the verifier may ask of the subsystem that calls it."""
+
+    kernel_btf: Btf | None
+
+    def map_by_fd(self, fd: int) -> MapShape | None:
+        """The map that *fd* names, or None if it names none."""
+        ...
+
+    def btf_by_fd(self, fd: int) -> Btf | None:
+        """The BTF object that *fd* names, or None."""
+        ...
+
+    def helper_implemented(self, helper: int) -> bool:
+        """Whether skep can run the helper; if not, loading a program that calls it is refused."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionInfo:
+    """One record of ``func_info``: slot and BTF type id of a FUNC."""
+
+    pc: int
+    type_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineInfo:
+    """One record of ``line_info``, its strings resolved."""
+
+    pc: int
+    file: str
+    line: int
+    column: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A program to prove, as PROG_LOAD described it."""
+
+    insns: Sequence[Insn]
+    program_type: ProgramType
+    environment: Environment
+    expected_attach_type: int = 0
+    prog_flags: int = 0
+    license: str = ""
+    name: str = ""
+    btf: Btf | None = None
+    function_infos: Sequence[FunctionInfo] = ()
+    line_infos: Sequence[LineInfo] = ()
+    attach_btf: Btf | None = None
+    attach_btf_id: int = 0
+    attach_program: "Proof | None" = None
+    fd_array: Sequence[int] | None = None
+    log_level: int = 0
+    privileged: bool = True  # CAP_SYS_ADMIN, or CAP_BPF and CAP_PERFMON
+    collect_journal: bool = False
+
+
+class Memory(IntEnum):
+    """What a load or store was proved to touch: the compiler picks the access by it."""
+
+    UNKNOWN = 0
+    STACK = 1
+    CONTEXT = 2
+    MAP_VALUE = 3
+    PACKET = 4
+    BTF = 5  # may fault: the load gives 0 outside the region of kernel objects
+    MEMORY = 6  # ring buffer records, buffers, sockets: always valid
+    ARENA = 7
+
+
+@dataclass(frozen=True, slots=True)
+class CallFact:
+    """What is known of one call instruction."""
+
+    helper: int = 0  # helper id, or 0
+    map: MapShape | None = None  # the only map that reaches argument 1 (2 for tail_call)
+    constant_key: int | None = None  # value of a constant 32-bit key or tail-call index
+    callback: int = -1  # first pc of the callback, where there is only one
+    kfunc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subprogram:
+    """A function of the program: slots ``start`` to ``end`` (exclusive)."""
+
+    start: int
+    end: int
+    name: str
+    stack_depth: int
+    is_global: bool = False
+    is_callback: bool = False
+    has_tail_call: bool = False
+    changes_packet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a verification cost."""
+
+    insns_processed: int
+    total_states: int
+    peak_states: int
+    max_states_per_insn: int
+    microseconds: int
+    stack_depth: str  # as "16+0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """A program that may run.
+
+    *insns* is what runs: contexts' pointer fields rewritten to their native slots (see
+    ``skep.uapi.contexts``), one for one, so a pc means the same before and after.
+    """
+
+    request: Request
+    insns: tuple[Insn, ...]
+    subprograms: tuple[Subprogram, ...]
+    maps: tuple[MapShape, ...]
+    seen: bytes  # 1 where some path reaches the slot
+    memory: bytes  # Memory of each load, store and atomic
+    calls: Mapping[int, CallFact] = field(default_factory=dict)
+    map_at: Mapping[int, MapShape] = field(default_factory=dict)  # LD_IMM64 of maps and map values
+    callback_at: Mapping[int, int] = field(default_factory=dict)  # LD_IMM64 PSEUDO_FUNC: pc to pc
+    btf_address_at: Mapping[int, tuple[str, int]] = field(default_factory=dict)  # ksym, type id
+    statistics: Statistics
+    log: str = ""
+    journal: Sequence[object] = ()
