@@ -26,7 +26,8 @@ def hot_modules() -> list[str]:
 def extensions() -> list[object]:
     """C extensions for the hot modules, or none where they cannot be built."""
     compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
-    if os.environ.get("SKEP_PURE") == "1" or shutil.which(compiler) is None:
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    if os.environ.get("SKEP_PURE") == "1" or not shutil.which(compiler) or not headers.exists():
         return []
     from mypyc.build import mypycify
 
