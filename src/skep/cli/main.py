@@ -1,0 +1,91 @@
+"""``skep``: one subcommand a verb; every one has ``--json``, an example and documented exit codes.
+
+Exit status: 0 accepted or done, 1 rejected, 2 bad input (file, name, option), 130 interrupted.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from skep.cli import btf, disasm, feature, run, show, verify
+
+ACCEPTED: Final = 0
+REJECTED: Final = 1
+BAD_INPUT: Final = 2
+INTERRUPTED: Final = 130
+
+EPILOG: Final = """exit status: 0 accepted or done, 1 rejected, 2 bad input
+
+examples:
+  skep verify prog.bpf.o              would the kernel accept it, and if not, why
+  skep run prog.bpf.o --pcap x.pcap   run it on packets and show its maps
+  skep btf dump vmlinux --format c    the kernel's types as a header
+"""
+
+
+class Verb(Protocol):
+    """A module of this package that adds one verb."""
+
+    def add(self, verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+        """Declare the verb's options; ``execute`` is set as its default."""
+        ...
+
+
+VERBS: Final[tuple[Verb, ...]] = (verify, run, disasm, btf, show, feature)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, whole."""
+    top = argparse.ArgumentParser(
+        prog="skep",
+        description="The Linux eBPF subsystem in user space: verify, run, look at BPF programs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="store_true", help="print the version and stop")
+    verbs = top.add_subparsers(metavar="VERB", title="verbs")
+    for verb in VERBS:
+        verb.add(verbs)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit status and prints no traceback for bad input."""
+    top = parser()
+    arguments = top.parse_args(argv)
+    if arguments.version:
+        from importlib.metadata import version
+
+        print(f"skep {version('skep')}")
+        return ACCEPTED
+    if not hasattr(arguments, "execute"):
+        top.print_help()
+        return BAD_INPUT
+    return guarded(arguments)
+
+
+def guarded(arguments: argparse.Namespace) -> int:
+    """Execute the verb; a refusal becomes one line on standard error and a status."""
+    from skep.errors import BpfError
+
+    try:
+        return int(arguments.execute(arguments))
+    except BpfError as error:
+        print(f"skep: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except FileNotFoundError as error:
+        print(f"skep: {error.filename}: no such file", file=sys.stderr)
+        return BAD_INPUT
+    except (PermissionError, IsADirectoryError) as error:
+        print(f"skep: {error.filename}: {error.strerror}", file=sys.stderr)
+        return BAD_INPUT
+    except BrokenPipeError:
+        sys.stderr.close()
+        return ACCEPTED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
