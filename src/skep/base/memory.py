@@ -3,9 +3,11 @@
 import ctypes
 import mmap
 import os
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 PAGE_SIZE: Final = mmap.PAGESIZE
+_MAP_NORESERVE: Final = 0x4000  # the mmap module has the name from 3.13 on
+_PRIVATE: Final = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
 
 
 class Fault(Exception):  # noqa: N818 - the kernel's word
@@ -40,8 +42,8 @@ class OwnMemory:
 
     def __init__(self) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
-        vectors = [ctypes.POINTER(_Vector), ctypes.c_ulong]
-        signature = [ctypes.c_int, *vectors, *vectors, ctypes.c_ulong]
+        vectors: list[Any] = [ctypes.POINTER(_Vector), ctypes.c_ulong]
+        signature: list[Any] = [ctypes.c_int, *vectors, *vectors, ctypes.c_ulong]
         self._readv = libc.process_vm_readv
         self._readv.argtypes, self._readv.restype = signature, ctypes.c_ssize_t
         self._writev = libc.process_vm_writev
@@ -74,16 +76,23 @@ class OwnMemory:
 class Block:
     """Zeroed memory at a fixed address, page-aligned, freed when the last reference goes.
 
-    Backed by an anonymous memfd, so that it can be mapped a second time or handed to a client.
+    Backed by an anonymous memfd, so that it can be mapped a second time or handed to a client;
+    with *shared* false it has no file (*fd* is -1) and is private to the process.
 
     Args:
         size: bytes; rounded up to whole pages. Pages cost memory only once touched.
         name: what ``/proc/PID/maps`` shows.
     """
 
-    def __init__(self, size: int, name: str = "skep") -> None:
+    def __init__(self, size: int, name: str = "skep", *, shared: bool = True) -> None:
         self.size = size
         rounded = max(-(-size // PAGE_SIZE), 1) * PAGE_SIZE
+        if not shared:
+            self.fd = -1
+            self._map = mmap.mmap(-1, rounded, flags=_PRIVATE)
+            self._anchor = ctypes.c_char.from_buffer(self._map)
+            self.address = ctypes.addressof(self._anchor)
+            return
         self.fd = os.memfd_create(name, os.MFD_CLOEXEC)
         try:
             os.ftruncate(self.fd, rounded)
@@ -92,7 +101,7 @@ class Block:
             os.close(self.fd)
             raise
         self._anchor = ctypes.c_char.from_buffer(self._map)
-        self.address: int = ctypes.addressof(self._anchor)
+        self.address = ctypes.addressof(self._anchor)
 
     @property
     def view(self) -> memoryview:
@@ -108,4 +117,5 @@ class Block:
             self._map.close()
         except BufferError:  # a view outlives the block: the mapping goes with it
             pass
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)

@@ -7,12 +7,21 @@ programs and for the host alike; the Python object owns the memory and checks th
 Common head of every descriptor, 8 bytes each; what follows is the family's own::
 
     0 TYPE   8 KEY_SIZE   16 VALUE_SIZE   24 MAX_ENTRIES   32 FLAGS   40 ID   48 CPUS   56 STRIDE
-    64 …     family words
+    64 …     family words (each family's module lists its own)
+    240 SPECIAL  address of (offset, size) pairs of u32 that copies of a value leave alone; 0: none
+    248 LOCK     1 + offset of the bpf_spin_lock in a value; 0: none
+
+A map is made by ``skep.maps.families.create_map(Creation(...))``.
+
+Look-ups in line: ``inline_lookup()`` gives a native function and constants, to be called as
+``function(run, key_address, *constants)``; the result is what map_lookup_elem returns. Constants
+stay true as long as the map lives.
 """
 
 from collections.abc import Iterator
 from typing import Final, Protocol
 
+from skep.base.native import NativeFunction
 from skep.btf.graph import Btf
 
 TYPE: Final = 0
@@ -24,7 +33,11 @@ ID: Final = 40
 CPUS: Final = 48
 STRIDE: Final = 56  # bytes from one value to the next; of one CPU's copy in per-CPU maps
 FAMILY: Final = 64
+SPECIAL: Final = 240
+LOCK: Final = 248
 DESCRIPTOR_SIZE: Final = 256
+
+InlineLookup = tuple[NativeFunction, tuple[int, ...]]
 
 
 class Map(Protocol):
@@ -88,6 +101,10 @@ class Map(Protocol):
 
     def value_address(self, offset: int) -> int | None:
         """See MapShape."""
+        ...
+
+    def inline_lookup(self) -> InlineLookup | None:
+        """Native function of ``(run, key, *constants)``, and constants; None: call the helper."""
         ...
 
     def close(self) -> None:

@@ -1,0 +1,118 @@
+"""What a map is made from: the fields of MAP_CREATE, and what the subsystem lends to it."""
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from skep.base.native import NativeFunction
+from skep.btf.graph import Btf
+from skep.maps.answer import refuse
+from skep.maps.interface import Map
+
+COMMAND: Final = "MAP_CREATE"
+
+NO_PREALLOC: Final = 1 << 0
+NO_COMMON_LRU: Final = 1 << 1
+NUMA_NODE: Final = 1 << 2
+RDONLY: Final = 1 << 3
+WRONLY: Final = 1 << 4
+ZERO_SEED: Final = 1 << 6
+RDONLY_PROG: Final = 1 << 7
+WRONLY_PROG: Final = 1 << 8
+MMAPABLE: Final = 1 << 10
+PRESERVE_ELEMS: Final = 1 << 11
+INNER_MAP: Final = 1 << 12
+ACCESS_FLAGS: Final = RDONLY | WRONLY | RDONLY_PROG | WRONLY_PROG
+
+VALUE_LIMIT: Final = 4 << 20  # KMALLOC_MAX_SIZE
+PERCPU_VALUE_LIMIT: Final = 32 << 10  # PCPU_MIN_UNIT_SIZE
+PHYSICAL_MEMORY: Final = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+class NativeLibrary(Protocol):
+    """Gives native functions as callables (``skep.engine.interface.NativeLibrary``)."""
+
+    def bind(self, function: NativeFunction) -> Callable[..., int]:
+        """The callable that runs *function*."""
+        ...
+
+
+class Held(Protocol):
+    """What a map of file descriptors holds: an inner map, a program, a perf ring."""
+
+    id: int
+    address: int  # inner map: descriptor; program: machine code; perf ring: its control page
+
+
+def _resolve_nothing(fd: int) -> Held:
+    raise refuse("MAP_UPDATE_ELEM", errno.EBADF, f"fd {fd} names nothing that the map can hold")
+
+
+def _keep(_held: Held) -> None:
+    """Do nothing: for holders that count no references."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Creation:
+    """A map to be.
+
+    Args:
+        map_type, key_size, value_size, max_entries, map_flags, map_extra, name: as in MAP_CREATE.
+        library: runs the native functions.
+        cpus: possible CPUs: copies of each per-CPU value.
+        special: (offset, size) of the value's fields that copies leave alone, by offset.
+        lock_offset: where a value has its bpf_spin_lock; -1 if it has none.
+        inner: template of a map-in-map.
+        resolve: what the fd in an update of a map of file descriptors stands for, counted as one
+            reference more; raises CommandError.
+        release: gives that reference back.
+    """
+
+    map_type: int
+    key_size: int = 0
+    value_size: int = 0
+    max_entries: int = 0
+    map_flags: int = 0
+    map_extra: int = 0
+    name: str = ""
+    library: NativeLibrary
+    cpus: int = 1
+    btf: Btf | None = None
+    btf_key_type_id: int = 0
+    btf_value_type_id: int = 0
+    special: tuple[tuple[int, int], ...] = ()
+    lock_offset: int = -1
+    inner: Map | None = None
+    resolve: Callable[[int], Held] = _resolve_nothing
+    release: Callable[[Held], None] = _keep
+
+
+def round8(size: int) -> int:
+    """*size* rounded up to a multiple of 8."""
+    return (size + 7) & ~7
+
+
+def power_above(count: int) -> int:
+    """The least power of two that is at least *count*."""
+    return 1 << max(count - 1, 0).bit_length()
+
+
+def require(condition: bool, number: int, message: str) -> None:
+    """Refuse the creation with errno *number* unless *condition* holds."""
+    if not condition:
+        raise refuse(COMMAND, number, message)
+
+
+def check_flags(creation: Creation, allowed: int) -> None:
+    """Refuse flags outside *allowed* and contradictory access flags, with EINVAL."""
+    unknown = creation.map_flags & ~allowed
+    require(not unknown, errno.EINVAL, f"map_flags {unknown:#x} are not for this map type")
+    both = RDONLY_PROG | WRONLY_PROG
+    require(creation.map_flags & both != both, errno.EINVAL, "RDONLY_PROG and WRONLY_PROG exclude")
+
+
+def check_memory(size: int) -> None:
+    """Refuse with ENOMEM what the machine could never hold."""
+    require(size <= PHYSICAL_MEMORY, errno.ENOMEM, f"{size} bytes are more than this machine has")
