@@ -1,0 +1,54 @@
+"""Native functions compiled to machine code, on demand."""
+
+import ctypes
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from skep.base.native import NativeFunction
+from skep.engine.llvm.machine import Loaded, Machine
+from skep.engine.llvm.native import Translator
+from skep.engine.llvm.source import arity
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    loaded: Loaded  # keeps the code in memory
+    address: int
+    callable: Callable[..., int]
+
+
+class CompiledLibrary:
+    """NativeLibrary on LLVM: compiles a function, with all it calls, when it is first asked for.
+
+    The callables release the interpreter lock while they run.
+    """
+
+    def __init__(self, machine: Machine | None = None) -> None:
+        self._machine = machine or Machine()
+        self._compiled: dict[NativeFunction, _Compiled] = {}
+        self._lock = threading.Lock()
+
+    def bind(self, function: NativeFunction) -> Callable[..., int]:
+        """The callable that runs *function*."""
+        return self._get(function).callable
+
+    def address(self, function: NativeFunction) -> int:
+        """Machine address of *function*."""
+        return self._get(function).address
+
+    def _get(self, function: NativeFunction) -> _Compiled:
+        found = self._compiled.get(function)
+        if found is None:
+            with self._lock:
+                found = self._compiled.get(function) or self._compile(function)
+                self._compiled[function] = found
+        return found
+
+    def _compile(self, function: NativeFunction) -> _Compiled:
+        translator = Translator()
+        symbol = translator.symbol(function, export=True)
+        loaded = self._machine.load(translator.text(), [symbol])
+        address = loaded.address(symbol)
+        prototype = ctypes.CFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * arity(function))
+        return _Compiled(loaded, address, prototype(address))

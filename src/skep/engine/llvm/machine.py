@@ -1,0 +1,144 @@
+"""The machine: target, optimisation passes, object code and its place in memory.
+
+Alone imports ``llvmlite.binding``. Text of a module goes in, addresses of its symbols come out;
+in between stands relocatable object code, which depends on nothing of this process and so may be
+kept on disk. Whatever it needs from this process (maps, helpers) it names as external symbols.
+"""
+
+import functools
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import llvmlite
+import llvmlite.binding as llvm
+
+from skep.engine.llvm.text import ATTRIBUTES, EXTERNALS
+from skep.errors import InternalError
+
+
+class ObjectCache(Protocol):
+    """Where object code is kept between processes."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Object code that was stored under *key*, or None."""
+        ...
+
+    def put(self, key: bytes, code: bytes) -> None:
+        """Store *code*; may fail silently."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """How hard to optimise: LLVM's pipeline level (0 to 3) and the code generator's."""
+
+    passes: int
+    codegen: int
+
+
+FAST: Final = Tier(1, 1)
+FULL: Final = Tier(2, 2)
+
+
+class Loaded:
+    """Machine code in memory, for as long as this object lives."""
+
+    def __init__(self, tracker: Any) -> None:
+        self._tracker = tracker
+
+    def address(self, symbol: str) -> int:
+        """Address of an exported symbol."""
+        return int(self._tracker[symbol])
+
+
+@functools.cache
+def cpu() -> tuple[str, str]:
+    """Name and features of this CPU, as LLVM spells them."""
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
+class Machine:
+    """Compiles and loads modules for this CPU.
+
+    Args:
+        cache: object code of earlier processes, if there is a place for it.
+    """
+
+    def __init__(self, cache: ObjectCache | None = None) -> None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self._cache = cache
+        self._jit = llvm.create_lljit_compiler()
+        self._numbers = itertools.count()
+
+    def load(
+        self,
+        text: str,
+        exports: Iterable[str],
+        imports: Mapping[str, int] | None = None,
+        tier: Tier = FULL,
+    ) -> Loaded:
+        """Compile *text*, or take it from the cache, and load it.
+
+        Args:
+            text: definitions, without the module's head.
+            exports: symbols whose addresses are wanted.
+            imports: addresses of the external symbols that *text* declares.
+            tier: how hard to optimise.
+        """
+        code = self.compile(text, tier)
+        builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+        for symbol in exports:
+            builder.export_symbol(symbol)
+        for symbol, address in (imports or {}).items():
+            builder.import_symbol(symbol, address)
+        try:
+            tracker = builder.link(self._jit, f"skep.{next(self._numbers)}")
+        except RuntimeError as error:
+            raise InternalError(f"linking compiled code: {error}") from error
+        return Loaded(tracker)
+
+    def compile(self, text: str, tier: Tier = FULL) -> bytes:
+        """Return object code for *text*."""
+        key = self._key(text, tier)
+        known = self._cache.get(key) if self._cache else None
+        if known is not None:
+            return known
+        module, target = self.optimize(text, tier)
+        code = bytes(target.emit_object(module))
+        if self._cache:
+            self._cache.put(key, code)
+        return code
+
+    def assembly(self, text: str, tier: Tier = FULL) -> str:
+        """Return what ``compile`` would, as assembly for people."""
+        module, target = self.optimize(text, tier)
+        return str(target.emit_assembly(module))
+
+    def optimize(self, text: str, tier: Tier = FULL) -> tuple[Any, Any]:
+        """Parse *text* and run the passes; returns LLVM's module and target machine."""
+        try:
+            module = llvm.parse_assembly(EXTERNALS + text + ATTRIBUTES)
+        except RuntimeError as error:
+            raise InternalError(f"LLVM refuses generated IR: {error}") from error
+        target = _target_machine(tier.codegen)
+        module.triple = target.triple
+        module.data_layout = str(target.target_data)
+        options = llvm.create_pipeline_tuning_options(speed_level=tier.passes)
+        builder = llvm.create_pass_builder(target, options)
+        builder.getModulePassManager().run(module, builder)
+        return module, target
+
+    def _key(self, text: str, tier: Tier) -> bytes:
+        name, features = cpu()
+        parts = (llvmlite.__version__, name, features, str(tier), EXTERNALS, ATTRIBUTES, text)
+        return "\0".join(parts).encode()
+
+
+def _target_machine(level: int) -> Any:
+    name, features = cpu()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=name, features=features, opt=level, reloc="static", codemodel="small", jit=True
+    )

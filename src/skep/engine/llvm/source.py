@@ -1,0 +1,84 @@
+"""A native function as the translator sees it: its syntax tree and what its names mean.
+
+A construct outside the subset is an ``InternalError`` that names the file, the line and the
+construct: native functions are part of skep, so this is never the user's mistake.
+"""
+
+import ast
+import inspect
+import textwrap
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Final, cast
+
+from skep.base.native import INTRINSICS, NativeFunction, is_native
+from skep.errors import InternalError
+
+INTRINSIC_NAMES: Final = {id(function): function.__name__ for function in INTRINSICS}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One native function, parsed."""
+
+    function: FunctionType
+    tree: ast.FunctionDef
+    file: str
+    line: int  # of the first line of the parsed text
+    names: dict[str, object]  # closure over globals
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters."""
+        return tuple(argument.arg for argument in self.tree.args.args)
+
+    def refuse(self, node: ast.AST, construct: str) -> InternalError:
+        """Make the error for *construct* at *node*."""
+        line = self.line + getattr(node, "lineno", 1) - 1
+        return InternalError(
+            f"{self.file}:{line}: {self.function.__qualname__}: "
+            f"{construct} is outside the native subset"
+        )
+
+    def meaning(self, node: ast.expr) -> object:
+        """What a global name, or an attribute of one, stands for; None if nothing."""
+        if isinstance(node, ast.Name):
+            return self.names.get(node.id)
+        if isinstance(node, ast.Attribute):
+            return getattr(self.meaning(node.value), node.attr, None)
+        return None
+
+
+def arity(function: NativeFunction) -> int:
+    """How many parameters *function* takes."""
+    return cast("FunctionType", function).__code__.co_argcount
+
+
+def names_of(function: FunctionType) -> dict[str, object]:
+    """What every name means in *function*: its closure, then its globals."""
+    cells = function.__closure__ or ()
+    closure = {
+        name: cell.cell_contents
+        for name, cell in zip(function.__code__.co_freevars, cells, strict=True)
+    }
+    return {**function.__globals__, **closure}
+
+
+def read(function: NativeFunction) -> Source:
+    """Parse *function*, which must be marked ``@native``."""
+    if not isinstance(function, FunctionType) or not is_native(function):
+        raise InternalError(f"{function!r} is not a function marked @native")
+    lines, line = inspect.getsourcelines(function)
+    tree = ast.parse(textwrap.dedent("".join(lines))).body[0]
+    file = inspect.getsourcefile(function) or "?"
+    if not isinstance(tree, ast.FunctionDef):
+        raise InternalError(f"{file}:{line}: {function.__qualname__} is not a def")
+    source = Source(function, tree, file, line, names_of(function))
+    _check_signature(source)
+    return source
+
+
+def _check_signature(source: Source) -> None:
+    given = source.tree.args
+    if given.vararg or given.kwarg or given.kwonlyargs or given.defaults:
+        raise source.refuse(source.tree, "a parameter that is not plain and positional")

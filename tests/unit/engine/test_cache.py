@@ -1,0 +1,72 @@
+"""Object code on disk: what was stored comes back, what was damaged does not."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from skep.base.native import native
+from skep.engine.llvm.cache import DiskCache, default_folder
+from skep.engine.llvm.library import CompiledLibrary
+from skep.engine.llvm.machine import Machine
+
+
+@native
+def answer() -> int:
+    return 42
+
+
+def test_stored_code_is_found_again(tmp_path: Path) -> None:
+    cache = DiskCache(tmp_path / "new")
+    cache.put(b"key", b"code")
+
+    assert cache.get(b"key") == b"code"
+    assert cache.get(b"other") is None
+
+
+def test_a_damaged_entry_is_ignored_and_replaced(tmp_path: Path) -> None:
+    cache = DiskCache(tmp_path)
+    cache.put(b"key", b"code")
+    (entry,) = tmp_path.iterdir()
+    entry.write_bytes(entry.read_bytes()[:-1] + b"?")
+
+    assert cache.get(b"key") is None
+    cache.put(b"key", b"code")
+    assert cache.get(b"key") == b"code"
+
+
+def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
+    cache = DiskCache(tmp_path, limit=100)
+    for n, key in enumerate((b"a", b"b", b"c")):
+        before = set(tmp_path.iterdir())
+        cache.put(key, bytes(10))
+        (path,) = set(tmp_path.iterdir()) - before
+        os.utime(path, (n, n))
+    cache.get(b"a")
+    cache.prune()
+
+    assert [cache.get(key) is not None for key in (b"a", b"b", b"c")] == [True, False, True]
+
+
+def test_a_folder_that_cannot_be_made_means_no_cache(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    cache = DiskCache(tmp_path / "file" / "folder")
+    cache.put(b"key", b"code")
+
+    assert cache.get(b"key") is None
+
+
+def test_the_folder_follows_xdg(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+
+    assert default_folder() == Path("/somewhere/skep/code")
+
+
+def test_a_second_machine_runs_code_that_the_first_compiled(tmp_path: Path) -> None:
+    first = CompiledLibrary(Machine(DiskCache(tmp_path)))
+    assert first.bind(answer)() == 42
+    (entry,) = tmp_path.iterdir()
+    stored = entry.stat().st_ino
+
+    assert CompiledLibrary(Machine(DiskCache(tmp_path))).bind(answer)() == 42
+    assert [path.stat().st_ino for path in tmp_path.iterdir()] == [stored]
