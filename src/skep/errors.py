@@ -57,7 +57,31 @@ class ElfError(FormatError):
 
 
 class BtfError(FormatError):
-    """Not well-formed BTF."""
+    """Not well-formed BTF.
+
+    Args:
+        source: see FormatError.
+        where: see FormatError.
+        found: see FormatError.
+        expected: see FormatError.
+        offset: see FormatError.
+        type_id: the type that is wrong; 0 if none in particular.
+        errno: what BTF_LOAD answers to it.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        where: str,
+        found: str,
+        expected: str,
+        offset: int = -1,
+        type_id: int = 0,
+        errno: int = errno_numbers.EINVAL,
+    ) -> None:
+        super().__init__(source=source, where=where, found=found, expected=expected, offset=offset)
+        self.type_id, self.errno = type_id, errno
 
 
 class DecodeError(FormatError):
