@@ -3,8 +3,8 @@
 Descriptor words: 64 VALUES, address of value 0; 72 SPAN, bytes from one CPU's copies to the next
 CPU's (per-CPU only). Value *i* stands at ``VALUES + i * STRIDE (+ cpu * SPAN)``.
 
-An array with F_MMAPABLE, and one of a single element (global data), keeps its values in a block
-of their own that can be mapped a second time: ``values_block``.
+An array with F_MMAPABLE (so global data) keeps its values in a block of their own that can be
+mapped a second time: ``values_block``.
 
 Source: Linux kernel/bpf/arraymap.c.
 """
@@ -201,7 +201,7 @@ class Array(IndexedMap):
         check_array(creation, NUMA_NODE | MMAPABLE | INNER_MAP | ACCESS_FLAGS)
         stride = round8(creation.value_size)
         size = creation.max_entries * stride
-        apart = bool(creation.map_flags & MMAPABLE) or creation.max_entries == 1
+        apart = bool(creation.map_flags & MMAPABLE)
         super().__init__(creation, stride, 0 if apart else size, size)
         self.values_block, self.values = self._place_values(size, apart)
         self.put_word(VALUES, self.values)

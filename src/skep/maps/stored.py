@@ -106,15 +106,14 @@ class StoredMap:
         """The descriptor's word at offset *word*."""
         return ctypes.c_uint64.from_address(self.address + word).value
 
-    @property
-    def id(self) -> int:
-        """Number of the map in its subsystem; 0 until it has one."""
+    def _number(self) -> int:
         return self._id
 
-    @id.setter
-    def id(self, value: int) -> None:  # noqa: A003 - the domain's word
+    def _set_number(self, value: int) -> None:
         self._id = value
         self.put_word(words.ID, value)
+
+    id = property(_number, _set_number, doc="Number in the subsystem; 0 until it has one.")
 
     @property
     def host_value_size(self) -> int:

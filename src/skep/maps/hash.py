@@ -1,0 +1,238 @@
+"""HASH, PERCPU_HASH, LRU_HASH and LRU_PERCPU_HASH: checks, memory and the host's operations.
+
+Source: Linux kernel/bpf/hashtab.c.
+"""
+
+import ctypes
+import errno
+import os
+from collections.abc import Iterator
+from typing import Final
+
+from skep.base.bits import U32, U64
+from skep.maps import hash_table as words
+from skep.maps.answer import ENOTSUPP, expect_success, refuse
+from skep.maps.creation import (
+    ACCESS_FLAGS,
+    NO_COMMON_LRU,
+    NO_PREALLOC,
+    NUMA_NODE,
+    PERCPU_VALUE_LIMIT,
+    PHYSICAL_MEMORY,
+    VALUE_LIMIT,
+    ZERO_SEED,
+    Creation,
+    check_flags,
+    check_memory,
+    power_above,
+    require,
+    round8,
+)
+from skep.maps.hash_code import (
+    hash_at,
+    hash_delete,
+    hash_update,
+    lru_hash_at,
+    lru_percpu_hash_at,
+    percpu_hash_at,
+    percpu_hash_update_on,
+)
+from skep.maps.hash_host import hash_bucket_keys, hash_next_key, hash_read, next_used_bucket
+from skep.maps.interface import InlineLookup
+from skep.maps.lru import lru_hash_update, lru_update_on
+from skep.maps.stored import HEAD_SIZE, StoredMap, address_of
+
+PERCPU_HASH: Final = 5
+LRU_HASH: Final = 9
+LRU_PERCPU_HASH: Final = 10
+_PERCPU: Final = frozenset({PERCPU_HASH, LRU_PERCPU_HASH})
+_LRU: Final = frozenset({LRU_HASH, LRU_PERCPU_HASH})
+
+_FLAGS: Final = NO_PREALLOC | NO_COMMON_LRU | NUMA_NODE | ACCESS_FLAGS | ZERO_SEED
+_ELEMENT_HEAD: Final = 48  # sizeof(struct htab_elem): part of the size check
+_MOST_BUCKETS: Final = U32 // words.BUCKET_SIZE
+_SPARE: Final = 64  # elements beyond max_entries: for as many replacements at one moment
+_KEYS_AT_ONCE: Final = 64
+
+
+def check_hash(creation: Creation) -> None:
+    """Refuse what Linux's htab_map_alloc_check refuses."""
+    percpu, lru = creation.map_type in _PERCPU, creation.map_type in _LRU
+    flags = creation.map_flags
+    check_flags(creation, _FLAGS)
+    require(lru or not flags & NO_COMMON_LRU, errno.EINVAL, "NO_COMMON_LRU is for LRU maps")
+    require(not (lru and flags & NO_PREALLOC), ENOTSUPP, "LRU maps are always preallocated")
+    numa = flags & NUMA_NODE and (percpu or flags & NO_COMMON_LRU)
+    require(not numa, errno.EINVAL, "per-CPU maps have no NUMA node")
+    for name in ("max_entries", "key_size", "value_size"):
+        require(getattr(creation, name) != 0, errno.EINVAL, f"{name} is 0")
+    size = creation.key_size + creation.value_size
+    require(size < VALUE_LIMIT - _ELEMENT_HEAD, errno.E2BIG, f"elements of {size} bytes")
+    copy = round8(creation.value_size)
+    require(not percpu or copy <= PERCPU_VALUE_LIMIT, errno.E2BIG, f"a copy of {copy} bytes")
+    buckets = power_above(creation.max_entries)
+    require(buckets <= _MOST_BUCKETS, errno.E2BIG, f"{buckets} buckets are more than 2^28")
+
+
+class Hash(StoredMap):
+    """A hash map of any of the four types: *percpu* and *lru* tell them apart."""
+
+    def __init__(self, creation: Creation) -> None:
+        check_hash(creation)
+        self.percpu = creation.map_type in _PERCPU
+        self.lru = creation.map_type in _LRU
+        stride = self.word_size(creation)
+        if creation.map_flags & NO_COMMON_LRU:
+            creation.max_entries = -(-creation.max_entries // creation.cpus) * creation.cpus
+        buckets = power_above(creation.max_entries)
+        self._value_at = words.KEY + round8(creation.key_size)
+        element = self._value_at + (8 if self.percpu else stride)
+        copies = stride * creation.cpus if self.percpu else 0
+        count = self._pool_count(creation, element + copies)
+        table = buckets * words.BUCKET_SIZE
+        check_memory(table + (count * (element + copies)))
+        size = 64 + table + (count + 1) * element + 64 + copies * (count + 1) + 64 * creation.cpus
+        super().__init__(creation, stride, size, 0)
+        self._buckets = buckets
+        self._lay_out(creation, table, element, count)
+        self._bind(creation)
+
+    @staticmethod
+    def word_size(creation: Creation) -> int:
+        """Bytes that a value takes in an element."""
+        return round8(creation.value_size)
+
+    @staticmethod
+    def _pool_count(creation: Creation, each: int) -> int:
+        """Elements to have room for; without preallocation no more than the memory can hold."""
+        wanted = creation.max_entries + _SPARE
+        if not creation.map_flags & NO_PREALLOC:
+            return wanted
+        return min(wanted, max(PHYSICAL_MEMORY // 2 // each, 1))
+
+    def _lay_out(self, creation: Creation, table: int, element: int, count: int) -> None:
+        start = -(-(self.address + HEAD_SIZE) // 64) * 64
+        pool = start + table
+        copies = -(-(pool + (count + 1) * element) // 64) * 64
+        self._table = start
+        self._seed = 0
+        if not creation.map_flags & ZERO_SEED:
+            self._seed = int.from_bytes(os.urandom(8), "little") & U64
+        self._span = 0
+        if self.percpu:
+            self._span = -(-(count + 1) * self._stride // 64) * 64
+            self.put_word(words.COPIES, copies)
+            self.put_word(words.SPAN, self._span)
+        self.put_word(words.BUCKETS, start)
+        self.put_word(words.MASK, self._buckets - 1)
+        self.put_word(words.SEED, self._seed)
+        self.put_word(words.POOL, pool)
+        self.put_word(words.ESIZE, element)
+        self.put_word(words.VALUE_AT, self._value_at)
+        self.put_word(words.POOL_COUNT, count)
+        self.put_word(words.FRESH, 1)
+
+    def _bind(self, creation: Creation) -> None:
+        bind = creation.library.bind
+        self._read, self._delete = bind(hash_read), bind(hash_delete)
+        self._next = bind(hash_next_key)
+        self._used, self._list = bind(next_used_bucket), bind(hash_bucket_keys)
+        if self.percpu:
+            self._update = bind(lru_update_on if self.lru else percpu_hash_update_on)
+        else:
+            self._update = bind(lru_hash_update if self.lru else hash_update)
+
+    def __len__(self) -> int:
+        return self.word(words.COUNT)
+
+    @property
+    def host_value_size(self) -> int:
+        """The value, or one copy for each CPU."""
+        return self._stride * self.cpus if self.percpu else self.value_size
+
+    @property
+    def memory_bytes(self) -> int:
+        """Buckets, and elements: all if preallocated, else those in use."""
+        count = len(self) if self.map_flags & NO_PREALLOC else self.max_entries
+        copies = self._stride * self.cpus if self.percpu else 0
+        return (
+            HEAD_SIZE
+            + self._buckets * words.BUCKET_SIZE
+            + count * (self.word(words.ESIZE) + copies)
+        )
+
+    def _take(self, command: str, key: bytes, flags: int, remove: int) -> bytes:
+        self.check_key(command, key)
+        if flags:
+            self.check_read_flags(command, flags)
+        size = self.host_value_size
+        target = self._buffers.reserve(size)
+        cpus = self.cpus if self.percpu else 0
+        answer = self._read(self.address, address_of(key), target, flags, cpus, remove)
+        expect_success(command, answer)
+        return ctypes.string_at(target, size)
+
+    def lookup(self, key: bytes, flags: int = 0) -> bytes:
+        """Value of *key*, or all its copies."""
+        return self._take("MAP_LOOKUP_ELEM", key, flags, 0)
+
+    def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes:
+        """Remove *key* and give its value."""
+        return self._take("MAP_LOOKUP_AND_DELETE_ELEM", key, flags, 1)
+
+    def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
+        """Create or replace, as *flags* allow."""
+        command = "MAP_UPDATE_ELEM"
+        self.check_key(command, key)
+        self.check_value(command, value)
+        self.check_lock_flag(command, flags)
+        place = address_of(key)
+        if self.percpu:
+            answer = self._update(self.address, place, address_of(value), flags, 0, self.cpus)
+        else:
+            answer = self._update(self.address, place, address_of(value), flags)
+        expect_success(command, answer)
+
+    def delete(self, key: bytes) -> None:
+        """Remove *key*."""
+        self.check_key("MAP_DELETE_ELEM", key)
+        expect_success("MAP_DELETE_ELEM", self._delete(self.address, address_of(key)))
+
+    def next_key(self, key: bytes | None) -> bytes:
+        """The key after *key* in bucket order; the first for None or an absent key."""
+        command = "MAP_GET_NEXT_KEY"
+        if key is not None:
+            self.check_key(command, key)
+        target = self._buffers.reserve(self.key_size)
+        place = 0 if key is None else address_of(key)
+        answer = self._next(self.address, place, target)
+        if answer:
+            raise refuse(command, errno.ENOENT, "that was the last key")
+        return ctypes.string_at(target, self.key_size)
+
+    def bucket_keys(self, index: int) -> list[bytes]:
+        """Keys of one bucket, as they are together at one moment."""
+        room = _KEYS_AT_ONCE
+        while True:
+            target = self._buffers.reserve(room * self.key_size)
+            count = self._list(self.address, index, target, room)
+            if count <= room:
+                break
+            room = count + _KEYS_AT_ONCE
+        size = self.key_size
+        data = ctypes.string_at(target, count * size)
+        return [data[place : place + size] for place in range(0, count * size, size)]
+
+    def keys(self) -> Iterator[bytes]:
+        """Every key, bucket by bucket."""
+        index = self._used(self.address, 0)
+        while index < self._buckets:
+            yield from self.bucket_keys(index)
+            index = self._used(self.address, index + 1)
+
+    def inline_lookup(self) -> InlineLookup | None:
+        """The look-up for the map's type, with its constants."""
+        shape = (self._table, self._buckets - 1, self._seed, self.key_size, self._value_at)
+        if self.percpu:
+            return (lru_percpu_hash_at if self.lru else percpu_hash_at), (*shape, self._span)
+        return (lru_hash_at if self.lru else hash_at), shape
