@@ -1,0 +1,50 @@
+"""Which BTF stands for the kernel: a named file, the running kernel's, or the small shipped one.
+
+Invariant: what is found is parsed, never executed or trusted; a file that is not BTF is a BtfError.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from skep.btf.graph import Btf
+from skep.errors import BtfError
+
+RUNNING: Final = Path("/sys/kernel/btf/vmlinux")
+SHIPPED: Final = Path(__file__).parent.parent / "data" / "kernel.btf"
+
+
+def kernel_btf(path: str | None = None) -> Btf | None:
+    """The BTF in force.
+
+    Args:
+        path: a file of raw BTF; by default the running kernel's if it can be read, else the shipped
+            one.
+
+    Returns:
+        The types, or None if there is no default one.
+
+    Raises:
+        BtfError: the file cannot be read, or does not hold BTF.
+    """
+    if path is not None:
+        return read_btf(path)
+    for candidate in (RUNNING, SHIPPED):
+        if candidate.exists():
+            return read_btf(str(candidate))
+    return None
+
+
+def read_btf(path: str, base: Btf | None = None) -> Btf:
+    """Read a file of raw BTF, as in /sys/kernel/btf.
+
+    Raises:
+        BtfError: the file cannot be read, or does not hold BTF.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise BtfError(
+            source=path, where="file", found=error.strerror or str(error),
+            expected="a readable file of raw BTF",
+        ) from None  # fmt: skip
+    return Btf.parse(data, base, path)
