@@ -558,6 +558,22 @@ def op_of(insn: Insn) -> Op | None:
     return _INDEX.get(insn.src << 8 | insn.code)
 
 
+def make(op: Op, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> Insn:
+    """Build a slot of *op*; the field that selects the row holds the row's value."""
+    if op.select is Select.OFF:
+        off = op.value
+    elif op.select is Select.IMM:
+        imm = op.value
+    elif op.select is Select.SRC:
+        src = op.value
+    return Insn(op.code, dst, src, off, imm)
+
+
+def slot(name: str, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> Insn:
+    """Build a slot of the row called *name*."""
+    return make(BY_NAME[name], dst, src, off, imm)
+
+
 def known(code: int) -> bool:
     """Tell whether programs may contain opcode *code*, whatever its fields."""
     return code in _LOADABLE
