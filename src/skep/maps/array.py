@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from skep.base.memory import PAGE_SIZE, Block
-from skep.base.native import fill, load32, load64, native
+from skep.base.native import call, fill, load32, load64, native, store32, store64
 from skep.maps.answer import MINUS_E2BIG, MINUS_EEXIST, MINUS_EINVAL, expect_success, refuse
 from skep.maps.creation import (
     ACCESS_FLAGS,
@@ -34,7 +34,7 @@ from skep.maps.creation import (
 from skep.maps.interface import FAMILY, LOCK, MAX_ENTRIES, SPECIAL, STRIDE, InlineLookup
 from skep.maps.stored import HEAD_SIZE, StoredMap, address_of
 from skep.maps.value import EXIST, F_LOCK, NOEXIST, copy_value, read_value, write_value
-from skep.runtime.invocation import CPU
+from skep.runtime.invocation import CPU, FAULT, SCRATCH
 
 VALUES: Final = FAMILY
 SPAN: Final = FAMILY + 8
@@ -149,6 +149,29 @@ def percpu_array_copy_in(this: int, key: int, value: int, cpus: int, flags: int)
         for cpu in range(cpus):
             copy_value(this, percpu_array_lookup_on(this, key, cpu), value + cpu * stride)
     return answer
+
+
+@native
+def array_for_each(run: int, this: int, callback: int, context: int, percpu: int) -> int:
+    """Call *callback* on each element until it says 1; returns how many it saw.
+
+    The key is the program's to read: it stands in scratch memory, one place for each nesting.
+    """
+    key = load64(run + SCRATCH)
+    store64(run + SCRATCH, key + 8)
+    value = load64(this + VALUES)
+    if percpu != 0:
+        value += load64(run + CPU) * load64(this + SPAN)
+    seen = 0
+    going = 1
+    while going != 0 and seen < load64(this + MAX_ENTRIES):
+        store32(key, seen)
+        seen += 1
+        if call(callback, run, this, key, value, context, 0) != 0 or load64(run + FAULT) != 0:
+            going = 0
+        value += load64(this + STRIDE)
+    store64(run + SCRATCH, key)
+    return seen
 
 
 def check_array(creation: Creation, flags: int) -> None:

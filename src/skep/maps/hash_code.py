@@ -60,8 +60,14 @@ _NO_LOCK: Final = ~F_LOCK & 0xFFFF_FFFF_FFFF_FFFF
 
 
 @native
-def hash_at(
-    run: int, key: int, buckets: int, mask: int, seed: int, size: int, value_at: int
+def hash_at(  # noqa: PLR0917 - key, then the constants
+    run: int,  # noqa: ARG001 - all inline look-ups get it
+    key: int,
+    buckets: int,
+    mask: int,
+    seed: int,
+    size: int,
+    value_at: int,
 ) -> int:
     """Address of the value, or 0."""
     hashed = hash_key(key, size, seed)
@@ -71,7 +77,7 @@ def hash_at(
 
 
 @native
-def lru_hash_at(
+def lru_hash_at(  # noqa: PLR0917 - key, then the constants
     run: int, key: int, buckets: int, mask: int, seed: int, size: int, value_at: int
 ) -> int:
     """As hash_at, and the element counts as used."""
@@ -82,7 +88,7 @@ def lru_hash_at(
 
 
 @native
-def percpu_hash_at(
+def percpu_hash_at(  # noqa: PLR0917 - key, then the constants
     run: int, key: int, buckets: int, mask: int, seed: int, size: int, value_at: int, span: int
 ) -> int:
     """Address of this CPU's copy, or 0."""
@@ -91,7 +97,7 @@ def percpu_hash_at(
 
 
 @native
-def lru_percpu_hash_at(
+def lru_percpu_hash_at(  # noqa: PLR0917 - key, then the constants
     run: int, key: int, buckets: int, mask: int, seed: int, size: int, value_at: int, span: int
 ) -> int:
     """As percpu_hash_at, and the element counts as used."""
@@ -100,7 +106,7 @@ def lru_percpu_hash_at(
 
 
 @native
-def inner_hash_at(
+def inner_hash_at(  # noqa: PLR0917 - key, then the constants
     run: int, key: int, buckets: int, mask: int, seed: int, size: int, value_at: int
 ) -> int:
     """The inner map that stands at the key, or 0."""
@@ -176,9 +182,7 @@ def settle(this: int, element: int, hashed: int, key: int) -> int:
 
 
 @native
-def replace_element(
-    this: int, bucket: int, hashed: int, old: int, key: int, value: int
-) -> int:
+def replace_element(this: int, bucket: int, hashed: int, old: int, key: int, value: int) -> int:
     """Put a new element in front of *old* (0: none, room is reserved); the bucket is locked."""
     fresh = take_spare(this)
     target = settle(this, fresh, hashed, key)
@@ -245,9 +249,7 @@ def clear_copies(this: int, first: int) -> int:
 
 
 @native
-def percpu_hash_update_on(
-    this: int, key: int, value: int, flags: int, cpu: int, cpus: int
-) -> int:
+def percpu_hash_update_on(this: int, key: int, value: int, flags: int, cpu: int, cpus: int) -> int:
     """Create or overwrite copies: of *cpu*, or all if *cpus* is not 0."""
     if flags > EXIST:
         return MINUS_EINVAL

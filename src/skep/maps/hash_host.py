@@ -37,9 +37,7 @@ def copy_out(this: int, element: int, target: int, flags: int, cpus: int) -> int
 
 
 @native
-def hash_read(
-    this: int, key: int, target: int, flags: int, cpus: int, remove: int
-) -> int:
+def hash_read(this: int, key: int, target: int, flags: int, cpus: int, remove: int) -> int:
     """Copy the element at *key* out, with its bucket locked; take it out if *remove*."""
     hashed = hash_key(key, load64(this + KEY_SIZE), load64(this + SEED))
     index = hashed & load64(this + MASK)

@@ -89,7 +89,7 @@ def fill_element(this: int, element: int, value: int, cpu: int, cpus: int) -> in
 
 
 @native
-def overwrite(
+def overwrite(  # noqa: PLR0917 - one call, all in registers
     this: int, bucket: int, hashed: int, old: int, key: int, value: int, cpu: int, cpus: int
 ) -> int:
     """Update an element that is there; the bucket is locked."""
@@ -100,7 +100,7 @@ def overwrite(
 
 
 @native
-def lru_insert(
+def lru_insert(  # noqa: PLR0917 - one call, all in registers
     this: int, bucket: int, hashed: int, key: int, value: int, flags: int, cpu: int, cpus: int
 ) -> int:
     """Add an element whose key was absent a moment ago; no bucket is locked."""
@@ -124,9 +124,7 @@ def lru_insert(
 
 
 @native
-def lru_update_on(
-    this: int, key: int, value: int, flags: int, cpu: int, cpus: int
-) -> int:
+def lru_update_on(this: int, key: int, value: int, flags: int, cpu: int, cpus: int) -> int:
     """Create or replace an element, giving another one up if the map is full."""
     if flags > EXIST:
         return MINUS_EINVAL

@@ -1,0 +1,20 @@
+"""Helpers on maps; their behaviour is the maps' own (``skep.maps.dispatch``)."""
+
+from typing import Final
+
+from skep.helpers.binding import Binding
+from skep.maps.dispatch import (
+    map_delete_elem,
+    map_for_each_elem,
+    map_lookup_elem,
+    map_lookup_percpu_elem,
+    map_update_elem,
+)
+
+BINDINGS: Final = (
+    Binding("map_lookup_elem", map_lookup_elem),
+    Binding("map_update_elem", map_update_elem),
+    Binding("map_delete_elem", map_delete_elem),
+    Binding("map_lookup_percpu_elem", map_lookup_percpu_elem),
+    Binding("for_each_map_elem", map_for_each_elem),
+)

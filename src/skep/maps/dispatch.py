@@ -1,0 +1,122 @@
+"""Map operations by the type in the descriptor, in native code: for maps known only at run time.
+
+A look-up gives an address or 0, everything else 0 or a negative errno. What a type has no
+operation for answers EOPNOTSUPP; the verifier keeps programs from asking.
+"""
+
+from typing import Final
+
+from skep.base.native import load64, native
+from skep.maps.answer import MINUS_EINVAL, MINUS_EOPNOTSUPP
+from skep.maps.array import (
+    array_for_each,
+    array_lookup,
+    array_update,
+    percpu_array_lookup,
+    percpu_array_lookup_on,
+    percpu_array_update,
+)
+from skep.maps.hash_code import (
+    hash_delete,
+    hash_for_each,
+    hash_lookup,
+    hash_update,
+    lru_hash_lookup,
+    lru_percpu_hash_lookup,
+    percpu_hash_lookup,
+    percpu_hash_lookup_on,
+    percpu_hash_update,
+)
+from skep.maps.interface import CPUS, TYPE
+from skep.maps.lru import lru_hash_update, lru_percpu_hash_update
+
+HASH: Final = 1
+ARRAY: Final = 2
+PERCPU_HASH: Final = 5
+PERCPU_ARRAY: Final = 6
+LRU_HASH: Final = 9
+LRU_PERCPU_HASH: Final = 10
+
+
+@native
+def map_lookup_elem(run: int, this: int, key: int) -> int:
+    """Address of the value at *key*, or 0."""
+    kind = load64(this + TYPE)
+    if kind == HASH:
+        return hash_lookup(this, key)
+    if kind == ARRAY:
+        return array_lookup(this, key)
+    if kind == PERCPU_ARRAY:
+        return percpu_array_lookup(run, this, key)
+    if kind == PERCPU_HASH:
+        return percpu_hash_lookup(run, this, key)
+    if kind == LRU_HASH:
+        return lru_hash_lookup(this, key)
+    if kind == LRU_PERCPU_HASH:
+        return lru_percpu_hash_lookup(run, this, key)
+    return 0
+
+
+@native
+def map_update_elem(run: int, this: int, key: int, value: int, flags: int) -> int:
+    """Create or replace the value at *key*."""
+    kind = load64(this + TYPE)
+    if kind == HASH:
+        return hash_update(this, key, value, flags)
+    if kind == ARRAY:
+        return array_update(this, key, value, flags)
+    if kind == PERCPU_ARRAY:
+        return percpu_array_update(run, this, key, value, flags)
+    if kind == PERCPU_HASH:
+        return percpu_hash_update(run, this, key, value, flags)
+    if kind == LRU_HASH:
+        return lru_hash_update(this, key, value, flags)
+    if kind == LRU_PERCPU_HASH:
+        return lru_percpu_hash_update(run, this, key, value, flags)
+    return MINUS_EOPNOTSUPP
+
+
+@native
+def is_hash(kind: int) -> int:
+    """Whether maps of type *kind* are hash tables of values."""
+    return kind == HASH or kind == PERCPU_HASH or kind == LRU_HASH or kind == LRU_PERCPU_HASH
+
+
+@native
+def map_delete_elem(run: int, this: int, key: int) -> int:  # noqa: ARG001 - a helper's signature
+    """Remove the element at *key*."""
+    kind = load64(this + TYPE)
+    if is_hash(kind):
+        return hash_delete(this, key)
+    if kind == ARRAY or kind == PERCPU_ARRAY:
+        return MINUS_EINVAL
+    return MINUS_EOPNOTSUPP
+
+
+@native
+def map_lookup_percpu_elem(run: int, this: int, key: int, cpu: int) -> int:  # noqa: ARG001
+    """Address of CPU *cpu*'s copy of the value at *key*, or 0."""
+    number = cpu & 0xFFFF_FFFF
+    if number >= load64(this + CPUS):
+        return 0
+    kind = load64(this + TYPE)
+    if kind == PERCPU_ARRAY:
+        return percpu_array_lookup_on(this, key, number)
+    if kind == PERCPU_HASH or kind == LRU_PERCPU_HASH:
+        return percpu_hash_lookup_on(this, key, number)
+    return 0
+
+
+@native
+def map_for_each_elem(run: int, this: int, callback: int, context: int, flags: int) -> int:
+    """Call *callback* on each element until it says 1; returns how many it saw."""
+    if flags != 0:
+        return MINUS_EINVAL
+    kind = load64(this + TYPE)
+    if kind == HASH or kind == LRU_HASH:
+        return hash_for_each(run, this, callback, context, 0)
+    if kind == PERCPU_HASH or kind == LRU_PERCPU_HASH:
+        return hash_for_each(run, this, callback, context, 1)
+    if kind == ARRAY or kind == PERCPU_ARRAY:
+        return array_for_each(run, this, callback, context, kind == PERCPU_ARRAY)
+    return MINUS_EOPNOTSUPP

@@ -1,0 +1,62 @@
+"""create_map: MAP_CREATE's fields in, a Map out; the one place where map types meet classes."""
+
+import errno
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from skep.errors import NotSupported
+from skep.maps.answer import refuse
+from skep.maps.array import Array, PercpuArray
+from skep.maps.creation import COMMAND, Creation
+from skep.maps.hash import Hash
+from skep.maps.interface import Map
+
+FAMILIES: Final[Mapping[int, Callable[[Creation], Map]]] = {
+    1: Hash,
+    2: Array,
+    5: Hash,
+    6: PercpuArray,
+    9: Hash,
+    10: Hash,
+}
+
+_MISSING: Final[Mapping[int, str]] = {
+    7: "stack_trace",
+    8: "cgroup_array",
+    14: "devmap",
+    15: "sockmap",
+    16: "cpumap",
+    17: "xskmap",
+    18: "sockhash",
+    19: "cgroup_storage",
+    20: "reuseport_sockarray",
+    21: "percpu_cgroup_storage",
+    24: "sk_storage",
+    25: "devmap_hash",
+    26: "struct_ops",
+    28: "inode_storage",
+    29: "task_storage",
+    31: "user_ringbuf",
+    32: "cgrp_storage",
+    33: "arena",
+}
+_BLOOM_FILTER: Final = 30
+_ARENA: Final = 33
+
+
+def create_map(creation: Creation) -> Map:
+    """Make the map, with the checks of Linux 6.18.
+
+    Raises:
+        CommandError: the errno of MAP_CREATE: EINVAL, E2BIG, ENOMEM, 524 (ENOTSUPP).
+        NotSupported: a map type that Linux has and skep has not.
+    """
+    kind = creation.map_type
+    if creation.map_extra and kind not in {_BLOOM_FILTER, _ARENA}:
+        raise refuse(COMMAND, errno.EINVAL, "map_extra is for bloom filters and arenas")
+    family = FAMILIES.get(kind)
+    if family is not None:
+        return family(creation)
+    if kind in _MISSING:
+        raise NotSupported(f"map type {_MISSING[kind]}")
+    raise refuse(COMMAND, errno.EINVAL, f"there is no map type {kind}")

@@ -1,0 +1,108 @@
+"""Invocation: owner of one run block (``skep.runtime.invocation`` has the layout).
+
+Blocks are reused: ``begin`` resets what belongs to one run and keeps the random state.
+"""
+
+import ctypes
+from typing import Final
+
+from skep.base.bits import U64
+from skep.base.memory import Block
+from skep.runtime import invocation as words
+from skep.runtime.invocation import RUN_SIZE, Origin
+
+SCRATCH_SIZE: Final = 3072  # helpers nest: more than the 512 bytes that one of them may use
+_COMM_AT: Final = RUN_SIZE
+_SCRATCH_AT: Final = RUN_SIZE + 64
+
+
+class Invocation:
+    """One run: its block, and what upcalls leave for the caller.
+
+    ``error`` is the exception of an upcall, if one failed; ``output`` collects what seq_write and
+    seq_printf write; ``task`` is whatever the identity words were last set from.
+    """
+
+    def __init__(self, handle: int, seed: int) -> None:
+        self._block = Block(_SCRATCH_AT + SCRATCH_SIZE, shared=False)
+        self.address = self._block.address
+        self._words = (ctypes.c_uint64 * (RUN_SIZE // 8)).from_address(self.address)
+        self.handle = handle
+        self.error: BaseException | None = None
+        self.output = bytearray()
+        self.output_limit = 0  # bytes that output may hold; 0: no seq_file
+        self.task: object = None
+        self._put(words.HANDLE, handle)
+        self._put(words.RANDOM, seed & U64 or 1)
+        self._put(words.COMM, self.address + _COMM_AT)
+
+    def _put(self, word: int, value: int) -> None:
+        self._words[word >> 3] = value
+
+    def get(self, word: int) -> int:
+        """The word at offset *word* of the run block."""
+        return self._words[word >> 3]
+
+    def begin(self, *, cpu: int = 0, clock_ns: int = 0) -> None:
+        """Make the block ready for a new run."""
+        block = self._words
+        for word in (
+            words.TAIL_CALLS, words.REDIRECT, words.REDIRECT_KEY, words.REDIRECT_FLAGS,
+            words.FUEL, words.FAULT, words.ORIGIN, words.COOKIE, words.RETVAL, words.CONTEXT,
+            words.DATA, words.DATA_END, words.DATA_META, words.HEAD, words.LIMIT,
+        ):  # fmt: skip
+            block[word >> 3] = 0
+        block[words.CPU >> 3] = cpu
+        block[words.CLOCK_NS >> 3] = clock_ns
+        block[words.SCRATCH >> 3] = self.address + _SCRATCH_AT
+        self.error = None
+
+    def set_task(self, pid: int, tgid: int, uid: int, gid: int, comm: bytes) -> None:
+        """Set the identity that helpers answer; *comm* is 16 bytes."""
+        self._put(words.PID_TGID, (tgid & 0xFFFF_FFFF) << 32 | pid & 0xFFFF_FFFF)
+        self._put(words.UID_GID, (gid & 0xFFFF_FFFF) << 32 | uid & 0xFFFF_FFFF)
+        ctypes.memmove(self.address + _COMM_AT, comm, 16)
+
+    def set_context(self, context: int, origin: Origin = Origin.OTHER, cookie: int = 0) -> None:
+        """Set the context's address and kind, and the attach cookie."""
+        self._put(words.CONTEXT, context)
+        self._put(words.ORIGIN, origin)
+        self._put(words.COOKIE, cookie)
+
+    def set_packet(self, *, head: int, meta: int, data: int, end: int, limit: int) -> None:
+        """Set the packet's addresses: *head* <= *meta* <= *data* <= *end* <= *limit*."""
+        self._put(words.HEAD, head)
+        self._put(words.DATA_META, meta)
+        self._put(words.DATA, data)
+        self._put(words.DATA_END, end)
+        self._put(words.LIMIT, limit)
+
+    def set_fuel(self, back_edges: int) -> None:
+        """Set how many back edges the run may take; 0: any number."""
+        self._put(words.FUEL, back_edges)
+
+    @property
+    def cpu(self) -> int:
+        """Virtual CPU of the run."""
+        return self._words[words.CPU >> 3]
+
+    @property
+    def fault(self) -> int:
+        """Code of what stopped the run; 0: nothing did."""
+        return self._words[words.FAULT >> 3]
+
+    @property
+    def redirect(self) -> tuple[int, int, int]:
+        """What redirect helpers recorded: map address or 0, key or ifindex, flags."""
+        block = self._words
+        return (
+            block[words.REDIRECT >> 3],
+            block[words.REDIRECT_KEY >> 3],
+            block[words.REDIRECT_FLAGS >> 3],
+        )
+
+    @property
+    def packet(self) -> bytes:
+        """The packet as it stands, from data to data_end."""
+        data, end = self.get(words.DATA), self.get(words.DATA_END)
+        return ctypes.string_at(data, end - data) if end > data else b""

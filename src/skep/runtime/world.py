@@ -1,0 +1,163 @@
+"""World: what running programs can find out about their surroundings.
+
+Real by default: the machine's clock, a fresh random seed, the calling thread as the current task.
+A test gives its own clock, seed, CPUs and task, and gets the same run every time. A world also
+lends out the run blocks: one for each thread and depth of nesting, used again and again.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from skep.runtime.block import Invocation
+
+_MOST_CPUS: Final = 8192  # NR_CPUS of the kernels that distributions ship
+_COMM_SIZE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task as helpers see it: *pid* is the thread's, *tgid* the process's number."""
+
+    pid: int
+    tgid: int
+    uid: int = 0
+    gid: int = 0
+    comm: str = ""
+
+    @property
+    def comm_bytes(self) -> bytes:
+        """The name in 16 bytes, the last one 0."""
+        return os.fsencode(self.comm)[: _COMM_SIZE - 1].ljust(_COMM_SIZE, b"\0")
+
+
+def calling_task() -> Task:
+    """The thread that calls."""
+    try:
+        comm = os.fsdecode(Path("/proc/thread-self/comm").read_bytes().rstrip(b"\n"))
+    except OSError:
+        comm = "skep"
+    return Task(threading.get_native_id(), os.getpid(), os.getuid(), os.getgid(), comm)
+
+
+class _Seats:
+    """Virtual CPUs for threads: each thread keeps one, the least crowded when it first asks."""
+
+    def __init__(self, count: int) -> None:
+        self._lock = threading.Lock()
+        self._taken = [0] * count
+
+    def take(self) -> int:
+        with self._lock:
+            cpu = self._taken.index(min(self._taken))
+            self._taken[cpu] += 1
+        return cpu
+
+    def leave(self, cpu: int) -> None:
+        with self._lock:
+            self._taken[cpu] -= 1
+
+
+class _Seat:
+    """One thread's virtual CPU; given back when the thread ends."""
+
+    def __init__(self, seats: _Seats) -> None:
+        self._seats = seats
+        self.cpu = seats.take()
+
+    def __del__(self) -> None:
+        self._seats.leave(self.cpu)
+
+
+class _Thread(threading.local):
+    """What a world keeps for each thread."""
+
+    def __init__(self, seats: _Seats) -> None:
+        self.seat = _Seat(seats)
+        self.task: Task | None = None
+        self.idle: list[Invocation] = []
+
+
+class World:
+    """Clock, random numbers, CPUs and tasks of the programs that run in it.
+
+    Args:
+        cpus: possible CPUs: copies of per-CPU values; the machine's if 0.
+        clock_ns: every clock helper's answer; None for the real clocks.
+        seed: of the pseudo-random numbers; None for a fresh one.
+        task: the current task; None for the thread that runs the program.
+        printk: takes each line that trace_printk writes, without its newline.
+    """
+
+    def __init__(
+        self,
+        *,
+        cpus: int = 0,
+        clock_ns: int | None = None,
+        seed: int | None = None,
+        task: Task | None = None,
+        printk: Callable[[str], None] | None = None,
+    ) -> None:
+        self.cpus = min(cpus or os.cpu_count() or 1, _MOST_CPUS)
+        self.clock_ns = clock_ns
+        self.task = task
+        self.printk: Callable[[str], None] = printk or (lambda _line: None)
+        self._seed = seed
+        self._threads = _Thread(_Seats(self.cpus))
+        self._invocations: dict[int, Invocation] = {}
+        self._lock = threading.Lock()
+        self._last_handle = 0
+
+    @property
+    def cpu(self) -> int:
+        """The virtual CPU of the calling thread."""
+        return self._threads.seat.cpu
+
+    def current_task(self) -> Task:
+        """The task that programs of the calling thread see."""
+        if self.task is not None:
+            return self.task
+        if self._threads.task is None:
+            self._threads.task = calling_task()
+        return self._threads.task
+
+    def invocation(self, handle: int) -> Invocation:
+        """The run that the HANDLE word of a run block names."""
+        return self._invocations[handle]
+
+    def take(self, cpu: int | None = None) -> Invocation:
+        """A run block ready for a run of the calling thread; give it back with ``give``."""
+        idle = self._threads.idle
+        invocation = idle.pop() if idle else self._make()
+        invocation.begin(cpu=self.cpu if cpu is None else cpu, clock_ns=self.clock_ns or 0)
+        task = self.current_task()
+        if invocation.task is not task:
+            invocation.task = task
+            invocation.set_task(task.pid, task.tgid, task.uid, task.gid, task.comm_bytes)
+        return invocation
+
+    def give(self, invocation: Invocation) -> None:
+        """Take a run block back for the next run."""
+        self._threads.idle.append(invocation)
+
+    @contextmanager
+    def running(self, cpu: int | None = None) -> Iterator[Invocation]:
+        """A run block for the length of a ``with`` block."""
+        invocation = self.take(cpu)
+        try:
+            yield invocation
+        finally:
+            self.give(invocation)
+
+    def _make(self) -> Invocation:
+        with self._lock:
+            self._last_handle += 1
+            handle = self._last_handle
+        seed = int.from_bytes(os.urandom(8), "little") if self._seed is None else self._seed
+        invocation = Invocation(handle, (seed + handle - 1) or 1)
+        self._invocations[handle] = invocation
+        return invocation
