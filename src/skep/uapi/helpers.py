@@ -1,102 +1,109 @@
 """THE helper table: prototypes of the 211 helpers, read by verifier, engine and docs.
 
+A few helpers take other arguments in some program types: ``VARIANTS`` says which, and
+``prototype`` chooses.
+
 Source: Linux 6.18 ``struct bpf_func_proto`` of each helper; include/uapi/linux/bpf.h.
 """
 
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from skep.uapi import helper_rows_core as core
+from skep.uapi import helper_rows_network as network
+from skep.uapi import helper_rows_tracing as tracing
+from skep.uapi.helper_types import (
+    ANY,
+    CTX,
+    MAP,
+    MEM_IN,
+    MEM_OUT,
+    SIZE,
+    SOCK,
+    SOCK_COMMON_STRUCT,
+    SOCK_OR_NULL,
+    SOCKET_OR_NULL,
+    VALUE_OR_NULL,
+    XDP_BUFF,
+    Arg,
+    ArgType,
+    Helper,
+    Ret,
+)
+
+__all__ = [
+    "HELPERS",
+    "MAX_HELPER",
+    "VARIANTS",
+    "Arg",
+    "ArgType",
+    "Helper",
+    "Ret",
+    "by_id",
+    "by_name",
+    "prototype",
+]
+
+HELPERS: Final[tuple[Helper, ...]] = tuple(
+    sorted((*core.ROWS, *network.ROWS, *tracing.ROWS), key=lambda row: row.id)
+)
+MAX_HELPER: Final = 211
+
+_BY_NAME: Final[Mapping[str, Helper]] = {row.name: row for row in HELPERS}
+
+if [row.id for row in HELPERS] != list(range(1, MAX_HELPER + 1)) or len(_BY_NAME) != MAX_HELPER:
+    raise AssertionError("helper ids are not 1 .. 211, each once")
 
 
-class Arg(IntEnum):
-    """What a helper requires of an argument (``enum bpf_arg_type``, without its flags)."""
-
-    NONE = 0
-    CONST_MAP_PTR = 1
-    MAP_KEY = 2
-    MAP_VALUE = 3
-    MEM = 4
-    ARENA = 5
-    CONST_SIZE = 6
-    CONST_SIZE_OR_ZERO = 7
-    CTX = 8
-    ANYTHING = 9
-    SPIN_LOCK = 10
-    SOCK_COMMON = 11
-    SOCKET = 12
-    BTF_ID = 13
-    RINGBUF_MEM = 14
-    CONST_ALLOC_SIZE = 15
-    BTF_ID_SOCK_COMMON = 16
-    PERCPU_BTF_ID = 17
-    FUNC = 18
-    STACK = 19
-    CONST_STR = 20
-    TIMER = 21
-    KPTR = 22
-    DYNPTR = 23
+def by_id(helper: int) -> Helper | None:
+    """The row with number *helper*, or None."""
+    return HELPERS[helper - 1] if 1 <= helper <= MAX_HELPER else None
 
 
-class Ret(IntEnum):
-    """What a helper returns (``enum bpf_return_type``, without its flags)."""
-
-    INTEGER = 0
-    VOID = 1
-    MAP_VALUE = 2
-    SOCKET = 3
-    TCP_SOCK = 4
-    SOCK_COMMON = 5
-    MEM = 6
-    MEM_OR_BTF_ID = 7
-    BTF_ID = 8
+def by_name(name: str) -> Helper | None:
+    """The row called *name* (without ``bpf_``), or None."""
+    return _BY_NAME.get(name)
 
 
-@dataclass(frozen=True, slots=True)
-class ArgType:
-    """One argument: its kind and the kernel's flags for it.
+_CLASSID_OF_PACKET: Final = replace(network.GET_CGROUP_CLASSID, args=(CTX,))
+_COOKIE_OF_SOCKET: Final = replace(network.GET_SOCKET_COOKIE, args=(SOCK_OR_NULL,))
+_SETSOCKOPT_OF_SOCKET: Final = replace(network.SETSOCKOPT, args=(SOCK, ANY, ANY, MEM_IN, SIZE))
+_GETSOCKOPT_OF_SOCKET: Final = replace(network.GETSOCKOPT, args=(SOCK, ANY, ANY, MEM_OUT, SIZE))
+_STORAGE_OF_CONTEXT: Final = replace(network.SK_STORAGE_GET, args=(MAP, CTX, VALUE_OR_NULL, ANY))
+_STORAGE_OF_STRUCT: Final = replace(
+    network.SK_STORAGE_GET, args=(MAP, SOCK_COMMON_STRUCT, VALUE_OR_NULL, ANY)
+)
+_STORAGE_DELETE_OF_STRUCT: Final = replace(
+    network.SK_STORAGE_DELETE, args=(MAP, SOCK_COMMON_STRUCT)
+)
+_BUFF_LEN_OF_STRUCT: Final = replace(network.XDP_GET_BUFF_LEN, args=(XDP_BUFF,))
+_ASSIGN_IN_LOOKUP: Final = replace(network.SK_ASSIGN, args=(CTX, SOCKET_OR_NULL, ANY))
+_CPU_WITHOUT_FASTCALL: Final = replace(core.GET_SMP_PROCESSOR_ID, allow_fastcall=False)
 
-    *size* is the fixed size of a MEM argument in bytes (MEM_FIXED_SIZE), 0 if a size argument
-    follows. *btf* names the kernel struct of a BTF_ID argument. *writes*: the helper writes through
-    it (MEM_WRITE); *uninit*: it need not be initialised (MEM_UNINIT).
+_TRACING_SIDE: Final = (26, 31)  # tracing, syscall
+
+# (helper id, program type id) -> the prototype there
+VARIANTS: Final[Mapping[tuple[int, int], Helper]] = {
+    **{(17, of): _CLASSID_OF_PACKET for of in (3, 4, 10, 11, 12, 19)},
+    **{(46, of): _COOKIE_OF_SOCKET for of in (21, 26, 29, 31)},
+    **{(49, of): _SETSOCKOPT_OF_SOCKET for of in (25, 26, 29)},
+    **{(57, of): _GETSOCKOPT_OF_SOCKET for of in (25, 26, 29)},
+    (107, 9): _STORAGE_OF_CONTEXT,
+    **{(107, of): _STORAGE_OF_STRUCT for of in _TRACING_SIDE},
+    **{(108, of): _STORAGE_DELETE_OF_STRUCT for of in _TRACING_SIDE},
+    **{(188, of): _BUFF_LEN_OF_STRUCT for of in (26, 29, 31)},
+    (124, 30): _ASSIGN_IN_LOOKUP,
+    **{
+        (8, of): _CPU_WITHOUT_FASTCALL
+        for of in (1, 8, 9, 13, 14, 15, 16, 18, 20, 21, 22, 23, 25, 27, 30, 32)
+    },
+}
+
+
+def prototype(helper: int, program_type: int) -> Helper | None:
+    """The prototype of *helper* in programs of type *program_type*, or None if there is none.
+
+    Whether that type may call it at all is ``program_types.may_call``.
     """
-
-    kind: Arg
-    nullable: bool = False
-    uninit: bool = False
-    writes: bool = False
-    release: bool = False
-    aligned: bool = False
-    rdonly: bool = False
-    size: int = 0
-    btf: str = ""
-    dynptr: str = ""  # DYNPTR arguments: "local", "ringbuf", … or "" for any
-
-
-@dataclass(frozen=True, slots=True)
-class Helper:
-    """One helper.
-
-    Args:
-        id: its number, ``BPF_FUNC_*``.
-        name: without ``bpf_``.
-        args: up to five.
-        ret: kind of the result; *nullable* if it may be NULL; *ret_btf* names its struct.
-        gpl: only for GPL-compatible programs.
-        pkt_access: packet pointers are allowed as memory arguments.
-        might_sleep: only in sleepable programs.
-        changes_packet: invalidates packet pointers (``bpf_helper_changes_pkt_data``).
-        doc: one sentence of our own.
-    """
-
-    id: int
-    name: str
-    args: tuple[ArgType, ...]
-    ret: Ret
-    nullable: bool = False
-    ret_btf: str = ""
-    gpl: bool = False
-    pkt_access: bool = False
-    might_sleep: bool = False
-    changes_packet: bool = False
-    allow_fastcall: bool = False
-    since: str = ""
-    doc: str = ""
+    return VARIANTS.get((helper, program_type)) or by_id(helper)
