@@ -1,6 +1,6 @@
 """What is known of a number in a register: its bits, and its range read in four ways.
 
-A ``Scalar`` is the set of numbers within its bounds (see ``skep.verifier.ranges``), with the identity
+A ``Scalar`` is the set of numbers within its bounds (``skep.verifier.ranges``), with the identity
 that links registers known to hold related numbers.
 
 Scalars are immutable once they are handed out: states share them, and small constants are interned.

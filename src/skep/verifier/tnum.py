@@ -4,8 +4,8 @@ A tnum is a pair *(value, mask)*: a set bit of *mask* is unknown, the other bits
 *value*, and ``value & mask == 0``. It stands for all numbers that agree with it.
 
 The functions here take and return such pairs as *words*: 64-bit numbers read as two's complement,
-because that is what mypyc keeps in a machine register. ``wrap`` makes a word of any number; compiled,
-it costs nothing. ``Tnum`` is the same pair as unsigned numbers, for people.
+because that is what mypyc keeps in a machine register. ``wrap`` makes a word of any number;
+compiled, it costs nothing. ``Tnum`` is the same pair as unsigned numbers, for people.
 
 Source: H. Vishwanathan et al., "Sound, Precise, and Fast Abstract Interpretation with Tristate
 Numbers", CGO 2022; Linux 6.18 kernel/bpf/tnum.c for the strength that verdicts depend on.
