@@ -140,5 +140,5 @@ class Machine:
 def _target_machine(level: int) -> Any:
     name, features = cpu()
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=name, features=features, opt=level, reloc="static", codemodel="small", jit=True
+        cpu=name, features=features, opt=level, reloc="pic", codemodel="small", jit=True
     )
