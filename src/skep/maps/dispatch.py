@@ -37,9 +37,15 @@ PERCPU_ARRAY: Final = 6
 LRU_HASH: Final = 9
 LRU_PERCPU_HASH: Final = 10
 
+# sets of types, as bits
+_ARRAYS: Final = 1 << ARRAY | 1 << PERCPU_ARRAY
+_PLAIN_HASHES: Final = 1 << HASH | 1 << LRU_HASH
+_PERCPU_HASHES: Final = 1 << PERCPU_HASH | 1 << LRU_PERCPU_HASH
+_HASHES: Final = _PLAIN_HASHES | _PERCPU_HASHES
+
 
 @native
-def map_lookup_elem(run: int, this: int, key: int) -> int:
+def map_lookup_elem(run: int, this: int, key: int) -> int:  # noqa: C901, PLR0911 - one row a type
     """Address of the value at *key*, or 0."""
     kind = load64(this + TYPE)
     if kind == HASH:
@@ -58,7 +64,9 @@ def map_lookup_elem(run: int, this: int, key: int) -> int:
 
 
 @native
-def map_update_elem(run: int, this: int, key: int, value: int, flags: int) -> int:
+def map_update_elem(  # noqa: C901, PLR0911 - one row a type
+    run: int, this: int, key: int, value: int, flags: int
+) -> int:
     """Create or replace the value at *key*."""
     kind = load64(this + TYPE)
     if kind == HASH:
@@ -77,18 +85,12 @@ def map_update_elem(run: int, this: int, key: int, value: int, flags: int) -> in
 
 
 @native
-def is_hash(kind: int) -> int:
-    """Whether maps of type *kind* are hash tables of values."""
-    return kind == HASH or kind == PERCPU_HASH or kind == LRU_HASH or kind == LRU_PERCPU_HASH
-
-
-@native
 def map_delete_elem(run: int, this: int, key: int) -> int:  # noqa: ARG001 - a helper's signature
     """Remove the element at *key*."""
     kind = load64(this + TYPE)
-    if is_hash(kind):
+    if _HASHES >> kind & 1:
         return hash_delete(this, key)
-    if kind == ARRAY or kind == PERCPU_ARRAY:
+    if _ARRAYS >> kind & 1:
         return MINUS_EINVAL
     return MINUS_EOPNOTSUPP
 
@@ -102,7 +104,7 @@ def map_lookup_percpu_elem(run: int, this: int, key: int, cpu: int) -> int:  # n
     kind = load64(this + TYPE)
     if kind == PERCPU_ARRAY:
         return percpu_array_lookup_on(this, key, number)
-    if kind == PERCPU_HASH or kind == LRU_PERCPU_HASH:
+    if _PERCPU_HASHES >> kind & 1:
         return percpu_hash_lookup_on(this, key, number)
     return 0
 
@@ -113,10 +115,10 @@ def map_for_each_elem(run: int, this: int, callback: int, context: int, flags: i
     if flags != 0:
         return MINUS_EINVAL
     kind = load64(this + TYPE)
-    if kind == HASH or kind == LRU_HASH:
+    if _PLAIN_HASHES >> kind & 1:
         return hash_for_each(run, this, callback, context, 0)
-    if kind == PERCPU_HASH or kind == LRU_PERCPU_HASH:
+    if _PERCPU_HASHES >> kind & 1:
         return hash_for_each(run, this, callback, context, 1)
-    if kind == ARRAY or kind == PERCPU_ARRAY:
+    if _ARRAYS >> kind & 1:
         return array_for_each(run, this, callback, context, kind == PERCPU_ARRAY)
     return MINUS_EOPNOTSUPP

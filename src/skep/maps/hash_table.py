@@ -208,6 +208,15 @@ def take(this: int) -> int:
 
 
 @native
+def used_elements(this: int) -> int:
+    """How many elements, from number 1 on, were ever taken."""
+    count = load64(this + FRESH) - 1
+    if count > load64(this + POOL_COUNT):
+        return load64(this + POOL_COUNT)
+    return count
+
+
+@native
 def take_spare(this: int) -> int:
     """An element, surely: there are more than count, and whoever holds one returns it soon."""
     element = take(this)

@@ -14,13 +14,11 @@ from skep.maps.hash_table import (
     BUCKET_SIZE,
     BUCKETS,
     ESIZE,
-    FRESH,
     HAND,
     HASH,
     MARK,
     MASK,
     POOL,
-    POOL_COUNT,
     SEED,
     SPAN,
     VALUE_AT,
@@ -32,6 +30,7 @@ from skep.maps.hash_table import (
     reserve,
     take_spare,
     unlink,
+    used_elements,
 )
 from skep.maps.interface import KEY_SIZE, STRIDE
 from skep.maps.value import EXIST, copy_value, lock, unlock
@@ -54,8 +53,7 @@ def evict(this: int) -> int:
     passed = 0
     found = 0
     while found == 0:
-        used = load64(this + FRESH) - 1
-        used = min(used, load64(this + POOL_COUNT))
+        used = used_elements(this)
         if passed > 8 * used:  # others hold what there is: let them finish
             relax()
         if used != 0:
