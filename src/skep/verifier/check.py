@@ -21,6 +21,7 @@ from skep.verifier import precision
 from skep.verifier.events import BranchPushed, Note, Refused
 from skep.verifier.interface import CallFact, Environment, LineInfo, MapShape, Request
 from skep.verifier.program import Program, Step
+from skep.verifier.records import Records
 from skep.verifier.report import Rejected
 from skep.verifier.rules.flow import JUMP_SEQUENCE, REGISTER_READABLE
 from skep.verifier.rules.rule import NOT_SUPPORTED, Rule
@@ -73,6 +74,7 @@ class Check:
         self.next_pc: int = 0
         self.path_ends: bool = False
         self.ids: int = 0
+        self.records = Records(request.environment.kernel_btf)
         self.pending: list[Pending] = []
         self.current_trace: Trace | None = None
         # facts for the proof, by pc
