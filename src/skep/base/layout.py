@@ -88,8 +88,12 @@ class Layout:
         return bytes(data)
 
 
+def _members(cls: object) -> tuple[Member, ...]:
+    return _laid_out(cls)
+
+
 @cache
-def _members(cls: Any) -> tuple[Member, ...]:
+def _laid_out(cls: Any) -> tuple[Member, ...]:
     hints = get_type_hints(cls, include_extras=True)
     members: list[Member] = []
     position = 0
