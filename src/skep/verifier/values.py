@@ -116,10 +116,11 @@ class Pointer:
         size: MEM: bytes there are (``mem_size``).
         btf, btf_id: BTF_ID, and ALLOC: the type pointed to.
         subprog: FUNC: number of the subprogram.
+        dynptr_id: MEM: the dynptr that it is a slice of; 0 for none.
     """
 
     __slots__ = (
-        "btf", "btf_id", "flags", "frame", "id", "kind", "map", "map_uid", "off", "range",
+        "btf", "btf_id", "dynptr_id", "flags", "frame", "id", "kind", "map", "map_uid", "off", "range",
         "ref_id", "size", "subprog", "var",
     )  # fmt: skip
 
@@ -138,6 +139,7 @@ class Pointer:
         self.btf: Btf | None = None
         self.btf_id: int = 0
         self.subprog: int = 0
+        self.dynptr_id: int = 0
 
     def copy(self) -> "Pointer":
         """Return an equal pointer that may be changed until it is stored."""
@@ -152,6 +154,7 @@ class Pointer:
         twin.btf = self.btf
         twin.btf_id = self.btf_id
         twin.subprog = self.subprog
+        twin.dynptr_id = self.dynptr_id
         return twin
 
     @property
@@ -171,6 +174,7 @@ class Pointer:
             and self.btf is other.btf
             and self.btf_id == other.btf_id
             and self.subprog == other.subprog
+            and self.dynptr_id == other.dynptr_id
         )
 
 

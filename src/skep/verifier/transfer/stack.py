@@ -1,0 +1,440 @@
+"""Loads and stores on the stack: spills, fills, bytes whose content is unknown or zero.
+
+A register stored whole, or in its low half at the slot's start, is remembered in its slot and comes
+back as it was; other stores leave bytes of which is known that they are zero, or nothing.
+
+Source: Linux 6.18 kernel/bpf/verifier.c (check_stack_write_fixed_off, check_stack_write_var_off,
+check_stack_read_fixed_off, check_stack_access_within_bounds, check_stack_range_initialized).
+"""
+
+import errno
+from typing import Final
+
+from skep.verifier.check import Check
+from skep.verifier.rules.memory import (
+    NO_STACK_LEAK,
+    SPILL_UNCORRUPTED,
+    SPILL_WHOLE,
+    STACK_CONSTANT_OFFSET,
+    STACK_IN_FRAME,
+    STACK_INITIALISED,
+    STACK_OFFSET_BOUND,
+    STACK_POINTER_HOME,
+    UNPRIVILEGED_STACK_RANGE,
+)
+from skep.verifier.rules.resources import DYNPTR_NOT_BUFFER
+from skep.verifier.scalar import UNKNOWN, ZERO as ZERO_NUMBER, Scalar
+from skep.verifier.spelling import tnum_text
+from skep.verifier.state import (
+    DYNPTR,
+    EMPTY_SLOT,
+    INVALID,
+    IRQ,
+    ITER,
+    MISC,
+    SLOT_SIZE,
+    SPILL,
+    SPILL_TYPES,
+    STACK_SIZE,
+    ZERO,
+    Frame,
+    Slot,
+)
+from skep.verifier.transfer.pointers import MAX_OFFSET
+from skep.verifier.transfer.stack_objects import destroy_dynptr
+from skep.verifier.values import STACK, Pointer, Value
+
+READ: Final = " read from"
+WRITE: Final = " write to"
+INDIRECT: Final = " indirect access to"
+
+_SPECIAL: Final = frozenset((SPILL, DYNPTR, ITER, IRQ))
+_SCRUBBED: Final = bytes(INVALID if kind == INVALID else MISC for kind in range(256))
+_REST: Final = bytes(kind if kind in (INVALID, ZERO) else MISC for kind in range(256))
+
+
+def slot_of(off: int) -> int:
+    """Number of the slot that holds the byte ``fp + off``."""
+    return (-off - 1) // SLOT_SIZE
+
+
+def link(check: Check, register: int, scalar: Scalar) -> Scalar:
+    """Give the scalar in *register* an identity, so that copies of it learn together."""
+    if scalar.moved:
+        scalar = scalar.without_id()
+    if scalar.id == 0 and not scalar.is_const:
+        scalar = scalar.with_id(check.new_id())
+    check.frame.regs[register] = scalar
+    return scalar
+
+
+# --- bounds -----------------------------------------------------------------------------------
+
+
+def require_in_stack(
+    check: Check, pointer: Pointer, register: int, off: int, size: int, access: str
+) -> None:
+    """Require that ``fp + off .. fp + off + size`` lies in the frame, for every variable part.
+
+    Args:
+        check: the examination.
+        pointer: the stack pointer.
+        register: where it stands.
+        off: bytes, the pointer's known part included.
+        size: bytes.
+        access: READ, WRITE or INDIRECT.
+    """
+    var = pointer.var
+    if not var.is_const and (var.smax >= MAX_OFFSET or var.smin <= -MAX_OFFSET):
+        check.refuse(
+            STACK_OFFSET_BOUND, f"invalid unbounded variable-offset{access} stack R{register}"
+        )
+    low: int = int(var.smin) + off
+    high: int = int(var.smax) + off + size
+    frame = check.state.frames[pointer.frame]
+    least = -STACK_SIZE
+    if access is READ and not check.privileged:
+        least = -SLOT_SIZE * len(frame.stack)
+    number = 0
+    if low < least or low > -1:
+        number = errno.EACCES
+    elif high > 0:
+        number = errno.EINVAL
+    elif size < 0:
+        number = errno.EFAULT
+    if number:
+        kind = "" if var.is_const else " variable-offset"
+        bits = "" if var.is_const else f" var_off={tnum_text(var)}"
+        check.refuse(
+            STACK_IN_FRAME,
+            f"invalid{kind}{access} stack R{register}{bits} off={off} size={size}",
+            found=f"fp{low:+d} .. fp{high:+d}",
+            errno=number,
+        )
+    grow(check, frame, low)
+
+
+def grow(check: Check, frame: Frame, low: int) -> None:
+    """Note that the function of *frame* uses the stack down to ``fp + low``."""
+    function = check.program.functions[frame.subprog]
+    depth = (7 - low) & ~7
+    function.stack_depth = max(function.stack_depth, depth)
+    if not check.privileged:
+        spi = depth // SLOT_SIZE - 1
+        if spi >= len(frame.stack):
+            owned = check.state.own(frame.number)
+            owned.set_slot(spi, EMPTY_SLOT)
+            if frame is check.frame:
+                check.frame = owned
+
+
+# --- stores -----------------------------------------------------------------------------------
+
+
+def write_stack(
+    check: Check,
+    pointer: Pointer,
+    register: int,
+    off: int,
+    size: int,
+    value: Value | None,
+    source: int,
+) -> None:
+    """Store *value* (None: something unknown) to the stack.
+
+    Args:
+        check: the examination.
+        pointer: the stack pointer.
+        register: where it stands.
+        off: bytes, the pointer's known part included.
+        size: bytes.
+        value: what is stored.
+        source: the register that holds *value*, -1 for an immediate.
+    """
+    require_in_stack(check, pointer, register, off, size, WRITE)
+    frame = check.state.own(pointer.frame)
+    if pointer.var.is_const:
+        _write_fixed(check, frame, off + int(pointer.var.smin), size, value, source)
+    else:
+        _write_variable(check, frame, pointer, off, size, value, source)
+
+
+def _write_fixed(
+    check: Check, frame: Frame, off: int, size: int, value: Value | None, source: int
+) -> None:
+    spi = slot_of(off)
+    old = frame.slot(spi)
+    if (
+        not check.privileged
+        and size != SLOT_SIZE
+        and old.types[0] == SPILL
+        and isinstance(old.value, Pointer)
+    ):
+        check.refuse(SPILL_UNCORRUPTED, "attempt to corrupt spilled pointer on stack")
+    destroy_dynptr(check, frame, spi)
+    old = frame.slot(spi)
+    if isinstance(value, Pointer):
+        _spill_pointer(check, frame, spi, size, value)
+    elif value is not None and check.privileged and off % SLOT_SIZE == 0:
+        _spill_scalar(check, frame, spi, size, value, source)
+    else:
+        _write_bytes(check, frame, off, size, value, source)
+
+
+def _spill_pointer(check: Check, frame: Frame, spi: int, size: int, value: Pointer) -> None:
+    if size != SLOT_SIZE:
+        check.refuse(SPILL_WHOLE, "invalid size of register spill")
+    if value.kind == STACK and frame.number != len(check.state.frames) - 1:
+        check.refuse(
+            STACK_POINTER_HOME,
+            "cannot spill pointers to stack into stack frame of the caller",
+        )
+    frame.set_slot(spi, Slot(SPILL_TYPES, value))
+    check.note_stack_access(frame.number, spi)
+
+
+def _spill_scalar(
+    check: Check, frame: Frame, spi: int, size: int, value: Scalar, source: int
+) -> None:
+    if size == SLOT_SIZE or value.umax >> (8 * size) == 0:
+        if source >= 0:
+            value = link(check, source, value)
+    else:
+        value = value.without_id()
+    types = SPILL_TYPES
+    if size != SLOT_SIZE:
+        types = SPILL_TYPES[:size] + frame.slot(spi).types[size:].translate(_REST)
+    frame.set_slot(spi, Slot(types, value))
+    check.note_stack_access(frame.number, spi)
+
+
+def _write_bytes(
+    check: Check, frame: Frame, off: int, size: int, value: Value | None, source: int
+) -> None:
+    spi = slot_of(off)
+    types = _scrub(frame.slot(spi).types)
+    kind = MISC
+    if isinstance(value, Scalar) and value.is_number(0):
+        if source >= 0:
+            check.mark_precise(source)
+        kind = ZERO
+    start = off % SLOT_SIZE
+    frame.set_slot(spi, Slot(types[:start] + bytes((kind,)) * size + types[start + size :]))
+
+
+def _scrub(types: bytes) -> bytes:
+    return types.translate(_SCRUBBED) if types[0] in _SPECIAL else types
+
+
+def _write_variable(
+    check: Check,
+    frame: Frame,
+    pointer: Pointer,
+    off: int,
+    size: int,
+    value: Value | None,
+    source: int,
+) -> None:
+    low: int = int(pointer.var.smin) + off
+    high: int = int(pointer.var.smax) + off + size
+    zero = isinstance(value, Scalar) and value.is_number(0)
+    for spi in range(slot_of(high - 1), slot_of(low) + 1):
+        destroy_dynptr(check, frame, spi)
+    zero_used = False
+    for at in range(low, high):
+        zero_used |= _touch_byte(check, frame, at, zero)
+    if zero_used and source >= 0:
+        check.mark_precise(source)
+
+
+def _touch_byte(check: Check, frame: Frame, at: int, zero: bool) -> bool:
+    """Forget one byte that a store may hit; tell whether that a zero is stored was relied on."""
+    spi, index = slot_of(at), at % SLOT_SIZE
+    slot = frame.slot(spi)
+    kind = slot.types[index]
+    if not check.privileged and kind not in (MISC, ZERO):
+        check.refuse(
+            UNPRIVILEGED_STACK_RANGE,
+            f"spilled ptr in range of var-offset stack write; insn {check.pc}, ptr off: {at}",
+        )
+    if zero and kind == SPILL and isinstance(slot.value, Scalar) and slot.value.is_number(0):
+        return True
+    types = _scrub(slot.types)
+    keep = zero and types[index] == ZERO
+    if not keep:
+        types = types[:index] + bytes((MISC,)) + types[index + 1 :]
+    frame.set_slot(spi, Slot(types))
+    return keep
+
+
+# --- loads ------------------------------------------------------------------------------------
+
+
+def read_stack(
+    check: Check, pointer: Pointer, register: int, off: int, size: int, wanted: bool
+) -> Value:
+    """Load from the stack.
+
+    Args:
+        check: the examination.
+        pointer: the stack pointer.
+        register: where it stands.
+        off: bytes, the pointer's known part included.
+        size: bytes.
+        wanted: the value goes to a register; else it is only read, as a number.
+    """
+    require_in_stack(check, pointer, register, off, size, READ)
+    if pointer.var.is_const:
+        return _read_fixed(check, pointer.frame, off + int(pointer.var.smin), size, wanted)
+    if not wanted:
+        check.refuse(
+            STACK_CONSTANT_OFFSET,
+            "variable offset stack pointer cannot be passed into helper function; "
+            f"var_off={tnum_text(pointer.var)} off={off} size={size}",
+        )
+    require_initialised(check, pointer, register, off, size, helper=False)
+    low: int = int(pointer.var.smin) + off
+    high: int = int(pointer.var.smax) + off + size
+    return _read_bytes(check.state.frames[pointer.frame], low, high)
+
+
+def _read_fixed(check: Check, number: int, off: int, size: int, wanted: bool) -> Value:
+    frame = check.state.frames[number]
+    spi = slot_of(off)
+    slot = frame.slot(spi)
+    spilled = slot.value
+    if slot.types[0] != SPILL or spilled is None:
+        _require_bytes(check, slot, off, size)
+        return _read_bytes(frame, off, off + size) if wanted else UNKNOWN
+    if size == SLOT_SIZE and slot.types[SLOT_SIZE - 1] == SPILL:
+        if not wanted and not check.privileged and isinstance(spilled, Pointer):
+            check.refuse(NO_STACK_LEAK, f"leaking pointer from stack off {off}")
+        check.note_stack_access(number, spi)
+        return spilled
+    if isinstance(spilled, Pointer):
+        check.refuse(SPILL_WHOLE, "invalid size of register fill")
+    return _fill_part(check, frame, slot, spilled, off, size) if wanted else UNKNOWN
+
+
+def _fill_part(
+    check: Check, frame: Frame, slot: Slot, spilled: Scalar, off: int, size: int
+) -> Value:
+    """Load some bytes of a spilled scalar, or of a slot that holds a smaller one."""
+    spi, start = slot_of(off), off % SLOT_SIZE
+    length = SLOT_SIZE - len(slot.types.lstrip(bytes((SPILL,))))
+    if start == 0 and size <= length:
+        check.note_stack_access(frame.number, spi)
+        return spilled.without_id() if spilled.umax >> (8 * size) else spilled
+    _require_bytes(check, slot, off, size, True)
+    wanted = slot.types[start : start + size]
+    if wanted == bytes((SPILL,)) * size and spilled.is_number(0):
+        check.note_stack_access(frame.number, spi)
+        return ZERO_NUMBER
+    return ZERO_NUMBER if wanted == bytes((ZERO,)) * size else UNKNOWN
+
+
+def _require_bytes(check: Check, slot: Slot, off: int, size: int, spill: bool = False) -> None:
+    """Require that each byte holds a number: MISC, ZERO, and for the privileged anything unset."""
+    start = off % SLOT_SIZE
+    for index in range(size):
+        kind = slot.types[start + index]
+        if kind in (MISC, ZERO) or (kind == INVALID and check.privileged):
+            continue
+        if not (spill and kind == SPILL):
+            check.refuse(
+                STACK_INITIALISED,
+                f"invalid read from stack off {off}+{index} size {size}",
+                hint="write the object before reading it",
+            )
+
+
+def _read_bytes(frame: Frame, low: int, high: int) -> Value:
+    for at in range(low, high):
+        if frame.slot(slot_of(at)).types[at % SLOT_SIZE] != ZERO:
+            return UNKNOWN
+    return ZERO_NUMBER
+
+
+# --- buffers ----------------------------------------------------------------------------------
+
+
+def require_initialised(
+    check: Check,
+    pointer: Pointer,
+    register: int,
+    off: int,
+    size: int,
+    *,
+    helper: bool,
+    zero_ok: bool = False,
+    raw: bool = False,
+) -> bool:
+    """Require that a range of the stack may be read, by a helper or at a variable offset.
+
+    Args:
+        check: the examination.
+        pointer: the stack pointer.
+        register: where it stands.
+        off: bytes, the pointer's known part included.
+        size: bytes.
+        helper: a helper gets the range, and may write it too.
+        zero_ok: *size* may be 0.
+        raw: the helper fills the range, so it need not be initialised.
+
+    Returns:
+        Whether the range is to be overwritten with unknown bytes once the call was checked.
+    """
+    if size == 0 and not zero_ok:
+        check.refuse(STACK_INITIALISED, "invalid zero-sized read")
+    require_in_stack(check, pointer, register, off, size, INDIRECT if helper else READ)
+    var = pointer.var
+    if not var.is_const and not check.privileged:
+        words = " indirect" if helper else ""
+        check.refuse(
+            STACK_CONSTANT_OFFSET,
+            f"R{register}{words} variable offset stack access prohibited for !root, "
+            f"var_off={tnum_text(var)}",
+        )
+    low: int = int(var.smin) + off
+    high: int = int(var.smax) + off + size
+    frame = check.state.own(pointer.frame)
+    if raw and var.is_const:
+        _require_no_dynptr(check, frame, low, high)
+        return True
+    for at in range(low, high):
+        if not _touch_for_call(check, frame, at, helper):
+            words = " indirect" if helper else ""
+            place = f"off {low}+" if var.is_const else f"var_off {tnum_text(var)}+"
+            check.refuse(
+                STACK_INITIALISED,
+                f"invalid{words} read from stack R{register} {place}{at - low} size {size}",
+                hint="write the object before passing its address",
+            )
+    return False
+
+
+def _require_no_dynptr(check: Check, frame: Frame, low: int, high: int) -> None:
+    for at in range(low, high):
+        if frame.slot(slot_of(at)).types[at % SLOT_SIZE] == DYNPTR:
+            check.refuse(
+                DYNPTR_NOT_BUFFER, f"potential write to dynptr at off={at} disallowed"
+            )
+
+
+def _touch_for_call(check: Check, frame: Frame, at: int, helper: bool) -> bool:
+    """Whether byte *at* may be read; a helper may also write it, so forget what it holds."""
+    spi, index = slot_of(at), at % SLOT_SIZE
+    slot = frame.slot(spi)
+    kind = slot.types[index]
+    if kind == MISC:
+        return True
+    if kind == ZERO or (kind == INVALID and check.privileged):
+        if helper:
+            types = slot.types[:index] + bytes((MISC,)) + slot.types[index + 1 :]
+            frame.set_slot(spi, Slot(types, slot.value, slot.object))
+        return True
+    if slot.types[0] == SPILL and (check.privileged or isinstance(slot.value, Scalar)):
+        if helper:
+            frame.set_slot(spi, Slot(slot.types.translate(_SCRUBBED)))
+        return True
+    return False
