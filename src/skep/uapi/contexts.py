@@ -80,14 +80,13 @@ class Field:
 class Context:
     """One struct; *size* is uapi's, *native_base* the offset of slot 0.
 
-    *unaligned*: accesses need no alignment. *variable*: the offset need not be constant.
+    *unaligned*: accesses need no alignment.
     """
 
     name: str
     size: int
     fields: tuple[Field, ...]
     unaligned: bool = False
-    variable: bool = False
 
     @property
     def native_base(self) -> int:
@@ -412,7 +411,7 @@ _REGISTERS: Final = (
 PT_REGS: Final = Context(
     "bpf_user_pt_regs_t",
     168,
-    tuple(Field(name, 8 * at, 8, _ANY, _ANY) for at, name in enumerate(_REGISTERS)),
+    tuple(Field(name, 8 * at, 8, _ANY) for at, name in enumerate(_REGISTERS)),
 )
 
 TRACEPOINT: Final = Context("tracepoint", 8192, (Field("record", 8, 8184, _ANY),))
@@ -454,8 +453,6 @@ SYSCALL: Final = Context(
     "syscall",
     0xFFFF,
     (Field("argument", 0, 0xFFFF + 7, _ANY, _ANY),),
-    unaligned=True,
-    variable=True,
 )
 
 LIRC_MODE2: Final = Context("lirc_mode2", 4, (Field("sample", 0, 4, _WORD),))
