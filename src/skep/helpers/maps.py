@@ -8,6 +8,9 @@ from skep.maps.dispatch import (
     map_for_each_elem,
     map_lookup_elem,
     map_lookup_percpu_elem,
+    map_peek_elem,
+    map_pop_elem,
+    map_push_elem,
     map_update_elem,
 )
 
@@ -16,5 +19,8 @@ BINDINGS: Final = (
     Binding("map_update_elem", map_update_elem),
     Binding("map_delete_elem", map_delete_elem),
     Binding("map_lookup_percpu_elem", map_lookup_percpu_elem),
+    Binding("map_push_elem", map_push_elem),
+    Binding("map_pop_elem", map_pop_elem),
+    Binding("map_peek_elem", map_peek_elem),
     Binding("for_each_map_elem", map_for_each_elem),
 )

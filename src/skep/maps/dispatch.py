@@ -16,11 +16,13 @@ from skep.maps.array import (
     percpu_array_lookup_on,
     percpu_array_update,
 )
+from skep.maps.bloom import bloom_peek, bloom_push
 from skep.maps.hash_code import (
     hash_delete,
     hash_for_each,
     hash_lookup,
     hash_update,
+    inner_hash_lookup,
     lru_hash_lookup,
     lru_percpu_hash_lookup,
     percpu_hash_lookup,
@@ -29,6 +31,9 @@ from skep.maps.hash_code import (
 )
 from skep.maps.interface import CPUS, TYPE
 from skep.maps.lru import lru_hash_update, lru_percpu_hash_update
+from skep.maps.nested import inner_array_lookup
+from skep.maps.queue import queue_push, queue_take
+from skep.maps.trie_code import trie_delete, trie_lookup, trie_update
 
 HASH: Final = 1
 ARRAY: Final = 2
@@ -36,16 +41,23 @@ PERCPU_HASH: Final = 5
 PERCPU_ARRAY: Final = 6
 LRU_HASH: Final = 9
 LRU_PERCPU_HASH: Final = 10
+LPM_TRIE: Final = 11
+ARRAY_OF_MAPS: Final = 12
+HASH_OF_MAPS: Final = 13
+QUEUE: Final = 22
+STACK: Final = 23
+BLOOM_FILTER: Final = 30
 
 # sets of types, as bits
 _ARRAYS: Final = 1 << ARRAY | 1 << PERCPU_ARRAY
 _PLAIN_HASHES: Final = 1 << HASH | 1 << LRU_HASH
 _PERCPU_HASHES: Final = 1 << PERCPU_HASH | 1 << LRU_PERCPU_HASH
+_QUEUES: Final = 1 << QUEUE | 1 << STACK
 _HASHES: Final = _PLAIN_HASHES | _PERCPU_HASHES
 
 
 @native
-def map_lookup_elem(run: int, this: int, key: int) -> int:  # noqa: C901, PLR0911 - one row a type
+def map_lookup_elem(run: int, this: int, key: int) -> int:  # noqa: PLR0911 - one row a type
     """Address of the value at *key*, or 0."""
     kind = load64(this + TYPE)
     if kind == HASH:
@@ -60,11 +72,17 @@ def map_lookup_elem(run: int, this: int, key: int) -> int:  # noqa: C901, PLR091
         return lru_hash_lookup(this, key)
     if kind == LRU_PERCPU_HASH:
         return lru_percpu_hash_lookup(run, this, key)
+    if kind == LPM_TRIE:
+        return trie_lookup(this, key)
+    if kind == ARRAY_OF_MAPS:
+        return inner_array_lookup(this, key)
+    if kind == HASH_OF_MAPS:
+        return inner_hash_lookup(this, key)
     return 0
 
 
 @native
-def map_update_elem(  # noqa: C901, PLR0911 - one row a type
+def map_update_elem(  # noqa: PLR0911 - one row a type
     run: int, this: int, key: int, value: int, flags: int
 ) -> int:
     """Create or replace the value at *key*."""
@@ -81,6 +99,8 @@ def map_update_elem(  # noqa: C901, PLR0911 - one row a type
         return lru_hash_update(this, key, value, flags)
     if kind == LRU_PERCPU_HASH:
         return lru_percpu_hash_update(run, this, key, value, flags)
+    if kind == LPM_TRIE:
+        return trie_update(this, key, value, flags)
     return MINUS_EOPNOTSUPP
 
 
@@ -90,7 +110,9 @@ def map_delete_elem(run: int, this: int, key: int) -> int:  # noqa: ARG001 - a h
     kind = load64(this + TYPE)
     if _HASHES >> kind & 1:
         return hash_delete(this, key)
-    if _ARRAYS >> kind & 1:
+    if kind == LPM_TRIE:
+        return trie_delete(this, key)
+    if (_ARRAYS | _QUEUES) >> kind & 1:
         return MINUS_EINVAL
     return MINUS_EOPNOTSUPP
 
@@ -121,4 +143,34 @@ def map_for_each_elem(run: int, this: int, callback: int, context: int, flags: i
         return hash_for_each(run, this, callback, context, 1)
     if _ARRAYS >> kind & 1:
         return array_for_each(run, this, callback, context, kind == PERCPU_ARRAY)
+    return MINUS_EOPNOTSUPP
+
+
+@native
+def map_push_elem(run: int, this: int, value: int, flags: int) -> int:  # noqa: ARG001
+    """Add a value to a queue, stack or bloom filter."""
+    kind = load64(this + TYPE)
+    if _QUEUES >> kind & 1:
+        return queue_push(this, value, flags)
+    if kind == BLOOM_FILTER:
+        return bloom_push(this, value, flags)
+    return MINUS_EOPNOTSUPP
+
+
+@native
+def map_pop_elem(run: int, this: int, value: int) -> int:  # noqa: ARG001
+    """Remove the oldest value of a queue or the newest of a stack."""
+    if _QUEUES >> load64(this + TYPE) & 1:
+        return queue_take(this, value, 1)
+    return MINUS_EOPNOTSUPP
+
+
+@native
+def map_peek_elem(run: int, this: int, value: int) -> int:  # noqa: ARG001
+    """Read what pop would remove; ask a bloom filter for a value."""
+    kind = load64(this + TYPE)
+    if _QUEUES >> kind & 1:
+        return queue_take(this, value, 0)
+    if kind == BLOOM_FILTER:
+        return bloom_peek(this, value)
     return MINUS_EOPNOTSUPP

@@ -7,17 +7,28 @@ from typing import Final
 from skep.errors import NotSupported
 from skep.maps.answer import refuse
 from skep.maps.array import Array, PercpuArray
+from skep.maps.bloom import BloomFilter
 from skep.maps.creation import COMMAND, Creation
 from skep.maps.hash import Hash
 from skep.maps.interface import Map
+from skep.maps.nested import ArrayOfMaps, HashOfMaps, ProgArray
+from skep.maps.queue import Queue
+from skep.maps.trie import Trie
 
 FAMILIES: Final[Mapping[int, Callable[[Creation], Map]]] = {
     1: Hash,
     2: Array,
+    3: ProgArray,
     5: Hash,
     6: PercpuArray,
     9: Hash,
     10: Hash,
+    11: Trie,
+    12: ArrayOfMaps,
+    13: HashOfMaps,
+    22: Queue,
+    23: Queue,
+    30: BloomFilter,
 }
 
 _MISSING: Final[Mapping[int, str]] = {

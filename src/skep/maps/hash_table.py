@@ -36,6 +36,7 @@ from skep.base.native import (
     wrap,
 )
 from skep.maps.interface import FAMILY, KEY_SIZE, MAX_ENTRIES, STRIDE
+from skep.maps.value import lesser
 
 BUCKETS: Final = FAMILY
 MASK: Final = FAMILY + 8
@@ -210,10 +211,7 @@ def take(this: int) -> int:
 @native
 def used_elements(this: int) -> int:
     """How many elements, from number 1 on, were ever taken."""
-    count = load64(this + FRESH) - 1
-    if count > load64(this + POOL_COUNT):
-        return load64(this + POOL_COUNT)
-    return count
+    return lesser(load64(this + FRESH) - 1, load64(this + POOL_COUNT))
 
 
 @native

@@ -25,6 +25,14 @@ F_LOCK: Final = 4
 
 
 @native
+def lesser(x: int, y: int) -> int:
+    """The smaller of two unsigned numbers."""
+    if x < y:
+        return x
+    return y
+
+
+@native
 def lock(word: int) -> int:
     """Take the spin lock in the four bytes at *word*."""
     while cmpxchg32(word, 0, 1) != 0:
