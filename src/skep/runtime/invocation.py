@@ -28,6 +28,8 @@ r0; so does every native helper. *run* is the address of a run block::
     168     COMM        address of 16 bytes
     176     PRINTK      address of the trace ring, or 0
     184     RETVAL      what get_retval / set_retval see
+    192     LINK_HEADER     first byte of the packet's link header, or 0 (LD_ABS, *_relative)
+    200     NETWORK_HEADER  first byte of its network header, or 0
 """
 
 from enum import IntEnum
@@ -57,6 +59,8 @@ UID_GID: Final = 160
 COMM: Final = 168
 PRINTK: Final = 176
 RETVAL: Final = 184
+LINK_HEADER: Final = 192
+NETWORK_HEADER: Final = 200
 RUN_SIZE: Final = 256
 
 MAX_TAIL_CALLS: Final = 33

@@ -82,3 +82,18 @@ def _check_signature(source: Source) -> None:
     given = source.tree.args
     if given.vararg or given.kwarg or given.kwonlyargs or given.defaults:
         raise source.refuse(source.tree, "a parameter that is not plain and positional")
+
+
+def weight(function: NativeFunction) -> int:
+    """Bytes of bytecode of *function* and all it calls: how much inlining it would cost."""
+    seen: set[FunctionType] = set()
+    pending = [cast("FunctionType", function)]
+    while pending:
+        found = pending.pop()
+        if found in seen:
+            continue
+        seen.add(found)
+        names = names_of(found)
+        used = (names.get(name) for name in (*found.__code__.co_names, *found.__code__.co_freevars))
+        pending += [value for value in used if isinstance(value, FunctionType) and is_native(value)]
+    return sum(len(each.__code__.co_code) for each in seen)

@@ -96,7 +96,10 @@ def integers(values: Iterable[str]) -> str:
     return ", ".join(f"i64 {value}" for value in values)
 
 
-ATTRIBUTES = 'attributes #0 = { nounwind "no-trapping-math"="true" }\n'
+ATTRIBUTES = """\
+attributes #0 = { nounwind }
+attributes #1 = { nounwind nonlazybind }
+"""
 EXTERNALS = """\
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 declare void @llvm.memmove.p0.p0.i64(ptr, ptr, i64, i1)
@@ -105,6 +108,7 @@ declare i16 @llvm.bswap.i16(i16)
 declare i32 @llvm.bswap.i32(i32)
 declare i64 @llvm.bswap.i64(i64)
 declare i64 @llvm.ctlz.i64(i64, i1)
+declare void @llvm.trap()
 declare i32 @memcmp(ptr, ptr, i64)
 declare i32 @clock_gettime(i32, ptr)
 declare i32 @sched_yield()

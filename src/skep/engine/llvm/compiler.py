@@ -1,0 +1,230 @@
+"""Proof to LLVM IR: functions, blocks, order; one instruction after another.
+
+Each subprogram is a function ``u64 f(run, r1 .. r5)``; the first is ``main``, the only one that
+others see. Slots that no path reaches are left out, and a jump that can only go one way becomes
+that way, so nothing is written about what the verifier did not look at.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from skep.engine.llvm import alu, memory
+from skep.engine.llvm.control import Site, call, packet_load, subprogram_symbol
+from skep.engine.llvm.frame import Frame
+from skep.engine.llvm.linkage import Linkage
+from skep.engine.machinery import MAY_GOTO_LIMIT, spend
+from skep.errors import InternalError, NotSupported
+from skep.isa.insn import Insn
+from skep.isa.table import Kind, Op, Sem, op_of
+from skep.verifier.interface import Memory, Proof, Subprogram
+
+GOTO_LONG: Final = 0x06  # the jump whose distance stands in imm
+WITHOUT_OLD: Final = frozenset({Sem.MOV, Sem.SEXT8, Sem.SEXT16, Sem.SEXT32})
+JUMPS: Final = frozenset({Kind.JUMP, Kind.GOTO, Kind.MAY_GOTO})
+
+
+def generate(
+    proof: Proof, linkage: Linkage, objects: tuple[int, int] = (0, 0), *, metered: bool = False
+) -> str:
+    """Write the LLVM module of *proof*.
+
+    Args:
+        proof: the program.
+        linkage: how it reaches maps and helpers; collects imports.
+        objects: address and end of the region of kernel objects.
+        metered: count back edges against the run block's FUEL.
+
+    Raises:
+        NotSupported: the program uses something that this engine cannot run.
+    """
+    if any(kind == Memory.BTF for kind in proof.memory):
+        linkage.declare_data(memory.OBJECTS, objects[0])
+        linkage.declare_data(memory.OBJECTS_END, objects[1])
+        linkage.define(f"{memory.ZERO} = internal constant [8 x i8] zeroinitializer\n")
+    functions = [_Function(proof, linkage, part, metered).text() for part in proof.subprograms]
+    return linkage.text() + "\n".join(functions)
+
+
+class _Function:
+    def __init__(self, proof: Proof, linkage: Linkage, part: Subprogram, metered: bool) -> None:
+        self.proof, self.linkage, self.part, self.metered = proof, linkage, part, metered
+        self.frame = Frame(min(-(-part.stack_depth // 8) * 8, 512))
+        self.ops = {pc: op for pc, op in self._instructions() if self._is_seen(pc)}
+        self.leaders = self._leaders()
+        self.budget = ""  # pointer to what may_goto counts down
+
+    def text(self) -> str:
+        body, part = self.frame.body, self.part
+        self.frame.begin()
+        if self.metered and part.is_callback:
+            self._stop_without_fuel("1")
+        self._reserve_budget()
+        self._block_label(part.start)
+        expected = part.start
+        for pc, op in self.ops.items():
+            if pc != expected:
+                self._trap()
+            if pc in self.leaders:
+                self._block_label(pc)
+            self._instruction(pc, op)
+            expected = pc + (2 if op.kind is Kind.WIDE else 1)
+        self._trap()
+        linkage = "" if part.start == 0 else "internal "
+        return body.define(subprogram_symbol(part.start), linkage=linkage)
+
+    def _instructions(self) -> Iterator[tuple[int, Op]]:
+        insns, pc = self.proof.insns, self.part.start
+        while pc < self.part.end:
+            op = op_of(insns[pc])
+            if op is None:
+                raise InternalError(f"insn {pc}: opcode {insns[pc].code:#x} was proved")
+            yield pc, op
+            pc += 2 if op.kind is Kind.WIDE else 1
+
+    def _is_seen(self, pc: int) -> bool:
+        return self.part.start <= pc < self.part.end and bool(self.proof.seen[pc])
+
+    def _trap(self) -> None:
+        """End a block from which no path goes on, such as one whose last call never returns."""
+        if not self.frame.body.closed:
+            self.frame.body.emit("call void @llvm.trap()")
+            self.frame.body.end("unreachable")
+
+    def _target(self, pc: int, op: Op) -> int:
+        insn = self.proof.insns[pc]
+        return pc + 1 + (insn.imm if op.code == GOTO_LONG else insn.off)
+
+    def _leaders(self) -> set[int]:
+        leaders = set()
+        for pc, op in self.ops.items():
+            if op.kind in JUMPS:
+                leaders |= {self._target(pc, op), pc + 1}
+        return leaders
+
+    def _block_label(self, pc: int) -> None:
+        self.frame.label(f"b{pc}")
+
+    def _reserve_budget(self) -> None:
+        if any(op.kind is Kind.MAY_GOTO for op in self.ops.values()):
+            self.budget = self.frame.body.local("budget")
+            self.frame.body.emit(f"store i64 {MAY_GOTO_LIMIT}, ptr {self.budget}")
+
+    def _instruction(self, pc: int, op: Op) -> None:
+        frame, insn = self.frame, self.proof.insns[pc]
+        match op.kind:
+            case Kind.ALU:
+                self._alu(op, insn)
+            case Kind.LOAD | Kind.LOAD_SX:
+                memory.load(frame, op, insn, self._plain(pc, op))
+            case Kind.STORE_REG | Kind.STORE_IMM:
+                self._plain(pc, op)
+                memory.store(frame, op, insn)
+            case Kind.ATOMIC:
+                self._plain(pc, op)
+                memory.atomic(frame, op, insn)
+            case Kind.WIDE:
+                frame.set(insn.dst, self._wide(pc, op, insn))
+            case _:
+                self._control(pc, op, insn)
+
+    def _control(self, pc: int, op: Op, insn: Insn) -> None:
+        frame = self.frame
+        site = Site(self.proof, self.linkage, frame, pc, insn, op)
+        match op.kind:
+            case Kind.JUMP | Kind.GOTO | Kind.MAY_GOTO:
+                self._jump(pc, op, insn)
+            case Kind.CALL | Kind.CALLX:
+                call(site)
+            case Kind.EXIT:
+                frame.body.end(f"ret i64 {frame.get(0)}")
+            case Kind.LEGACY:
+                packet_load(site)
+            case _:
+                raise NotSupported(op.symbol, "there are no arenas yet")
+
+    def _plain(self, pc: int, op: Op) -> int:
+        """What the access at *pc* touches, if the engine can access it."""
+        kind = self.proof.memory[pc]
+        if kind == Memory.ARENA:
+            raise NotSupported(f"{op.name} in an arena", "there are no arenas yet")
+        return kind
+
+    def _alu(self, op: Op, insn: Insn) -> None:
+        frame = self.frame
+        if op.sem is Sem.PERCPU:
+            raise NotSupported("per-CPU addresses")
+        moved = self._stack_address(op, insn)
+        if moved is not None:
+            frame.set_stack_address(insn.dst, moved)
+            return
+        y = frame.get(insn.src) if op.reg_source else str(insn.imm)
+        x = "0" if op.sem in WITHOUT_OLD else frame.get(insn.dst)
+        frame.set(insn.dst, alu.arithmetic(frame.body, op.sem, x, y, op.bits))
+
+    def _stack_address(self, op: Op, insn: Insn) -> int | None:
+        """Offset of the result from the frame pointer, where it is that plus a constant."""
+        if op.bits != 64:
+            return None
+        if op.sem is Sem.MOV and op.reg_source:
+            return self.frame.stack_offset(insn.src)
+        old = self.frame.stack_offset(insn.dst)
+        if old is None or op.reg_source or op.sem is not Sem.ADD:
+            return None
+        return old + insn.imm
+
+    def _wide(self, pc: int, op: Op, insn: Insn) -> str:
+        proof, body = self.proof, self.frame.body
+        high = proof.insns[pc + 1].imm
+        if op.sem is Sem.CONST:
+            return str((high & 0xFFFF_FFFF) << 32 | insn.imm & 0xFFFF_FFFF)
+        if op.sem is Sem.FUNC:
+            symbol = subprogram_symbol(proof.callback_at[pc])
+            return body.value(f'add i64 ptrtoint (ptr @"{symbol}" to i64), 0')
+        if op.sem is Sem.BTF_ID:
+            name = proof.btf_address_at.get(pc, ("?", 0))[0]
+            raise NotSupported(f"the address of kernel symbol {name}")
+        shape = proof.map_at[pc]
+        if op.sem in (Sem.MAP_FD, Sem.MAP_IDX):
+            return body.value(f"add i64 {self.linkage.data(shape.address)}, 0")
+        base = shape.value_address(0)
+        if base is None:
+            raise InternalError(f"insn {pc}: map {shape.id} has no direct values")
+        return body.value(f"add i64 {self.linkage.data(base)}, {high}")
+
+    def _jump(self, pc: int, op: Op, insn: Insn) -> None:
+        body, target = self.frame.body, self._target(pc, op)
+        yes, no = f"b{target}", f"b{pc + 1}"
+        if self.metered and target <= pc and self._is_seen(target):
+            self._stop_without_fuel("0")
+        if op.kind is Kind.GOTO or not self._is_seen(pc + 1):
+            self._go(yes)
+        elif not self._is_seen(target):
+            self._go(no)
+        elif op.kind is Kind.MAY_GOTO:
+            self._may_goto(yes, no)
+        else:
+            y = self.frame.get(insn.src) if op.reg_source else str(insn.imm)
+            truth = alu.condition(body, op.sem, self.frame.get(insn.dst), y, op.bits)
+            self.frame.flush()
+            body.fork(truth, yes, no)
+
+    def _go(self, label: str) -> None:
+        self.frame.flush()
+        self.frame.body.jump(label)
+
+    def _may_goto(self, yes: str, no: str) -> None:
+        body = self.frame.body
+        left = body.value(f"load i64, ptr {self.budget}")
+        body.emit(f"store i64 {body.value(f'sub i64 {left}, 1')}, ptr {self.budget}")
+        spent = body.value(f"icmp eq i64 {left}, 0")
+        self.frame.flush()
+        body.fork(spent, yes, no)
+
+    def _stop_without_fuel(self, result: str) -> None:
+        body = self.frame.body
+        empty = body.value(self.linkage.native(spend, self.frame.run))
+        stop, go = body.fresh("stop"), body.fresh("go")
+        body.fork(body.value(f"icmp ne i64 {empty}, 0"), stop, go)
+        body.label(stop)
+        body.end(f"ret i64 {result}")
+        body.label(go)

@@ -1,0 +1,137 @@
+"""Calls of a program as LLVM IR: helpers, look-ups in line, subprograms, tail calls, exits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, cast
+
+from skep.engine.llvm.frame import Frame
+from skep.engine.llvm.linkage import Linkage
+from skep.engine.llvm.text import integers
+from skep.engine.machinery import NO_WORD, packet_word, tail_target
+from skep.errors import NotSupported
+from skep.isa.insn import Insn
+from skep.isa.table import Op, Sem
+from skep.maps.interface import InlineLookup
+from skep.uapi import helpers as uapi
+from skep.verifier.interface import CallFact, MapShape, Proof
+
+MAP_LOOKUP_ELEM: Final = 1
+TAIL_CALL: Final = 12
+ARGUMENTS: Final = range(1, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where code is being written: the program, one of its functions, one instruction."""
+
+    proof: Proof
+    linkage: Linkage
+    frame: Frame
+    pc: int
+    insn: Insn
+    op: Op
+
+    @property
+    def fact(self) -> CallFact | None:
+        """What the verifier knows of this call."""
+        return self.proof.calls.get(self.pc)
+
+
+def subprogram_symbol(start: int) -> str:
+    """Name of the function that begins at slot *start*."""
+    return "main" if start == 0 else f"sub.{start}"
+
+
+def call(site: Site) -> None:
+    """Write a call of any kind; its result goes to r0, and r1 to r5 become unreadable."""
+    frame = site.frame
+    if site.op.sem is Sem.LOCAL:
+        result = _call_local(site)
+    elif site.op.sem is Sem.INDIRECT:
+        target = frame.body.pointer(frame.get(site.insn.dst))
+        result = f"call i64 {target}({integers(_arguments(frame))})"
+    elif site.op.sem is Sem.KFUNC:
+        name = site.fact.kfunc if site.fact else ""
+        raise NotSupported(f"kfunc {name or site.insn.imm}")
+    elif site.insn.imm == TAIL_CALL:
+        _tail_call(site)
+        return
+    else:
+        result = _call_helper(site)
+    value = frame.body.value(result)
+    frame.forget(ARGUMENTS)
+    frame.set(0, value)
+
+
+def _arguments(frame: Frame) -> list[str]:
+    return [frame.run, *(frame.get(register) for register in ARGUMENTS)]
+
+
+def _call_local(site: Site) -> str:
+    symbol = subprogram_symbol(site.pc + 1 + site.insn.imm)
+    return f'call i64 @"{symbol}"({integers(_arguments(site.frame))})'
+
+
+def _call_helper(site: Site) -> str:
+    frame, linkage, helper = site.frame, site.linkage, site.insn.imm
+    lookup = inline_lookup(site.fact.map) if site.fact and site.fact.map else None
+    if helper == MAP_LOOKUP_ELEM and lookup is not None:
+        function, constants = lookup
+        return linkage.inline(function, frame.run, frame.get(2), constants)
+    code = linkage.helper(helper)
+    if code is None:
+        raise missing_helper(helper)
+    args = [frame.get(register) for register in ARGUMENTS]
+    return linkage.call(code, frame.run, args)
+
+
+def missing_helper(helper: int) -> NotSupported:
+    """Make the refusal of a helper that the engine was not given."""
+    row = uapi.by_id(helper)
+    return NotSupported(f"helper {row.name if row else helper}", "the engine has no code for it")
+
+
+def inline_lookup(shape: MapShape) -> InlineLookup | None:
+    """Native function and constants of look-ups in *shape*, if its class has them."""
+    make = cast("Callable[[], InlineLookup | None] | None", getattr(shape, "inline_lookup", None))
+    return make() if make else None
+
+
+def _tail_call(site: Site) -> None:
+    """``bpf_tail_call(ctx, array, index)``: on success nothing of this program is left to do."""
+    frame, body = site.frame, site.frame.body
+    array = frame.get(2)
+    if site.fact and site.fact.map:
+        array = site.linkage.data(site.fact.map.address)
+    index = body.value(f"and i64 {frame.get(3)}, 4294967295")
+    target = body.value(site.linkage.native(tail_target, frame.run, array, index))
+    context = frame.get(1)
+    frame.forget(ARGUMENTS)
+    frame.set(0, "0")
+    frame.flush()
+    go, stay = body.fresh("tail"), f"after.{site.pc}"
+    body.fork(body.value(f"icmp ne i64 {target}, 0"), go, stay)
+    body.label(go)
+    arguments = integers([frame.run, context, "0", "0", "0", "0"])
+    result = body.value(f"musttail call i64 {body.pointer(target)}({arguments})")
+    body.end(f"ret i64 {result}")
+    frame.label(stay)
+
+
+def packet_load(site: Site) -> None:
+    """LD_ABS and LD_IND: a word of the packet to r0; outside of it the function returns 0."""
+    frame, body, insn = site.frame, site.frame.body, site.insn
+    if site.op.sem is Sem.PACKET_IND:
+        whole = body.value(f"add i64 {frame.get(insn.src)}, {insn.imm}")
+        low = body.value(f"trunc i64 {whole} to i32")
+        offset = body.value(f"sext i32 {low} to i64")
+    else:
+        offset = str(insn.imm)
+    word = body.value(site.linkage.native(packet_word, frame.run, offset, str(site.op.size)))
+    outside, inside = body.fresh("outside"), body.fresh("inside")
+    body.fork(body.value(f"icmp eq i64 {word}, {NO_WORD}"), outside, inside)
+    body.label(outside)
+    body.end("ret i64 0")
+    body.label(inside)
+    frame.forget(ARGUMENTS)
+    frame.set(0, word)

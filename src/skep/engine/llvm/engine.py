@@ -1,0 +1,80 @@
+"""The LLVM engine: proofs to machine code."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from skep.engine.interface import HelperCode
+from skep.engine.llvm.compiler import generate
+from skep.engine.llvm.library import CompiledLibrary
+from skep.engine.llvm.linkage import Linkage
+from skep.engine.llvm.machine import FULL, Loaded, Machine, Tier
+from skep.engine.upcalls import PROTOTYPE, Upcalls
+from skep.verifier.interface import Proof
+
+ENTRY: Final = "main"
+
+
+class CompiledEntry:
+    """A program as machine code."""
+
+    def __init__(self, loaded: Loaded, upcalls: Upcalls) -> None:
+        self._loaded, self._upcalls = loaded, upcalls  # they live as long as the code may run
+        self.address: int = loaded.address(ENTRY)
+        self._function = PROTOTYPE(self.address)
+
+    def __call__(self, run: int, context: int, /) -> int:
+        """Run once; returns r0. Raises what a helper in Python raised."""
+        result: int = self._function(run, context, 0, 0, 0, 0)
+        if self._upcalls.raised:
+            self._upcalls.check(run)
+        return result
+
+
+class LlvmEngine:
+    """Compiles proofs with LLVM.
+
+    Args:
+        helpers: code of every helper that programs may call.
+        library: where native helpers that are not inlined live.
+        machine: compiles and loads; it may have a cache.
+        objects: address and size of the region of kernel objects, if there is one.
+        metered: programs count their back edges against the run block's FUEL.
+        tier: how hard to optimise.
+    """
+
+    name = "llvm"
+
+    def __init__(
+        self,
+        helpers: Iterable[HelperCode] = (),
+        *,
+        machine: Machine | None = None,
+        library: CompiledLibrary | None = None,
+        objects: tuple[int, int] = (0, 0),
+        metered: bool = False,
+        tier: Tier = FULL,
+    ) -> None:
+        self._helpers = {code.id: code for code in helpers}
+        self._machine = machine or Machine()
+        self.library = library or CompiledLibrary(self._machine)
+        self._objects, self._metered, self._tier = objects, metered, tier
+        self._upcalls = Upcalls()
+
+    def compile(self, proof: Proof) -> CompiledEntry:
+        """Make *proof* runnable; raises NotSupported by name for what it cannot run."""
+        text, linkage = self._generate(proof)
+        loaded = self._machine.load(text, [ENTRY], linkage.imports, self._tier)
+        return CompiledEntry(loaded, self._upcalls)
+
+    def ir(self, proof: Proof) -> str:
+        """LLVM IR of *proof*, before any pass."""
+        return self._generate(proof)[0]
+
+    def assembly(self, proof: Proof) -> str:
+        """Machine code of *proof*, as assembly."""
+        return self._machine.assembly(self.ir(proof), self._tier)
+
+    def _generate(self, proof: Proof) -> tuple[str, Linkage]:
+        linkage = Linkage(self._helpers, self.library, self._upcalls)
+        start, size = self._objects
+        return generate(proof, linkage, (start, start + size), metered=self._metered), linkage

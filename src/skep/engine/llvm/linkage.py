@@ -1,0 +1,107 @@
+"""How a program reaches what is outside its module: maps, helpers, Python.
+
+Everything outside is an external symbol, and its address is given when the code is loaded; so
+the object code holds no address of this process and can be kept on disk.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from skep.base.native import NativeFunction
+from skep.engine.interface import HelperCode, NativeLibrary
+from skep.engine.llvm.native import Translator
+from skep.engine.llvm.source import arity, weight
+from skep.engine.llvm.text import integers
+from skep.engine.upcalls import Upcalls
+
+INLINE_WEIGHT: Final = 700  # bytes of bytecode up to which a helper comes into the module
+LEAST_ADDRESS: Final = 1 << 32  # constants of inline look-ups from here on are addresses
+MOST_ADDRESS: Final = 1 << 47
+
+
+class Linkage:
+    """Symbols of one module, and their addresses.
+
+    Args:
+        helpers: the engine's helpers by id.
+        library: compiles native helpers that are too large to inline.
+        upcalls: makes Python helpers callable.
+    """
+
+    def __init__(
+        self, helpers: Mapping[int, HelperCode], library: NativeLibrary, upcalls: Upcalls
+    ) -> None:
+        self.imports: dict[str, int] = {}
+        self.translator = Translator()
+        self._helpers, self._library, self._upcalls = helpers, library, upcalls
+        self._declarations: list[str] = []
+        self._symbols: dict[int, str] = {}
+
+    def data(self, address: int) -> str:
+        """Spell *address* as an ``i64`` constant that the loader fills in."""
+        return f"ptrtoint (ptr @{self.data_symbol(address)} to i64)"
+
+    def data_symbol(self, address: int) -> str:
+        """Name of the external symbol at *address*."""
+        symbol = self._symbols.get(address)
+        if symbol is None:
+            symbol = f"data.{len(self._symbols)}"
+            self._symbols[address] = symbol
+            self.declare_data(symbol, address)
+        return symbol
+
+    def declare_data(self, symbol: str, address: int) -> None:
+        """Declare external memory under a name of the caller's choice."""
+        self.imports[symbol] = address
+        self._declarations.append(f"@{symbol} = external global i8\n")
+
+    def define(self, text: str) -> None:
+        """Add a definition to the module."""
+        self._declarations.append(text)
+
+    def constant(self, value: int) -> str:
+        """Spell a constant that may be an address."""
+        return self.data(value) if LEAST_ADDRESS <= value < MOST_ADDRESS else str(value)
+
+    def helper(self, helper: int) -> HelperCode | None:
+        """The code of a helper, if there is any."""
+        return self._helpers.get(helper)
+
+    def call(self, code: HelperCode, run: str, args: list[str]) -> str:
+        """Spell a call of a helper with r1 to r5 as *args*."""
+        if code.native is None:
+            return self._call_python(code, run, args)
+        count = arity(code.native)
+        arguments = integers([run, *args][:count])
+        if weight(code.native) <= INLINE_WEIGHT:
+            return f'call i64 @"{self.translator.symbol(code.native)}"({arguments})'
+        symbol = f"helper.{code.native.__name__}"
+        self._declare(symbol, self._library.address(code.native), count)
+        return f"call i64 @{symbol}({arguments})"
+
+    def inline(
+        self, function: NativeFunction, run: str, key: str, constants: tuple[int, ...]
+    ) -> str:
+        """Spell a call of an inline look-up."""
+        spelled = [run, key, *map(self.constant, constants)]
+        return f'call i64 @"{self.translator.symbol(function)}"({integers(spelled)}) alwaysinline'
+
+    def native(self, function: NativeFunction, *args: str) -> str:
+        """Spell a call of a native function of the engine's own."""
+        return f'call i64 @"{self.translator.symbol(function)}"({integers(args)})'
+
+    def text(self) -> str:
+        """Declarations, and the native functions that came along."""
+        natives = self.translator.text()
+        return "".join(self._declarations) + natives
+
+    def _call_python(self, code: HelperCode, run: str, args: list[str]) -> str:
+        symbol = f"upcall.{code.id}"
+        self._declare(symbol, self._upcalls.address(code), 6)
+        return f"call i64 @{symbol}({integers([run, *args])})"
+
+    def _declare(self, symbol: str, address: int, count: int) -> None:
+        if symbol not in self.imports:
+            self.imports[symbol] = address
+            parameters = ", ".join(["i64"] * count)
+            self._declarations.append(f"declare i64 @{symbol}({parameters}) #1\n")

@@ -1,0 +1,90 @@
+"""Loads, stores and atomics of a program as LLVM IR.
+
+Every access was proved to be inside its object, so it is a plain machine access, of any alignment.
+Two are special: what goes through the frame pointer names the stack itself, so that LLVM can keep
+it in registers; and a load from a kernel object (``Memory.BTF``) is guarded, since such a pointer
+may be stale: outside the region of kernel objects it gives 0.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from skep.engine.llvm.frame import Frame
+from skep.engine.llvm.intrinsics import atomic_exchange, atomic_update, narrow, widen
+from skep.isa.insn import Insn
+from skep.isa.table import Kind, Op, Sem
+from skep.verifier.interface import Memory
+
+OBJECTS: Final = "objects.base"  # external symbol: where the region of kernel objects begins
+OBJECTS_END: Final = "objects.end"
+ZERO: Final = "@zero"  # eight bytes of zero, in every module that has guarded loads
+
+_ATOMIC: Final[Mapping[Sem, str]] = {
+    Sem.ADD: "add", Sem.OR: "or", Sem.AND: "and", Sem.XOR: "xor", Sem.XCHG: "xchg",
+}  # fmt: skip
+
+
+def pointer(frame: Frame, base: int, off: int) -> str:
+    """Pointer to register *base* plus *off*."""
+    offset = frame.stack_offset(base)
+    if offset is not None:
+        return frame.stack_pointer(offset + off)
+    body, address = frame.body, frame.get(base)
+    if off:
+        address = body.value(f"add i64 {address}, {off}")
+    return body.pointer(address)
+
+
+def load(frame: Frame, op: Op, insn: Insn, memory: int) -> None:
+    """``r = *(u8..u64 *)(base + off)``, zero- or sign-extended."""
+    body, bits = frame.body, op.size * 8
+    source = pointer(frame, insn.src, insn.off)
+    if memory == Memory.BTF:
+        source = _guard(frame, source, op.size)
+    value = body.value(f"load i{bits}, ptr {source}, align 1")
+    if op.kind is Kind.LOAD_SX:
+        value = body.value(f"sext i{bits} {value} to i64")
+    else:
+        value = widen(body, value, bits)
+    frame.set(insn.dst, value)
+
+
+def _guard(frame: Frame, source: str, size: int) -> str:
+    body = frame.body
+    last = body.value(f"getelementptr i8, ptr {source}, i64 {size}")
+    above = body.value(f"icmp uge ptr {source}, @{OBJECTS}")
+    below = body.value(f"icmp ule ptr {last}, @{OBJECTS_END}")
+    inside = body.value(f"and i1 {above}, {below}")
+    return body.value(f"select i1 {inside}, ptr {source}, ptr {ZERO}")
+
+
+def store(frame: Frame, op: Op, insn: Insn) -> None:
+    """``*(u8..u64 *)(base + off) = r`` or a constant."""
+    body, bits = frame.body, op.size * 8
+    if op.kind is Kind.STORE_IMM:
+        value = str(insn.imm & ((1 << bits) - 1))
+    else:
+        value = narrow(body, frame.get(insn.src), bits)
+    target = pointer(frame, insn.dst, insn.off)
+    body.emit(f"store i{bits} {value}, ptr {target}, align 1")
+
+
+def atomic(frame: Frame, op: Op, insn: Insn) -> None:
+    """Atomic update, exchange, load-acquire or store-release."""
+    body, bits = frame.body, op.size * 8
+    if op.sem is Sem.LOAD_ACQUIRE:
+        source = pointer(frame, insn.src, insn.off)
+        value = body.value(f"load atomic i{bits}, ptr {source} acquire, align {op.size}")
+        frame.set(insn.dst, widen(body, value, bits))
+        return
+    value = frame.get(insn.src)
+    target = pointer(frame, insn.dst, insn.off)
+    if op.sem is Sem.STORE_RELEASE:
+        value = narrow(body, value, bits)
+        body.emit(f"store atomic i{bits} {value}, ptr {target} release, align {op.size}")
+    elif op.sem is Sem.CMPXCHG:
+        frame.set(0, atomic_exchange(body, target, frame.get(0), value, bits))
+    else:
+        old = atomic_update(body, _ATOMIC[op.sem], target, value, bits)
+        if op.fetch:
+            frame.set(insn.src, old)
