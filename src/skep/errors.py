@@ -114,7 +114,31 @@ class SectionError(LoadError):
 
 
 class RelocationError(LoadError):
-    """A relocation that cannot be resolved; *message* lists every candidate tried."""
+    """A relocation that cannot be resolved.
+
+    Args:
+        message: what is wrong, in words.
+        source: object file.
+        name: program or section.
+        hint: what may help.
+        local: what the program asks for, as CO-RE spells it.
+        candidates: each type that was tried, and what came of it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        source: str = "",
+        name: str = "",
+        hint: str = "",
+        local: str = "",
+        candidates: tuple[str, ...] = (),
+    ) -> None:
+        about = f"{local}: {message}" if local else message
+        lines = "".join(f"\n  candidate {candidate}" for candidate in candidates)
+        super().__init__(about + lines, source=source, name=name, hint=hint)
+        self.local, self.candidates = local, candidates
 
 
 class ExternError(LoadError):

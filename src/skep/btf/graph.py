@@ -44,6 +44,7 @@ class Btf(TypeTable):
         super().__init__(data, base, source)
         self.base = base
         self._tags: dict[int, list[kinds.DeclTag]] | None = None
+        self._aligns: dict[int, int] = {}
 
     @classmethod
     def parse(cls, data: bytes, base: "Btf | None" = None, source: str = "BTF") -> "Btf":
@@ -136,6 +137,9 @@ class Btf(TypeTable):
     def _composite_align(self, type_id: int, type_: kinds.Composite, depth: int) -> int:
         if depth > MAX_DEPTH:
             raise self._endless(type_id)
+        known = self._aligns.get(type_id)
+        if known is not None:
+            return known
         align = 1
         for member in type_.members:
             element, _ = self.array_elems(member.type)
@@ -146,6 +150,7 @@ class Btf(TypeTable):
                 wanted = self.align_of(element)
             if member.bit_offset % (wanted * 8) == 0 and type_.size % wanted == 0:
                 align = max(align, wanted)
+        self._aligns[type_id] = align
         return align
 
     # --- parts of types -------------------------------------------------------------------------
@@ -159,16 +164,18 @@ class Btf(TypeTable):
 
     def find_member(self, type_id: int, name: str) -> Field | None:
         """The member called *name*, also in anonymous structures and unions."""
-        return self._find_member(type_id, name, 0)
+        return self._find_member(type_id, name, set(), 0)
 
-    def _find_member(self, type_id: int, name: str, depth: int) -> Field | None:
+    def _find_member(self, type_id: int, name: str, seen: set[int], depth: int) -> Field | None:
         if depth > MAX_DEPTH:
             raise self._endless(type_id)
         for member in self.members(type_id):
             if member.name == name:
                 return Field(member.type, member.bit_offset, member.bitfield_size)
-            if not member.name and self.kind(self.resolve(member.type)) in COMPOSITES:
-                inner = self._find_member(member.type, name, depth + 1)
+            inner_id = self.resolve(member.type)
+            if not member.name and inner_id not in seen and self.kind(inner_id) in COMPOSITES:
+                seen.add(inner_id)
+                inner = self._find_member(inner_id, name, seen, depth + 1)
                 if inner is not None:
                     return Field(
                         inner.type, member.bit_offset + inner.bit_offset, inner.bitfield_size

@@ -39,25 +39,15 @@ class NameIndex:
                 else:
                     known.append(type_id)
 
-    def find(self, name: str, base_offsets: Sequence[int] = ()) -> list[int]:
-        """Ids of the types called *name*.
-
-        Args:
-            name: not empty.
-            base_offsets: where the base's strings say *name*.
-        """
+    def find(self, offsets: Sequence[int]) -> list[int]:
+        """Ids of the types whose name starts at one of *offsets*."""
         found: list[int] = []
-        for off in [*base_offsets, *self.offsets(name)]:
+        for off in offsets:
             found += self._by_offset.get(off, ())
         return sorted(found)
 
-    def names(self) -> list[tuple[int, list[int]]]:
-        """Every offset at which a type's name starts, and the types; in order of offset."""
-        return sorted(self._by_offset.items())
-
-    def offsets(self, name: str) -> list[int]:
-        """Every offset at which this string section says *name*, tails of longer strings too."""
-        needle = name.encode() + b"\0"
+    def offsets(self, needle: bytes) -> list[int]:
+        """Every offset at which this string section says *needle*, inside longer strings too."""
         found: list[int] = []
         at = self._strings.find(needle)
         while at >= 0:

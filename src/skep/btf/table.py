@@ -153,16 +153,21 @@ class TypeTable:
 
     def all_by_name(self, name: str, *wanted: Kind) -> list[int]:
         """Every type called *name*, of one of the kinds *wanted*, in order of id."""
-        if not name:
-            return []
+        return self._find(name.encode() + b"\0", wanted) if name and "\0" not in name else []
+
+    def all_by_prefix(self, prefix: str, *wanted: Kind) -> list[int]:
+        """Every type whose name starts with *prefix*, of one of the kinds *wanted*."""
+        return self._find(prefix.encode(), wanted) if prefix and "\0" not in prefix else []
+
+    def _find(self, needle: bytes, wanted: tuple[Kind, ...]) -> list[int]:
         found: list[int] = []
         offsets: list[int] = []
         for table in self._chain():
             index = table.name_index()
-            for type_id in index.find(name, offsets):
+            offsets += index.offsets(needle)
+            for type_id in index.find(offsets):
                 if not wanted or table.kind(type_id) in wanted:
                     found.append(type_id)  # noqa: PERF401
-            offsets += index.offsets(name)
         return found
 
     def name_index(self) -> NameIndex:

@@ -81,8 +81,7 @@ def test_a_structure_that_holds_itself_is_an_error_and_not_a_hang(builder: Build
 
     with pytest.raises(BtfError, match="cycle"):
         btf.align_of(1)
-    with pytest.raises(BtfError, match="cycle"):
-        btf.find_member(1, "x")
+    assert btf.find_member(1, "x") is None
 
 
 def test_size_of_arrays_pointers_and_variables(builder: Builder) -> None:
