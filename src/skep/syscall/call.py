@@ -1,0 +1,134 @@
+"""One call of bpf(2): the bytes of ``union bpf_attr`` in, typed arguments out, answers back in."""
+
+import ctypes
+from errno import E2BIG, EINVAL
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from skep.base.layout import Layout
+from skep.base.memory import PAGE_SIZE, UserMemory
+from skep.errors import CommandError
+from skep.uapi.commands import ATTR_SIZE, Command
+
+Arguments = TypeVar("Arguments", bound=Layout)
+Buffer = bytearray | memoryview | ctypes.Array[Any] | ctypes.Structure
+MAX_STRING: Final = 4096
+
+
+class AttrBytes(Protocol):
+    """Where the caller keeps the attr."""
+
+    size: int
+
+    def read(self) -> bytes:
+        """All of it."""
+        ...
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Store *data* at *offset*."""
+        ...
+
+
+class AttrBuffer:
+    """An attr in a buffer of this process: bytearray, memoryview, ctypes array."""
+
+    def __init__(self, buffer: Buffer, size: int | None) -> None:
+        view = memoryview(buffer)
+        self._view = view.cast("B") if view.nbytes else view
+        self.size = self._view.nbytes if size is None else size
+
+    def read(self) -> bytes:
+        """All of it; what a too large *size* promises beyond the buffer counts as zero."""
+        return bytes(self._view[: self.size]).ljust(self.size, b"\0")
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Store *data* at *offset*."""
+        self._view[offset : offset + len(data)] = data
+
+
+class AttrAddress:
+    """An attr at an address in the caller's memory."""
+
+    def __init__(self, memory: UserMemory, address: int, size: int) -> None:
+        self._memory, self._address, self.size = memory, address, size
+
+    def read(self) -> bytes:
+        """All of it; raises Fault."""
+        return self._memory.read(self._address, self.size)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Store *data* at *offset*; raises Fault."""
+        self._memory.write(self._address + offset, data)
+
+
+class Call(Generic[Arguments]):
+    """A decoded call.
+
+    Attributes:
+        command: its row.
+        attr: its arguments.
+        memory: the caller's memory.
+    """
+
+    def __init__(
+        self, command: Command, where: AttrBytes, attr: Arguments, memory: UserMemory
+    ) -> None:
+        self.command, self.attr, self.memory = command, attr, memory
+        self._where = where
+
+    def put(self, member: str, value: int) -> None:
+        """Write an answer into the caller's attr, if it is long enough to hold it."""
+        place = self.command.layout.member(member)
+        if place.end <= self._where.size:
+            data = (value & ((1 << 8 * place.size) - 1)).to_bytes(place.size, "little")
+            self._where.write(place.offset, data)
+
+    def refuse(self, errno: int, message: str, field: str = "") -> CommandError:
+        """The refusal of this call; *field* is the member of the attr that it is about."""
+        if field:
+            value = getattr(self.attr, field, None)
+            message = f"{field} = {value!r}: {message}"
+        return CommandError(self.command.name, errno, message)
+
+    def require(self, condition: object, errno: int, message: str, field: str = "") -> None:
+        """Refuse unless *condition* holds."""
+        if not condition:
+            raise self.refuse(errno, message, field)
+
+    def string(self, address: int, limit: int = MAX_STRING) -> bytes:
+        """The NUL-terminated string at *address*, cut at *limit* bytes; raises Fault."""
+        found = bytearray()
+        while len(found) < limit:
+            step = min(PAGE_SIZE - (address + len(found)) % PAGE_SIZE, limit - len(found))
+            chunk = self.memory.read(address + len(found), step)
+            end = chunk.find(b"\0")
+            if end >= 0:
+                return bytes(found + chunk[:end])
+            found += chunk
+        return bytes(found)
+
+
+def decode(command: Command, where: AttrBytes, memory: UserMemory) -> Call[Layout]:
+    """Check sizes and unused members as Linux does, and decode.
+
+    Raises:
+        CommandError: E2BIG, *size* is beyond a page or what it adds is not zero; EINVAL, a member
+            that the command does not use is not zero.
+    """
+    if where.size > PAGE_SIZE:
+        raise CommandError(command.name, E2BIG, f"attr of {where.size} bytes, more than a page")
+    data = where.read()
+    if any(data[ATTR_SIZE:]):
+        message = f"attr has bytes set beyond the {ATTR_SIZE} known"
+        raise CommandError(command.name, E2BIG, message)
+    last = command.layout.member(command.last)
+    tail = data[last.end : ATTR_SIZE]
+    if any(tail):
+        offset = last.end + next(i for i, byte in enumerate(tail) if byte)
+        message = f"attr byte {offset} is not zero, beyond {command.last}, the last member used"
+        raise CommandError(command.name, EINVAL, message)
+    attr = command.layout.decode(data)
+    for name in command.unused:
+        if getattr(attr, name):
+            raise CommandError(command.name, EINVAL, f"{name} is not used and must be zero")
+    return Call(command, where, attr, memory)
+

@@ -1,0 +1,61 @@
+"""What maps of descriptors hold: programs in a program array, maps in a map of maps."""
+
+from errno import EBADF, EINVAL
+from typing import Final
+
+from skep.errors import CommandError
+from skep.maps.creation import Held
+from skep.maps.interface import Map
+from skep.syscall.objects import Holding, Kind
+from skep.syscall.state import State
+from skep.uapi.flags import MapType
+
+COMMAND: Final = "MAP_UPDATE_ELEM"
+
+
+class Holder:
+    """Resolves the descriptors that are stored in one map, and keeps what they name alive."""
+
+    def __init__(self, state: State, kind: Kind | None) -> None:
+        self._state, self._kind = state, kind
+        self._held: dict[int, list[Holding]] = {}
+        self.map: Map | None = None
+
+    def resolve(self, fd: int) -> Held:
+        """What *fd* names, with one reference more; EBADF or EINVAL if it cannot be stored."""
+        if self._kind is None:
+            raise CommandError(COMMAND, EBADF, f"fd {fd} names nothing that the map can hold")
+        with self._state.objects.lock:
+            holding = self._state.objects.get(COMMAND, fd, self._kind)
+            target: Held = holding.target  # type: ignore[assignment]  # maps and programs fit
+            self._check(target)
+            self._state.objects.take(holding)
+            self._held.setdefault(id(target), []).append(holding)
+        return target
+
+    def _check(self, target: Held) -> None:
+        owner = getattr(self.map, "owner", None)
+        kind_of = getattr(target, "kind_of_program", None)
+        if self._kind is Kind.PROG and owner is not None and owner != kind_of:
+            raise CommandError(COMMAND, EINVAL, f"the array holds {owner}, the program is {kind_of}")
+        if self._kind is Kind.PROG and self.map is not None and owner is None:
+            self.map.owner = kind_of  # type: ignore[attr-defined]  # program arrays have one
+
+    def release(self, target: Held) -> None:
+        """Give one reference back."""
+        with self._state.objects.lock:
+            holdings = self._held[id(target)]
+            holding = holdings.pop()
+            if not holdings:
+                del self._held[id(target)]
+        self._state.objects.drop(holding)
+
+
+def holder_for(state: State, map_type: int) -> Holder:
+    """The holder that a map of *map_type* needs."""
+    kinds = {
+        MapType.PROG_ARRAY: Kind.PROG,
+        MapType.ARRAY_OF_MAPS: Kind.MAP,
+        MapType.HASH_OF_MAPS: Kind.MAP,
+    }
+    return Holder(state, kinds.get(MapType(map_type)) if map_type in set(MapType) else None)

@@ -1,0 +1,162 @@
+"""Objects of a subsystem: descriptors, ids, reference counts and pins.
+
+An object lives while something refers to it: a descriptor, a pin, or another object that holds it
+(a program its maps, a map-in-map its inner maps). When the last reference goes, its ``close`` is
+called and what it held is dropped in turn.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import IntEnum
+from errno import EBADF, EINVAL, ENOENT
+from typing import Final, Protocol
+
+from skep.errors import CommandError
+
+FIRST_FD: Final = 1024  # above the process's own usual descriptors: a mix-up shows as EBADF
+
+
+class Kind(IntEnum):
+    """What an object is."""
+
+    MAP = 0
+    PROG = 1
+    BTF = 2
+    LINK = 3
+    STATS = 4
+
+
+class Target(Protocol):
+    """What an object is the identity of."""
+
+    id: int
+
+    def close(self) -> None:
+        """Drop what it holds; called once, when the last reference goes."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Holding:
+    """One object; *holds* are the objects that live as long as it does."""
+
+    kind: Kind
+    id: int
+    target: Target
+    references: int = 0
+    holds: "list[Holding]" = field(default_factory=list)
+
+
+class Objects:
+    """The tables. Every method is atomic."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._fds: dict[int, Holding] = {}
+        self._ids: dict[Kind, dict[int, Holding]] = {kind: {} for kind in Kind}
+        self._last_id = dict.fromkeys(Kind, 0)
+        self._pins: dict[str, Holding] = {}
+
+    def new_id(self, kind: Kind) -> int:
+        """An id that no object of *kind* ever had."""
+        with self._lock:
+            self._last_id[kind] += 1
+            return self._last_id[kind]
+
+    def install(self, kind: Kind, target: Target, holds: "list[Holding] | None" = None) -> int:
+        """Make an object of *target* and a descriptor for it; *holds* are referred to already."""
+        with self._lock:
+            holding = Holding(kind, target.id, target, 0, holds or [])
+            self._ids[kind][target.id] = holding
+            return self.open(holding)
+
+    def open(self, holding: Holding) -> int:
+        """A new descriptor: the lowest free number."""
+        with self._lock:
+            fd = FIRST_FD
+            while fd in self._fds:
+                fd += 1
+            self._fds[fd] = holding
+            holding.references += 1
+            return fd
+
+    def close(self, fd: int) -> None:
+        """Close a descriptor; EBADF if it is not open."""
+        with self._lock:
+            holding = self._fds.pop(fd, None)
+            if holding is None:
+                raise CommandError("CLOSE", EBADF, f"fd {fd} is not open")
+            self.drop(holding)
+
+    def get(self, command: str, fd: int, kind: Kind | None = None) -> Holding:
+        """The object that *fd* names; EBADF if it is not open, EINVAL if it is of another kind."""
+        with self._lock:
+            holding = self._fds.get(fd)
+            if holding is None:
+                raise CommandError(command, EBADF, f"fd {fd} is not open")
+            if kind is not None and holding.kind is not kind:
+                found = holding.kind.name.lower()
+                message = f"fd {fd} is a {found}, not a {kind.name.lower()}"
+                raise CommandError(command, EINVAL, message)
+            return holding
+
+    @contextmanager
+    def using(self, command: str, fd: int, kind: Kind) -> Iterator[Holding]:
+        """The object that *fd* names, kept alive for the length of a ``with`` block."""
+        with self._lock:
+            holding = self.take(self.get(command, fd, kind))
+        try:
+            yield holding
+        finally:
+            self.drop(holding)
+
+    def take(self, holding: Holding) -> Holding:
+        """One reference more."""
+        with self._lock:
+            holding.references += 1
+            return holding
+
+    def drop(self, holding: Holding) -> None:
+        """One reference less; the object goes with the last."""
+        with self._lock:
+            holding.references -= 1
+            if holding.references:
+                return
+            self._ids[holding.kind].pop(holding.id, None)
+        holding.target.close()
+        for held in holding.holds:
+            self.drop(held)
+
+    def by_id(self, command: str, kind: Kind, id: int) -> Holding:  # noqa: A002
+        """The object with *id*; ENOENT if there is none."""
+        with self._lock:
+            holding = self._ids[kind].get(id)
+            if holding is None:
+                raise CommandError(command, ENOENT, f"no {kind.name.lower()} has id {id}")
+            return holding
+
+    def next_id(self, command: str, kind: Kind, start: int) -> int:
+        """The least id above *start*; ENOENT after the last."""
+        with self._lock:
+            after = min((id_ for id_ in self._ids[kind] if id_ > start), default=None)
+        if after is None:
+            name = kind.name.lower()
+            raise CommandError(command, ENOENT, f"no {name} has an id above {start}")
+        return after
+
+    def count(self, kind: Kind) -> int:
+        """How many objects of *kind* there are."""
+        with self._lock:
+            return len(self._ids[kind])
+
+    @property
+    def pins(self) -> dict[str, Holding]:
+        """Pinned objects by path; change it under ``lock``."""
+        return self._pins
+
+    @property
+    def lock(self) -> "threading.RLock":
+        """The lock of all tables."""
+        return self._lock
