@@ -149,6 +149,19 @@ class Ranges:
         least = ones << 63
         self.meet_s64(value | (mask & least), value | (mask & ~least))
         self.meet_u64(value, value | mask)
+        self._learn_only_member()
+
+    def _learn_only_member(self) -> None:
+        """Become a constant if the bits allow just one number of the unsigned interval."""
+        value, mask, low, high = self.value_word, self.mask_word, self.umin_word, self.umax_word
+        following = tnum.following(value, mask, low)
+        if low & ~mask == value:
+            if below(high, following):
+                self.set_const(low)
+        elif following == value | mask or (
+            not below(high, following) and below(high, tnum.following(value, mask, following))
+        ):
+            self.set_const(following)
 
     def learn32_from_bits(self) -> None:
         """Do ``learn_from_bits`` for the 32-bit intervals only."""

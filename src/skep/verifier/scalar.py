@@ -27,8 +27,8 @@ class Scalar(Ranges):
 
     Args:
         id: registers with the same id hold the same number plus their *delta*; 0 for none.
-        delta: what was added since the register got its id, 0 to 2**31 - 1.
-        moved: whether something was added (``BPF_ADD_CONST``), even if it was 0.
+        delta: constant that was added since the register got its id, signed 32-bit.
+        moved: width of that addition, 32 or 64; 0 if there was none (``BPF_ADD_CONST``).
     """
 
     __slots__ = ("delta", "id", "moved")
@@ -37,7 +37,7 @@ class Scalar(Ranges):
         super().__init__()
         self.id: i64 = 0
         self.delta: i64 = 0
-        self.moved: bool = False
+        self.moved: i64 = 0
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -154,7 +154,7 @@ class Scalar(Ranges):
         twin.s32_max = self.s32_max
         return twin
 
-    def with_id(self, id: int, delta: int = 0, moved: bool = False) -> "Scalar":  # noqa: A002
+    def with_id(self, id: int, delta: int = 0, moved: int = 0) -> "Scalar":  # noqa: A002
         """Return the same set of numbers linked to *id*."""
         if self.id == id and self.delta == delta and self.moved == moved:
             return self

@@ -146,6 +146,24 @@ def covers(xv: i64, xm: i64, yv: i64, ym: i64) -> bool:
     return ym & ~xm == 0 and yv & ~xm == xv
 
 
+def following(value: i64, mask: i64, number: i64) -> i64:
+    """The least member above *number*, unsigned; the greatest member if none is above.
+
+    A member is ``value`` plus some unknown bits. Adding 1 to the unknown bits of ``number - value``
+    gives the next choice of them, once all other bits are set so that the carry runs through; a
+    known bit of that difference lies above all choices of the unknown bits below it, which start
+    anew from 0.
+    """
+    if not below(number, value | mask):
+        return value | mask
+    if below(number, value):
+        return value
+    distance = wrap(number - value)
+    known = distance & ~mask
+    filled = distance | (smear(known) if known >= 0 else -1) | ~mask
+    return value | (wrap(filled + 1) & mask)
+
+
 def swap_bytes(word: i64, size: i64) -> i64:
     """Reverse the lower *size* bytes of *word*; the others are dropped."""
     result: i64 = 0

@@ -17,13 +17,20 @@ from skep.base.bits import S64_MAX, S64_MIN, U64
 from skep.isa.table import Sem
 from skep.verifier import tnum
 from skep.verifier.ranges import S32_MAX, S32_MIN
-from skep.verifier.scalar import UNKNOWN, ZERO, Scalar
-from skep.verifier.tnum import U32, below, shift_right, signed32, wrap
-from skep.verifier.transfer.casts import (
-    finish32,
-    sign_extend,
-    sign_extend_low,
-    zero_extend32,
+from skep.verifier.scalar import UNKNOWN, ZERO, Scalar, const
+from skep.verifier.tnum import HIGH, U32, below, shift_right, signed32, wrap
+from skep.verifier.transfer.casts import finish32
+from skep.verifier.transfer.moves import (
+    keep16,
+    keep32,
+    keep64,
+    move,
+    sign_extend8,
+    sign_extend16,
+    sign_extend32,
+    swap16,
+    swap32,
+    swap64,
 )
 
 Transfer: TypeAlias = Callable[[Scalar, Scalar, bool], Scalar]
@@ -157,7 +164,7 @@ def _mul64(made: Scalar, x: Scalar, y: Scalar) -> None:
 
 
 def forget(_x: Scalar, _y: Scalar, _is32: bool) -> Scalar:
-    """Nothing is known of quotients, remainders and swapped bytes."""
+    """Nothing is known of quotients and remainders."""
     return UNKNOWN
 
 
@@ -207,16 +214,15 @@ def _finish_bitwise(made: Scalar, y: Scalar, is32: bool) -> Scalar:
         if low > high:
             low, high = S32_MIN, S32_MAX
         made.s32_min, made.s32_max = low, high
-    if is32:
-        return finish32(made)
     if made.mask_word == 0 and y.mask_word == 0:
         made.set_const(made.value_word)
-        return made
-    if made.umin_word <= made.umax_word:
-        made.smin, made.smax = made.umin_word, made.umax_word
     else:
-        made.forget_signed64()
-    return made.settle()
+        if made.umin_word <= made.umax_word:
+            made.smin, made.smax = made.umin_word, made.umax_word
+        else:
+            made.forget_signed64()
+        made.learn_from_bits()
+    return _finish(made, is32)
 
 
 # --- shifts -----------------------------------------------------------------------------------
@@ -321,35 +327,31 @@ def shift_right_signed(x: Scalar, y: Scalar, is32: bool) -> Scalar:
     return made.settle()
 
 
-# --- moves ------------------------------------------------------------------------------------
+# --- one number or two ------------------------------------------------------------------------
 
 
-def move(_: Scalar, y: Scalar, is32: bool) -> Scalar:
-    """Operand two itself, or its lower half."""
-    return zero_extend32(y) if is32 else y.without_id()
+def split(sem: Sem, x: Scalar, y: Scalar) -> tuple[Scalar, Scalar] | None:
+    """Tell 0 and -1 apart before a bitwise operation with a constant would blur them.
+
+    Compilers make a mask of a condition by an arithmetic shift, and select by it. Returns the two
+    values of *x* to go on with, -1 first, or None: the other one is explored from the very same
+    instruction.
+    """
+    if sem not in (Sem.AND, Sem.OR) or y.mask_word != 0:
+        return None
+    if x.smin == -1 and x.smax == 0:
+        return const(-1), ZERO
+    if x.s32_min == -1 and x.s32_max == 0:
+        return _with_low_half(x, -1), _with_low_half(x, 0)
+    return None
 
 
-def sign_extend8(_: Scalar, y: Scalar, is32: bool) -> Scalar:
-    """The lowest byte of operand two, sign-extended."""
-    return sign_extend_low(y, 1) if is32 else sign_extend(y, 1)
-
-
-def sign_extend16(_: Scalar, y: Scalar, is32: bool) -> Scalar:
-    """The lowest two bytes of operand two, sign-extended."""
-    return sign_extend_low(y, 2) if is32 else sign_extend(y, 2)
-
-
-def sign_extend32(_: Scalar, y: Scalar, _is32: bool) -> Scalar:
-    """The lower half of operand two, sign-extended."""
-    return sign_extend(y, 4)
-
-
-def move_keeps_number(sem: Sem, y: Scalar, is32: bool) -> bool:
-    """Whether a move gives the very number of operand two: then both get the same id."""
-    if sem is Sem.MOV:
-        return not is32 or y.umax <= U32
-    bits = 8 if sem is Sem.SEXT8 else 16 if sem is Sem.SEXT16 else 32
-    return y.umax < 1 << (bits - 1)
+def _with_low_half(x: Scalar, word: i64) -> Scalar:
+    made = x.copy_range()
+    made.value_word = (x.value_word & HIGH) | (word & U32)
+    made.mask_word = x.mask_word & HIGH
+    made.set_low_half(word)
+    return made
 
 
 TRANSFER: Final[Mapping[Sem, Transfer]] = {
@@ -371,10 +373,10 @@ TRANSFER: Final[Mapping[Sem, Transfer]] = {
     Sem.SEXT16: sign_extend16,
     Sem.SEXT32: sign_extend32,
     Sem.NEG: neg,
-    Sem.KEEP16: forget,
-    Sem.KEEP32: forget,
-    Sem.KEEP64: forget,
-    Sem.SWAP16: forget,
-    Sem.SWAP32: forget,
-    Sem.SWAP64: forget,
+    Sem.KEEP16: keep16,
+    Sem.KEEP32: keep32,
+    Sem.KEEP64: keep64,
+    Sem.SWAP16: swap16,
+    Sem.SWAP32: swap32,
+    Sem.SWAP64: swap64,
 }

@@ -14,9 +14,8 @@ from mypy_extensions import i64
 
 from skep.isa.table import Sem
 from skep.verifier import tnum
-from skep.verifier.scalar import Scalar, const
+from skep.verifier.scalar import Scalar
 from skep.verifier.tnum import HIGH, U32, below, signed32, wrap
-from skep.verifier.transfer.alu import add
 
 ALWAYS: Final = 1
 NEVER: Final = 0
@@ -329,15 +328,3 @@ def _copy(x: Scalar) -> Scalar:
     twin = x.copy_range()
     twin.id, twin.delta, twin.moved = x.id, x.delta, x.moved
     return twin
-
-
-def follow(known: Scalar, linked: Scalar) -> Scalar:
-    """Return what *linked*, which has the id of *known*, is now that *known* was narrowed.
-
-    ``linked - linked.delta == known - known.delta``, so the range of *known* is moved by the
-    difference of their deltas.
-    """
-    if linked.delta == known.delta or not (linked.moved or known.moved):
-        return known
-    moved = add(known, const(linked.delta - known.delta), is32=False)
-    return moved.with_id(linked.id, linked.delta, linked.moved)
