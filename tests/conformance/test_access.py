@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from skep.uapi.access import access, may_sign_extend
 from skep.uapi.contexts import Context
 from skep.uapi.contexts import by_name as context_by_name
