@@ -12,13 +12,16 @@ from skep.maps.creation import COMMAND, Creation
 from skep.maps.hash import Hash
 from skep.maps.interface import Map
 from skep.maps.nested import ArrayOfMaps, HashOfMaps, ProgArray
+from skep.maps.perf import PerfEventArray
 from skep.maps.queue import Queue
+from skep.maps.stream import RingBuffer
 from skep.maps.trie import Trie
 
 FAMILIES: Final[Mapping[int, Callable[[Creation], Map]]] = {
     1: Hash,
     2: Array,
     3: ProgArray,
+    4: PerfEventArray,
     5: Hash,
     6: PercpuArray,
     9: Hash,
@@ -28,6 +31,7 @@ FAMILIES: Final[Mapping[int, Callable[[Creation], Map]]] = {
     13: HashOfMaps,
     22: Queue,
     23: Queue,
+    27: RingBuffer,
     30: BloomFilter,
 }
 

@@ -1,0 +1,89 @@
+"""RINGBUF: a ring that all CPUs write and one reader reads; layout for mmap as in Linux.
+
+Source: Linux kernel/bpf/ringbuf.c.
+"""
+
+import ctypes
+import errno
+import struct
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+from skep.base.memory import PAGE_SIZE, Block
+from skep.maps import ring_code as words
+from skep.maps.creation import NUMA_NODE, Creation, check_flags, check_memory, require
+from skep.maps.ring_memory import RingMemory
+from skep.maps.stored import StoredMap
+from skep.maps.wake import Wakeup
+
+_HEADER: Final = struct.Struct("=II")
+_HEAD_PAGES: Final = 2
+
+
+class RingBuffer(StoredMap):
+    """A RINGBUF.
+
+    ``memory.fd`` is the file to map: consumer page, producer page, ``max_entries`` bytes of data.
+    """
+
+    def __init__(self, creation: Creation) -> None:
+        check_flags(creation, NUMA_NODE)
+        size = creation.max_entries
+        sizes = creation.key_size == 0 and creation.value_size == 0
+        require(sizes, errno.EINVAL, "ring buffers have neither key nor value")
+        power = size > 0 and size & (size - 1) == 0 and size % PAGE_SIZE == 0
+        require(power, errno.EINVAL, f"max_entries {size} is not pages in a power of two")
+        check_memory(size)
+        self.memory = RingMemory(_HEAD_PAGES, size, twice=True, name=creation.name or "skep-ring")
+        super().__init__(creation, 0, 0)
+        self.put_word(words.RING_MASK, size - 1)
+        self.put_word(words.RING_DATA, self.memory.data)
+        self.wakeup = Wakeup(self.address)
+        self._reading = threading.Lock()
+
+    def _allocate(self, size: int) -> tuple[Block, int]:
+        block, _ = super()._allocate(size)
+        return block, self.memory.address
+
+    @property
+    def memory_bytes(self) -> int:
+        """Control, positions and data."""
+        return PAGE_SIZE + self.memory.file_size
+
+    @property
+    def dropped(self) -> int:
+        """Records that found no room."""
+        return self.word(words.DROPPED)
+
+    @property
+    def unread(self) -> int:
+        """Bytes between reader and writer, headers included."""
+        return self.word(words.PRODUCER) - self.word(words.CONSUMER)
+
+    def records(self) -> Iterator[bytes]:
+        """Take the records that are there now, oldest first, up to the first unfinished one.
+
+        A record counts as read when the next one is asked for.
+        """
+        with self._reading:
+            mask = self.max_entries - 1
+            place = self.word(words.CONSUMER)
+            while place != self.word(words.PRODUCER):
+                header = self.memory.data + (place & mask)
+                length, _ = _HEADER.unpack(ctypes.string_at(header, words.HEADER))
+                if length & words.BUSY:
+                    return
+                size = length & ~words.DISCARD
+                if not length & words.DISCARD:
+                    yield ctypes.string_at(header + words.HEADER, size)
+                place += (size + words.HEADER + 7) & ~7
+                self.put_word(words.CONSUMER, place)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until there is something to read, *timeout* seconds at most; False if not."""
+        fd_ready = self.wakeup.fd  # from here on writers wake us
+        if self.unread:
+            return True
+        assert fd_ready >= 0
+        return self.wakeup.wait(timeout) or self.unread > 0
