@@ -1,0 +1,100 @@
+"""The text log that PROG_LOAD, BTF_LOAD and MAP_CREATE write into the caller's buffer.
+
+The caller asks with three fields: a level (what to say), a buffer and its size. What does not fit
+is cut: by default at the front, so that the end of the log, where the reason stands, is kept; with
+``LogLevel.FIXED`` at the end. Either way the true size, with the terminating NUL, is reported, and
+a log that was cut makes the command fail with ENOSPC even if all else went well.
+
+The common attributes of 7.2 are a second place to ask from. If both name a buffer they must agree.
+
+Source: Linux 6.18 kernel/bpf/log.c; 7.2 kernel/bpf/log.c (``bpf_log_attr``).
+"""
+
+from dataclasses import dataclass
+from errno import EINVAL, ENOSPC
+from typing import Final
+
+from skep.base.memory import UserMemory
+from skep.errors import CommandError
+from skep.uapi.flags import LogLevel
+
+LEVELS: Final = int(LogLevel.LEVEL1 | LogLevel.LEVEL2 | LogLevel.STATS | LogLevel.FIXED)
+MAX_SIZE: Final = 0xFFFF_FFFF >> 2
+
+
+@dataclass(frozen=True, slots=True)
+class LogRequest:
+    """What the caller asked for: *level*, and *size* bytes at *address* (both 0 for none)."""
+
+    level: int = 0
+    address: int = 0
+    size: int = 0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is to be logged; without a buffer only the true size is told."""
+        return self.level != 0
+
+
+def check_request(command: str, request: LogRequest) -> None:
+    """Refuse a request that contradicts itself, with EINVAL."""
+    if bool(request.address) != bool(request.size):
+        raise _refuse(command, f"log_buf {request.address:#x} and log_size {request.size}")
+    if request.address and not request.level:
+        raise _refuse(command, "log_buf is set, log_level is 0")
+    if request.level & ~LEVELS:
+        raise _refuse(command, f"log_level {request.level:#x}: only bits {LEVELS:#x} are known")
+    if request.size > MAX_SIZE:
+        raise _refuse(command, f"log_size {request.size} is above {MAX_SIZE}")
+
+
+def choose_request(command: str, own: LogRequest, common: LogRequest) -> tuple[LogRequest, bool]:
+    """The request to serve, and whether it is *common*, the one of the common attributes.
+
+    Raises:
+        CommandError: EINVAL, one of them contradicts itself, or both name different buffers.
+    """
+    check_request(command, own)
+    check_request(command, common)
+    if own.address and common.address and own != common:
+        raise _refuse(command, "attr and common attributes name different logs")
+    use_common = not own.address and bool(common.address)
+    return (common if use_common else own), use_common
+
+
+def _refuse(command: str, message: str) -> CommandError:
+    return CommandError(command, EINVAL, message)
+
+
+def cut(text: bytes, size: int, level: int) -> bytes:
+    """What of *text* stands in a buffer of *size* bytes, with its terminating NUL."""
+    if len(text) < size:
+        return text + b"\0"
+    if level & LogLevel.FIXED:
+        return text[: size - 1] + b"\0"
+    return text[len(text) - (size - 1) :] + b"\0"
+
+
+def deliver(memory: UserMemory, request: LogRequest, text: str, peak: int = 0) -> int:
+    """Write *text* where *request* wants it; the true size, 0 if nothing was asked for.
+
+    *peak* is the greatest length that the log had before parts of it were taken back.
+
+    Raises:
+        Fault: the buffer cannot be written.
+    """
+    if not request.wanted:
+        return 0
+    data = text.encode("utf-8", "surrogateescape")
+    if request.address:
+        memory.write(request.address, cut(data, request.size, request.level))
+    return max(len(data), peak) + 1
+
+
+def overflow(command: str, request: LogRequest, true_size: int) -> CommandError | None:
+    """The refusal that a log of *true_size* bytes means, or None if it fits."""
+    if not request.address or true_size <= request.size:
+        return None
+    return CommandError(
+        command, ENOSPC, f"the log of {true_size} bytes was cut to log_size {request.size}"
+    )
