@@ -58,8 +58,15 @@ class NativeLibrary(Protocol):
 class Engine(Protocol):
     """Turns proofs into entry points."""
 
-    name: str
-    library: NativeLibrary
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def library(self) -> NativeLibrary:
+        """Native functions, run the way this engine runs programs."""
+        ...
 
     def compile(self, proof: Proof) -> Entry:
         """Make *proof* runnable; raises NotSupported by name for what it cannot run."""

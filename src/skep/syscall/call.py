@@ -131,4 +131,3 @@ def decode(command: Command, where: AttrBytes, memory: UserMemory) -> Call[Layou
         if getattr(attr, name):
             raise CommandError(command.name, EINVAL, f"{name} is not used and must be zero")
     return Call(command, where, attr, memory)
-

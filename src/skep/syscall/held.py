@@ -37,7 +37,9 @@ class Holder:
         owner = getattr(self.map, "owner", None)
         kind_of = getattr(target, "kind_of_program", None)
         if self._kind is Kind.PROG and owner is not None and owner != kind_of:
-            raise CommandError(COMMAND, EINVAL, f"the array holds {owner}, the program is {kind_of}")
+            raise CommandError(
+                COMMAND, EINVAL, f"the array holds {owner}, the program is {kind_of}"
+            )
         if self._kind is Kind.PROG and self.map is not None and owner is None:
             self.map.owner = kind_of  # type: ignore[attr-defined]  # program arrays have one
 

@@ -37,9 +37,7 @@ def create(state: State, call: Call[MapCreate]) -> int:
     name = attr.map_name.rstrip(b"\0").decode("ascii")
     btf = _value_btf(state, call)
     inner, holds = _inner_map(state, call)
-    special, lock_offset = ((), -1)
-    if btf is not None:
-        special, lock_offset = special_fields(btf.btf, attr.btf_value_type_id)
+    special, lock_offset = special_fields(btf, attr.btf_value_type_id)
     holder = holder_for(state, attr.map_type)
     map_ = create_map(
         Creation(
@@ -77,7 +75,7 @@ def check_create(call: Call[MapCreate]) -> None:
     call.require(attr.map_flags & both != both, EINVAL, "RDONLY and WRONLY exclude", "map_flags")
     call.require(not attr.map_ifindex, EOPNOTSUPP, "no device to offload to", "map_ifindex")
     call.require(not attr.excl_prog_hash and not attr.excl_prog_hash_size, EOPNOTSUPP,
-                 "maps exclusive to one program are not supported yet", "excl_prog_hash_size")  # fmt: skip
+                 "maps of one program are not supported yet", "excl_prog_hash_size")  # fmt: skip
 
 
 def _value_btf(state: State, call: Call[MapCreate]) -> BtfObject | None:

@@ -1,0 +1,19 @@
+"""Where tables meet code: which helpers run, and how."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from skep.engine.interface import HelperCode
+from skep.helpers import maps
+from skep.helpers.binding import Binding
+from skep.runtime.world import World
+
+BINDINGS: Final[tuple[Binding, ...]] = (*maps.BINDINGS,)
+TAIL_CALL: Final = 12  # a jump, which the engines do themselves
+IMPLEMENTED: Final = frozenset(binding.id for binding in BINDINGS) | {TAIL_CALL}
+
+
+def helper_codes(world: World) -> Iterator[HelperCode]:
+    """The code of every bound helper, for programs that run in *world*."""
+    for binding in BINDINGS:
+        yield HelperCode(binding.id, binding.native, binding.upcall_in(world))

@@ -1,0 +1,62 @@
+"""What the verifier may ask of the subsystem while it looks at one program."""
+
+from collections.abc import Sequence
+
+from skep.btf.graph import Btf
+from skep.errors import CommandError
+from skep.syscall.catalog import IMPLEMENTED
+from skep.syscall.objects import Holding, Kind
+from skep.syscall.state import BtfObject, State
+from skep.verifier.interface import MapShape
+
+
+class SubsystemEnvironment:
+    """An ``Environment`` over the descriptors of one subsystem.
+
+    ``holds`` collects the objects that the program will keep alive, each taken once.
+    """
+
+    def __init__(self, state: State) -> None:
+        self.kernel_btf: Btf | None = state.kernel_btf
+        self._state = state
+        self.holds: list[Holding] = []
+
+    def map_by_fd(self, fd: int) -> MapShape | None:
+        """The map that *fd* names, or None if it names none."""
+        holding = self._hold(fd, Kind.MAP)
+        return holding.target if holding else None  # type: ignore[return-value]  # it is a Map
+
+    def btf_by_fd(self, fd: int) -> Btf | None:
+        """The BTF object that *fd* names, or None."""
+        holding = self._hold(fd, Kind.BTF)
+        target = holding.target if holding else None
+        return target.btf if isinstance(target, BtfObject) else None
+
+    def helper_implemented(self, helper: int) -> bool:
+        """Whether skep can run the helper."""
+        return helper in IMPLEMENTED
+
+    def _hold(self, fd: int, kind: Kind) -> Holding | None:
+        objects = self._state.objects
+        with objects.lock:
+            try:
+                holding = objects.get("PROG_LOAD", fd, kind)
+            except CommandError:
+                return None
+            if holding not in self.holds:
+                self.holds.append(objects.take(holding))
+            return holding
+
+    def release(self) -> None:
+        """Give every reference back: the program was refused."""
+        for holding in self.holds:
+            self._state.objects.drop(holding)
+        self.holds = []
+
+
+def hold_maps(state: State, fds: Sequence[int], environment: SubsystemEnvironment) -> None:
+    """Keep the maps of an fd_array alive too, used or not (6.14: fd_array_cnt)."""
+    for fd in fds:
+        state.objects.get("PROG_LOAD", fd)  # EBADF
+        if environment.map_by_fd(fd) is None and environment.btf_by_fd(fd) is None:
+            state.objects.get("PROG_LOAD", fd, Kind.MAP)

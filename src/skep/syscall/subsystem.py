@@ -1,0 +1,106 @@
+"""Subsystem: the kernel side's door, and the only holder of state."""
+
+from errno import EFAULT, EINVAL, ENOMEM, EOPNOTSUPP
+from typing import Final
+
+from skep.base.memory import Fault, OwnMemory, UserMemory
+from skep.btf.graph import Btf
+from skep.engine.interface import Engine
+from skep.errors import CommandError, NotSupported
+from skep.runtime.world import World
+from skep.syscall.call import AttrAddress, AttrBuffer, AttrBytes, Buffer, decode
+from skep.syscall.catalog import helper_codes
+from skep.syscall.routes import HANDLERS
+from skep.syscall.state import State
+from skep.uapi.commands import BY_NUMBER, COMMAND_FLAGS_MASK
+
+DEFAULT_SIZE: Final = 168
+
+
+class Subsystem:
+    """One instance of the BPF subsystem: its own objects, world and engine.
+
+    Args:
+        world: clock, CPUs, tasks; the real ones by default.
+        engine: compiles programs; LLVM by default.
+        kernel_btf: the BTF in force; None for a world without kernel types.
+        memory: the caller's memory; this process's by default.
+
+    Attributes:
+        last_error: the refusal of the calling thread's latest command, None after success.
+    """
+
+    def __init__(
+        self,
+        world: World | None = None,
+        engine: Engine | None = None,
+        kernel_btf: Btf | None = None,
+        memory: UserMemory | None = None,
+    ) -> None:
+        world = world or World()
+        self.state = State(
+            world=world,
+            engine=engine or _default_engine(world),
+            kernel_btf=kernel_btf,
+            memory=memory or OwnMemory(),
+        )
+        self.last_error: Exception | None = None
+
+    def bpf(
+        self,
+        cmd: int,
+        attr: Buffer | int,
+        size: int | None = None,
+        common: Buffer | int | None = None,
+        common_size: int = 0,
+    ) -> int:
+        """Serve one bpf(2): the result, or ``-errno``.
+
+        Args:
+            cmd: ``enum bpf_cmd``.
+            attr: ``union bpf_attr`` in wire layout: a writable buffer, or an address.
+            size: bytes of it; the buffer's by default.
+            common: the common attributes of 7.2, a buffer or an address.
+            common_size: bytes of them.
+        """
+        del common, common_size  # read only with COMMON_ATTRS, which answers EINVAL as in 6.18
+        self.last_error = None
+        try:
+            return self._serve(cmd, self._where(attr, size))
+        except CommandError as error:
+            self.last_error = error
+            return -error.errno
+        except Fault as fault:
+            self.last_error = fault
+            return -EFAULT
+        except NotSupported as error:
+            self.last_error = error
+            return -EOPNOTSUPP
+        except MemoryError as error:
+            self.last_error = error
+            return -ENOMEM
+
+    def _where(self, attr: Buffer | int, size: int | None) -> AttrBytes:
+        if isinstance(attr, int):
+            size = DEFAULT_SIZE if size is None else size
+            return AttrAddress(self.state.memory, attr, size)
+        return AttrBuffer(attr, size)
+
+    def _serve(self, cmd: int, where: AttrBytes) -> int:
+        command = BY_NUMBER.get(cmd)
+        if cmd & COMMAND_FLAGS_MASK or command is None:
+            raise CommandError("BPF", EINVAL, f"there is no command {cmd}")
+        handler = HANDLERS.get(cmd)
+        if handler is None:
+            raise NotSupported(f"command {command.name}")
+        return handler(self.state, decode(command, where, self.state.memory))
+
+    def close(self, fd: int) -> None:
+        """Close a descriptor; raises CommandError EBADF if it is not open."""
+        self.state.objects.close(fd)
+
+
+def _default_engine(world: World) -> Engine:
+    from skep.engine.llvm.engine import LlvmEngine
+
+    return LlvmEngine(tuple(helper_codes(world)))
