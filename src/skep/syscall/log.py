@@ -16,6 +16,8 @@ from typing import Any, Final
 
 from skep.base.memory import UserMemory
 from skep.errors import CommandError
+from skep.syscall.call import Call
+from skep.uapi.commands import BtfLoad, ProgLoad
 from skep.uapi.flags import LogLevel
 
 LEVELS: Final = int(LogLevel.LEVEL1 | LogLevel.LEVEL2 | LogLevel.STATS | LogLevel.FIXED)
@@ -98,3 +100,50 @@ def overflow(command: str, request: LogRequest, true_size: int) -> CommandError 
     return CommandError(
         command, ENOSPC, f"the log of {true_size} bytes was cut to log_size {request.size}"
     )
+
+
+class LogBuffer:
+    """The text log of one call: collects the text, delivers it once, tells its true size.
+
+    ``text`` is the log; ``peak`` its greatest length, where parts of it were taken back.
+    """
+
+    def __init__(self, call: Call[Any], prefix: str = "") -> None:
+        """*prefix* starts the names of the attr's members: "" or "btf_"."""
+        attr = call.attr
+        self._call, self._member = call, f"{prefix}log_true_size"
+        self._request = LogRequest(
+            getattr(attr, f"{prefix}log_level"),
+            getattr(attr, f"{prefix}log_buf"),
+            getattr(attr, f"{prefix}log_size"),
+        )
+        check_request(call.command.name, self._request)
+        self._true_size = 0
+        self.text = ""
+        self.peak = 0
+
+    @classmethod
+    def of_program(cls, call: Call[ProgLoad]) -> "LogBuffer":
+        """The log that PROG_LOAD asks for; EINVAL if it contradicts itself."""
+        return cls(call)
+
+    @classmethod
+    def of_btf(cls, call: Call[BtfLoad]) -> "LogBuffer":
+        """The log that BTF_LOAD asks for; EINVAL if it contradicts itself."""
+        return cls(call, "btf_")
+
+    @property
+    def level(self) -> int:
+        """What to log."""
+        return self._request.level
+
+    def deliver(self) -> None:
+        """Write text and true size; raises Fault."""
+        self._true_size = deliver(self._call.memory, self._request, self.text, self.peak)
+        self._call.put(self._member, self._true_size)
+
+    def check(self) -> None:
+        """Refuse with ENOSPC if the delivered log was cut, whatever else the command found."""
+        refusal = overflow(self._call.command.name, self._request, self._true_size)
+        if refusal is not None:
+            raise refusal
