@@ -13,12 +13,12 @@ from typing import Final
 
 from skep.btf.graph import Btf
 from skep.engine.interface import Entry
-from skep.errors import BtfError, CommandError
+from skep.errors import BtfError
 from skep.isa.codec import decode, encode
 from skep.isa.insn import Insn
 from skep.syscall.call import Call
 from skep.syscall.environment import SubsystemEnvironment, hold_maps
-from skep.syscall.log import LogBuffer
+from skep.syscall.log import LogRequest, check_request, deliver, overflow
 from skep.syscall.maps import VALID_NAME, as_map
 from skep.syscall.objects import Kind
 from skep.syscall.state import BtfObject, State
@@ -82,36 +82,34 @@ def tag_of(code: bytes) -> bytes:
 
 def load(state: State, call: Call[ProgLoad]) -> int:
     """PROG_LOAD: bytes in, descriptor out. The whole pipeline, in order."""
-    log = LogBuffer.of_program(call)
+    attr = call.attr
+    log = LogRequest(attr.log_level, attr.log_buf, attr.log_size)
+    check_request(call.command.name, log)
     environment = SubsystemEnvironment(state)
     try:
         code = read_code(call)
         request = build_request(state, call, environment, decode(code))
-        proof = prove(request, log)
+        proof = prove(call, request, log)
         entry = state.engine.compile(proof)
     except BaseException:
         environment.release()
         raise
-    finally:
-        log.deliver()
     program = LoadedProgram(state.new_id(Kind.PROG), proof, entry, code)
-    fd = state.objects.install(Kind.PROG, program, environment.holds)
-    try:
-        log.check()
-    except CommandError:
-        state.objects.close(fd)
-        raise
-    return fd
+    return state.objects.install(Kind.PROG, program, environment.holds)
 
 
-def prove(request: Request, log: LogBuffer) -> Proof:
-    """Verify, and keep the text log whatever the verdict."""
+def prove(call: Call[ProgLoad], request: Request, log: LogRequest) -> Proof:
+    """Verify, and write the text log whatever the verdict; a log that was cut is a refusal."""
     try:
         proof = verify(request)
     except Rejected as rejected:
-        log.text = rejected.log
+        call.put("log_true_size", deliver(call.memory, log, rejected.log))
         raise
-    log.text = proof.log
+    true_size = deliver(call.memory, log, proof.log)
+    call.put("log_true_size", true_size)
+    cut = overflow(call.command.name, log, true_size)
+    if cut is not None:
+        raise cut
     return proof
 
 

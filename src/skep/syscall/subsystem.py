@@ -54,7 +54,7 @@ class Subsystem:
         common: Buffer | int | None = None,
         common_size: int = 0,
     ) -> int:
-        """Serve one bpf(2): the result, or ``-errno``.
+        """Serve one call; returns the result, or ``-errno``.
 
         Args:
             cmd: ``enum bpf_cmd``.
