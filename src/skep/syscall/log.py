@@ -12,7 +12,7 @@ Source: Linux 6.18 kernel/bpf/log.c; 7.2 kernel/bpf/log.c (``bpf_log_attr``).
 
 from dataclasses import dataclass
 from errno import EINVAL, ENOSPC
-from typing import Final
+from typing import Any, Final
 
 from skep.base.memory import UserMemory
 from skep.errors import CommandError

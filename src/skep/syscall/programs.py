@@ -18,7 +18,7 @@ from skep.isa.codec import decode, encode
 from skep.isa.insn import Insn
 from skep.syscall.call import Call
 from skep.syscall.environment import SubsystemEnvironment, hold_maps
-from skep.syscall.log import LogRequest, check_request, deliver, overflow
+from skep.syscall.log import LogBuffer
 from skep.syscall.maps import VALID_NAME, as_map
 from skep.syscall.objects import Kind
 from skep.syscall.state import BtfObject, State
@@ -82,14 +82,12 @@ def tag_of(code: bytes) -> bytes:
 
 def load(state: State, call: Call[ProgLoad]) -> int:
     """PROG_LOAD: bytes in, descriptor out. The whole pipeline, in order."""
-    attr = call.attr
-    log = LogRequest(attr.log_level, attr.log_buf, attr.log_size)
-    check_request(call.command.name, log)
+    log = LogBuffer.of_program(call)
     environment = SubsystemEnvironment(state)
     try:
         code = read_code(call)
         request = build_request(state, call, environment, decode(code))
-        proof = prove(call, request, log)
+        proof = prove(request, log)
         entry = state.engine.compile(proof)
     except BaseException:
         environment.release()
@@ -98,18 +96,17 @@ def load(state: State, call: Call[ProgLoad]) -> int:
     return state.objects.install(Kind.PROG, program, environment.holds)
 
 
-def prove(call: Call[ProgLoad], request: Request, log: LogRequest) -> Proof:
+def prove(request: Request, log: LogBuffer) -> Proof:
     """Verify, and write the text log whatever the verdict; a log that was cut is a refusal."""
     try:
         proof = verify(request)
     except Rejected as rejected:
-        call.put("log_true_size", deliver(call.memory, log, rejected.log))
+        log.text = rejected.log
+        log.deliver()
         raise
-    true_size = deliver(call.memory, log, proof.log)
-    call.put("log_true_size", true_size)
-    cut = overflow(call.command.name, log, true_size)
-    if cut is not None:
-        raise cut
+    log.text = proof.log
+    log.deliver()
+    log.check()
     return proof
 
 
