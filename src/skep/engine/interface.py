@@ -32,14 +32,14 @@ class HelperCode:
 class Entry(Protocol):
     """A compiled program."""
 
-    address: int  # machine code: u64 f(u64 run, u64 r1 .. r5); 0 for the interpreter
+    address: int  # machine code: u64 f(u64 run, u64 r1 .. r5)
 
     def __call__(self, run: int, context: int, /) -> int:
         """Run once; returns r0, unsigned 64-bit."""
         ...
 
-    def batch(self, run: int, contexts: int, count: int, results: int, /) -> None:
-        """Run *count* times in a native loop; see engine.llvm.batch for the two arrays."""
+    def batch(self, run: int, batch: int, count: int, results: int, /) -> None:
+        """Run on *count* packets in a native loop; ``skep.engine.batch`` describes the arrays."""
         ...
 
 

@@ -1,8 +1,5 @@
 """What both engines do alike, in the native subset: tail calls, packet loads, metering.
 
-A prog array's descriptor holds at ``SLOTS`` the address of its slots; slot *i* is the machine
-address of an entry point, or 0.
-
 Source: Linux kernel/bpf/core.c (tail calls), net/core/filter.c (bpf_skb_load_helper),
 net/core/skbuff.c (bpf_internal_load_pointer_neg_helper).
 """
@@ -23,7 +20,8 @@ from skep.base.native import (
     swap32,
     wrap,
 )
-from skep.maps.interface import FAMILY, MAX_ENTRIES
+from skep.maps.interface import MAX_ENTRIES
+from skep.maps.nested import SLOTS
 from skep.runtime.invocation import (
     DATA,
     DATA_END,
@@ -36,7 +34,6 @@ from skep.runtime.invocation import (
     TAIL_CALLS,
 )
 
-SLOTS: Final = FAMILY
 MAY_GOTO_LIMIT: Final = 8 << 20
 NO_WORD: Final = 0xFFFF_FFFF_FFFF_FFFF
 _NETWORK_OFFSET: Final = 0x10_0000  # minus SKF_NET_OFF

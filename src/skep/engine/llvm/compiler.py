@@ -215,8 +215,9 @@ class _Function:
     def _may_goto(self, yes: str, no: str) -> None:
         body = self.frame.body
         left = body.value(f"load i64, ptr {self.budget}")
-        body.emit(f"store i64 {body.value(f'sub i64 {left}, 1')}, ptr {self.budget}")
         spent = body.value(f"icmp eq i64 {left}, 0")
+        less = body.value(f"call i64 @llvm.usub.sat.i64(i64 {left}, i64 1)")
+        body.emit(f"store i64 {less}, ptr {self.budget}")
         self.frame.flush()
         body.fork(spent, yes, no)
 

@@ -3,12 +3,17 @@
 from collections.abc import Iterable
 from typing import Final
 
-from skep.engine.interface import HelperCode
+from skep.base.native import load64
+from skep.engine.batch import run_batch
+from skep.engine.interface import HelperCode, NativeLibrary
 from skep.engine.llvm.compiler import generate
 from skep.engine.llvm.library import CompiledLibrary
 from skep.engine.llvm.linkage import Linkage
 from skep.engine.llvm.machine import FULL, Loaded, Machine, Tier
+from skep.engine.machinery import Stop
 from skep.engine.upcalls import PROTOTYPE, Upcalls
+from skep.errors import RunError
+from skep.runtime.invocation import FAULT
 from skep.verifier.interface import Proof
 
 ENTRY: Final = "main"
@@ -17,17 +22,30 @@ ENTRY: Final = "main"
 class CompiledEntry:
     """A program as machine code."""
 
-    def __init__(self, loaded: Loaded, upcalls: Upcalls) -> None:
+    def __init__(
+        self, loaded: Loaded, upcalls: Upcalls, library: NativeLibrary, *, metered: bool
+    ) -> None:
         self._loaded, self._upcalls = loaded, upcalls  # they live as long as the code may run
+        self._library, self._metered = library, metered
         self.address: int = loaded.address(ENTRY)
         self._function = PROTOTYPE(self.address)
 
     def __call__(self, run: int, context: int, /) -> int:
-        """Run once; returns r0. Raises what a helper in Python raised."""
+        """Run once; returns r0. Raises what a helper in Python raised, RunError without fuel."""
         result: int = self._function(run, context, 0, 0, 0, 0)
-        if self._upcalls.raised:
-            self._upcalls.check(run)
+        if self._upcalls.raised or self._metered:
+            self._check(run)
         return result
+
+    def batch(self, run: int, batch: int, count: int, results: int, /) -> None:
+        """Run on many packets, see ``skep.engine.batch``; raises as a single run does."""
+        self._library.bind(run_batch)(run, self.address, batch, count, results)
+        self._check(run)
+
+    def _check(self, run: int) -> None:
+        self._upcalls.check(run)
+        if load64(run + FAULT) == Stop.FUEL:
+            raise RunError("the run is out of fuel")
 
 
 class LlvmEngine:
@@ -64,7 +82,7 @@ class LlvmEngine:
         """Make *proof* runnable; raises NotSupported by name for what it cannot run."""
         text, linkage = self._generate(proof)
         loaded = self._machine.load(text, [ENTRY], linkage.imports, self._tier)
-        return CompiledEntry(loaded, self._upcalls)
+        return CompiledEntry(loaded, self._upcalls, self.library, metered=self._metered)
 
     def ir(self, proof: Proof) -> str:
         """LLVM IR of *proof*, before any pass."""

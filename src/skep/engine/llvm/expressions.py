@@ -10,8 +10,8 @@ from typing import Final
 from skep.base.bits import S64_MIN, U64
 from skep.base.native import NativeFunction, is_native
 from skep.engine.llvm.intrinsics import LOWER, VOID
-from skep.engine.llvm.source import INTRINSIC_NAMES, Source, arity
 from skep.engine.llvm.text import Body, integers
+from skep.engine.source import INTRINSIC_NAMES, Source, arity
 
 ARITHMETIC: Final[Mapping[type[ast.operator], str]] = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.FloorDiv: "udiv", ast.Mod: "urem",

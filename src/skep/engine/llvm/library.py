@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from skep.base.native import NativeFunction
 from skep.engine.llvm.machine import Loaded, Machine
 from skep.engine.llvm.native import Translator
-from skep.engine.llvm.source import arity
+from skep.engine.source import arity
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from typing import Final
 from skep.base.native import NativeFunction
 from skep.engine.interface import HelperCode, NativeLibrary
 from skep.engine.llvm.native import Translator
-from skep.engine.llvm.source import arity, weight
 from skep.engine.llvm.text import integers
+from skep.engine.source import arity, weight
 from skep.engine.upcalls import Upcalls
 
 INLINE_WEIGHT: Final = 700  # bytes of bytecode up to which a helper comes into the module

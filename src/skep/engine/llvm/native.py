@@ -11,8 +11,8 @@ from typing import Final
 
 from skep.base.native import NativeFunction
 from skep.engine.llvm.expressions import ARITHMETIC, Expressions
-from skep.engine.llvm.source import Source, read
 from skep.engine.llvm.text import Body
+from skep.engine.source import Source, read
 
 LINKAGE: Final = "internal "
 

@@ -1,0 +1,202 @@
+"""The interpreter: the reference meaning of a proof; slow, checked and obvious.
+
+It runs the same helpers on the same memory as the compiler. Functions of an interpreted program
+have machine addresses too, by which native helpers (``bpf_loop``) and tail calls reach them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+from skep.base.bits import U32, U64
+from skep.base.native import load64, store64
+from skep.engine.batch import run_batch
+from skep.engine.execution import Code, Execution, Step
+from skep.engine.interface import HelperCode, NativeLibrary
+from skep.engine.library import PlainLibrary
+from skep.engine.machinery import Stop, tail_target
+from skep.engine.regions import NO_OBJECTS, Regions
+from skep.engine.source import arity
+from skep.engine.upcalls import PROTOTYPE, Upcalls
+from skep.errors import NotSupported, RunError
+from skep.maps.interface import KEY_SIZE, VALUE_SIZE
+from skep.runtime.invocation import FAULT
+from skep.uapi import contexts
+from skep.uapi import helpers as uapi
+from skep.uapi.helpers import Ret
+from skep.verifier.interface import Proof
+
+FOR_EACH_MAP_ELEM: Final = 164
+SIZE_ARGUMENT: Final[Mapping[int, int]] = {131: 2, 203: 3}  # ringbuf_reserve, dynptr_data
+UNKNOWN_CONTEXT_SIZE: Final = 4096
+
+
+class Interpreter:
+    """Runs proofs instruction by instruction.
+
+    Args:
+        helpers: code of every helper that programs may call.
+        library: runs native helpers; in plain Python unless something else is given.
+        objects: address and size of the region of kernel objects, if there is one.
+    """
+
+    name = "interpreter"
+
+    def __init__(
+        self,
+        helpers: Iterable[HelperCode] = (),
+        *,
+        library: NativeLibrary | None = None,
+        objects: tuple[int, int] = NO_OBJECTS,
+    ) -> None:
+        self.helpers = {code.id: code for code in helpers}
+        self.library: NativeLibrary = library or PlainLibrary()
+        self.objects = objects[0], objects[0] + objects[1]
+        self.upcalls = Upcalls()
+        self.entries: WeakValueDictionary[int, InterpretedEntry] = WeakValueDictionary()
+
+    def compile(self, proof: Proof) -> "InterpretedEntry":
+        """Make *proof* runnable; what it cannot run is refused when a run comes to it."""
+        entry = InterpretedEntry(self, proof)
+        self.entries[entry.address] = entry
+        return entry
+
+
+class InterpretedEntry:
+    """A program that the interpreter runs.
+
+    Attributes:
+        address: machine address that other engines' code can call.
+        step: told of every instruction of every run: its pc and the eleven registers.
+    """
+
+    def __init__(self, engine: Interpreter, proof: Proof) -> None:
+        self.step: Step | None = None
+        self._engine, self._code = engine, Code(proof)
+        row = contexts.by_name(proof.request.program_type.context)
+        self._context_size = row.native_size if row else UNKNOWN_CONTEXT_SIZE
+        self._running: dict[int, list[Execution]] = {}  # by run block, the innermost last
+        self._callbacks: dict[int, Any] = {}
+        self._start = engine.upcalls.wrap(self._start_from_native)
+        self.address = Upcalls.address_of(self._start)
+
+    def __call__(self, run: int, context: int, /) -> int:
+        """Run once; returns r0.
+
+        Raises:
+            RunError: the program touched what it may not, or its fuel is gone.
+            NotSupported: the run came to something that the interpreter does not have.
+        """
+        try:
+            return self.begin(run, context, self.step)
+        except BaseException as error:
+            if load64(run + FAULT) == Stop.NONE:
+                store64(run + FAULT, Stop.ACCESS if isinstance(error, RunError) else Stop.UPCALL)
+            raise
+
+    def batch(self, run: int, batch: int, count: int, results: int, /) -> None:
+        """Run on many packets, see ``skep.engine.batch``; raises as a single run does."""
+        self._engine.library.bind(run_batch)(run, self.address, batch, count, results)
+        self._engine.upcalls.check(run)
+
+    def begin(self, run: int, context: int, step: Step | None) -> int:
+        """Run from the first instruction, with r1 = *context*."""
+        regions = Regions(run, self._engine.objects)
+        regions.grant(context, self._context_size)
+        execution = Execution(self._code, run, regions, self, step)
+        with self._entered(execution):
+            return execution.function(0, [context])
+
+    def callback(self, pc: int) -> int:
+        """Machine address of the function at slot *pc*."""
+        found = self._callbacks.get(pc)
+        if found is None:
+
+            def start(run: int, *arguments: int) -> int:
+                return self._run_callback(run, pc, arguments)
+
+            found = self._callbacks[pc] = self._engine.upcalls.wrap(start)
+        return Upcalls.address_of(found)
+
+    def helper(self, execution: Execution, pc: int, registers: list[int]) -> int:
+        """Call a helper on the program's registers; what it returns may then be accessed."""
+        number = execution.code.proof.insns[pc].imm
+        code = self._engine.helpers.get(number)
+        if code is None:
+            row = uapi.by_id(number)
+            raise NotSupported(f"helper {row.name if row else number}", "there is no code for it")
+        arguments = registers[1:6]
+        if code.native is not None:
+            function = self._engine.library.bind(code.native)
+            result = function(execution.run, *arguments[: arity(code.native) - 1]) & U64
+        elif code.upcall is not None:
+            result = code.upcall(execution.run, *registers[1:6]) & U64
+        else:
+            raise NotSupported(f"helper {number}", "its row holds no code")
+        self._engine.upcalls.check(execution.run)
+        self._grant_result(execution.regions, number, arguments, result)
+        return result
+
+    def tail_call(self, execution: Execution, pc: int, registers: list[int]) -> int | None:
+        """Go on in another program, if the array has one and the limit allows it."""
+        del pc
+        run, index = execution.run, registers[3] & U32
+        target = self._engine.library.bind(tail_target)(run, registers[2], index)
+        if target == 0:
+            return None
+        entry = self._engine.entries.get(target)
+        if entry is not None:
+            return entry.begin(run, registers[1], execution.step)
+        return self.indirect(execution, target, [0, registers[1], 0, 0, 0, 0])
+
+    def indirect(self, execution: Execution, address: int, registers: list[int]) -> int:
+        """Call machine code."""
+        result: int = PROTOTYPE(address)(execution.run, *registers[1:6])
+        self._engine.upcalls.check(execution.run)
+        return result
+
+    def _start_from_native(self, run: int, context: int, *_: int) -> int:
+        return self.begin(run, context, self.step)
+
+    def _run_callback(self, run: int, pc: int, arguments: tuple[int, ...]) -> int:
+        executions = self._running.get(run)
+        if not executions:
+            raise RunError("a callback runs outside of its program's run", pc=pc)
+        if run in self._engine.upcalls.raised:
+            return 1  # bpf_loop and for_each stop
+        execution = executions[-1]
+        caller = execution.pc
+        if execution.code.proof.insns[caller].imm == FOR_EACH_MAP_ELEM:
+            array, key, value = arguments[:3]
+            execution.regions.grant(key, load64(array + KEY_SIZE))
+            execution.regions.grant(value, load64(array + VALUE_SIZE))
+        try:
+            return execution.function(pc, list(arguments))
+        except Exception as error:  # noqa: BLE001 - raised again when the helper has returned
+            self._engine.upcalls.fail(run, error, Stop.ACCESS)
+            return 1
+        finally:
+            execution.pc = caller
+
+    def _grant_result(
+        self, regions: Regions, number: int, arguments: list[int], result: int
+    ) -> None:
+        row = uapi.by_id(number)
+        if row is None or result == 0:
+            return
+        if row.ret is Ret.MAP_VALUE:
+            regions.grant(result, load64(arguments[0] + VALUE_SIZE))
+        elif number in SIZE_ARGUMENT:
+            regions.grant(result, arguments[SIZE_ARGUMENT[number] - 1])
+
+    @contextmanager
+    def _entered(self, execution: Execution) -> Iterator[None]:
+        stack = self._running.setdefault(execution.run, [])
+        stack.append(execution)
+        try:
+            yield
+        finally:
+            stack.pop()
+            if not stack:
+                del self._running[execution.run]
