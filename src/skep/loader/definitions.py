@@ -28,7 +28,7 @@ from skep.uapi.flags import MapType
 MAPS: Final = ".maps"
 OF_MAPS: Final = frozenset((MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS))
 _RINGS: Final = frozenset((MapType.RINGBUF, MapType.USER_RINGBUF))
-_PIN_BY_NAME: Final = 1
+_PINNED: Final = frozenset((1, 16))  # by name; 16 is Cilium's "replace what is pinned"
 _POINTER: Final = 8
 
 
@@ -202,7 +202,7 @@ _FIELDS: Final[dict[str, Callable[[_Draft, kinds.Member], None]]] = {
 
 def _spec(draft: _Draft, offset: int, slots: Mapping[int, str]) -> MapSpec:
     number: Callable[[str], int] = lambda name: draft.numbers.get(name, 0)  # noqa: E731
-    if number("pinning") not in (0, _PIN_BY_NAME):
+    if number("pinning") not in {0, *_PINNED}:
         raise draft.wrong(f"unknown pinning {number('pinning')}")
     entries = number("max_entries")
     return MapSpec(
@@ -216,7 +216,7 @@ def _spec(draft: _Draft, offset: int, slots: Mapping[int, str]) -> MapSpec:
         map_flags=number("map_flags"),
         map_extra=number("map_extra"),
         numa_node=number("numa_node"),
-        pinned=number("pinning") == _PIN_BY_NAME,
+        pinned=number("pinning") in _PINNED,
         key_type=number("key_type"),
         value_type=number("value_type"),
         inner=draft.inner,

@@ -1,0 +1,240 @@
+"""The door to bpf(2): commands as typed functions, errors as exceptions.
+
+Invariant: every buffer that a command points to lives until the command has returned.
+"""
+
+import ctypes
+import errno
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from skep.base.layout import Layout
+from skep.errors import CommandError
+from skep.uapi import commands
+from skep.uapi.commands import Command
+
+_LOG_SIZE: Final = 1 << 20
+_LOG_LIMIT: Final = 1 << 30
+_INFO: Final = struct.Struct("<IIIIII")  # type, id, key, value, entries, flags of bpf_map_info
+_INFO_SIZE: Final = 88
+_INFO_EXTRA: Final = 80
+
+
+class Syscall(Protocol):
+    """Whatever serves bpf(2): a Subsystem, or the running kernel."""
+
+    def bpf(self, cmd: int, attr: bytearray, /) -> int:
+        """Serve one command: the result, or ``-errno``; *attr* may be written to."""
+        ...
+
+    def close(self, fd: int, /) -> None:
+        """Close a descriptor that a command gave."""
+        ...
+
+
+class ProgramRefused(CommandError):  # noqa: N818 - what happened, not a fault
+    """PROG_LOAD was refused: *program*, and the verifier's *log* (empty if there is none)."""
+
+    def __init__(self, errno_: int, program: str, log: str) -> None:
+        lines = [line for line in log.splitlines() if line and not line.startswith("processed ")]
+        super().__init__("PROG_LOAD", errno_, f"{program}: {lines[-1] if lines else 'no log'}")
+        self.program, self.log = program, log
+
+
+@dataclass(frozen=True, slots=True)
+class MapInfo:
+    """What OBJ_GET_INFO_BY_FD says of a map."""
+
+    map_type: int
+    id: int
+    key_size: int
+    value_size: int
+    max_entries: int
+    map_flags: int
+    map_extra: int
+
+
+class Buffers:
+    """Bytes at fixed addresses, as long as this object lives."""
+
+    def __init__(self) -> None:
+        self._kept: list[ctypes.Array[ctypes.c_char]] = []
+
+    def add(self, data: bytes) -> int:
+        """Address of a copy of *data*; 0 for nothing."""
+        return self.room(len(data), data) if data else 0
+
+    def room(self, size: int, data: bytes = b"") -> int:
+        """Address of *size* bytes that begin with *data*."""
+        buffer = ctypes.create_string_buffer(data, size)
+        self._kept.append(buffer)
+        return ctypes.addressof(buffer)
+
+    def last(self) -> bytes:
+        """What the last buffer holds."""
+        return self._kept[-1].raw
+
+
+class Door:
+    """Commands of bpf(2) on one Syscall. A refusal is a CommandError.
+
+    Its ``__cause__`` is the reason as the subsystem knows it, where it tells (``last_error``).
+    """
+
+    def __init__(self, syscall: Syscall) -> None:
+        self.syscall = syscall
+
+    def _call(self, command: Command, attr: Layout) -> tuple[int, bytearray]:
+        data = bytearray(attr.encode())
+        return self.syscall.bpf(command.number, data), data
+
+    def call(self, command: Command, attr: Layout, what: str) -> int:
+        """Run *command*; *what* it is about stands in the error."""
+        result, _ = self._call(command, attr)
+        if result < 0:
+            meaning = command.fails.get(-result) or os.strerror(-result)
+            cause = getattr(self.syscall, "last_error", None)
+            raise CommandError(command.name, -result, f"{what}: {cause or meaning}") from cause
+        return result
+
+    def close(self, fd: int) -> None:
+        """Close a descriptor."""
+        self.syscall.close(fd)
+
+    def load_btf(self, data: bytes) -> int:
+        """BTF_LOAD."""
+        keep = Buffers()
+        attr = commands.BtfLoad(btf=keep.add(data), btf_size=len(data))
+        return self.call(commands.BTF_LOAD, attr, "BTF of the object")
+
+    def create_map(self, attr: commands.MapCreate) -> int:
+        """MAP_CREATE."""
+        name = attr.map_name.rstrip(b"\0").decode("latin-1")
+        return self.call(commands.MAP_CREATE, attr, f"map {name}")
+
+    def update(self, fd: int, key: bytes, value: bytes, what: str, flags: int = 0) -> None:
+        """MAP_UPDATE_ELEM."""
+        keep = Buffers()
+        attr = commands.MapElem(map_fd=fd, key=keep.add(key), value=keep.add(value), flags=flags)
+        self.call(commands.MAP_UPDATE_ELEM, attr, what)
+
+    def freeze(self, fd: int, what: str) -> None:
+        """MAP_FREEZE."""
+        self.call(commands.MAP_FREEZE, commands.MapFreeze(map_fd=fd), what)
+
+    def bind_map(self, program: int, map_: int) -> bool:
+        """PROG_BIND_MAP; False if it was refused, which does no harm."""
+        attr = commands.ProgBindMap(prog_fd=program, map_fd=map_)
+        return self._call(commands.PROG_BIND_MAP, attr)[0] >= 0
+
+    def pin(self, fd: int, path: str) -> None:
+        """OBJ_PIN."""
+        keep = Buffers()
+        attr = commands.ObjPin(pathname=keep.add(path.encode() + b"\0"), bpf_fd=fd)
+        self.call(commands.OBJ_PIN, attr, path)
+
+    def pinned(self, path: str) -> int | None:
+        """OBJ_GET: a descriptor of what is pinned at *path*, None if nothing is."""
+        keep = Buffers()
+        attr = commands.ObjPin(pathname=keep.add(path.encode() + b"\0"))
+        try:
+            return self.call(commands.OBJ_GET, attr, path)
+        except CommandError as error:
+            if error.errno == errno.ENOENT:
+                return None
+            raise
+
+    def map_info(self, fd: int) -> MapInfo:
+        """OBJ_GET_INFO_BY_FD of a map."""
+        keep = Buffers()
+        attr = commands.GetInfo(bpf_fd=fd, info_len=_INFO_SIZE, info=keep.room(_INFO_SIZE))
+        self.call(commands.OBJ_GET_INFO_BY_FD, attr, "map")
+        data = keep.last()
+        extra = int.from_bytes(data[_INFO_EXTRA:_INFO_SIZE], "little")
+        fields: tuple[int, ...] = (*_INFO.unpack_from(data), extra)
+        return MapInfo(*fields)
+
+    def load_program(
+        self, program: "Program", *, log_level: int = 0, explain: bool = True
+    ) -> tuple[int, str]:
+        """PROG_LOAD: the descriptor and the log.
+
+        Args:
+            program: what to load.
+            log_level: of the log to ask for.
+            explain: ask again with a log if it is refused without one.
+
+        Raises:
+            ProgramRefused: with the log.
+        """
+        level, size = log_level, _LOG_SIZE
+        while True:
+            keep = Buffers()
+            attr = program.attr(keep, level, size if level else 0)
+            result, _ = self._call(commands.PROG_LOAD, attr)
+            log = keep.last().split(b"\0", 1)[0].decode("utf-8", "replace") if level else ""
+            if result >= 0:
+                return result, log
+            if level == 0 and explain:
+                level = 1
+            elif level and result == -errno.ENOSPC and size < _LOG_LIMIT:
+                size *= 8
+            else:
+                cause = getattr(self.syscall, "last_error", None)
+                raise ProgramRefused(-result, program.name, log) from cause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A program as PROG_LOAD takes it."""
+
+    name: str
+    program_type: int
+    insns: bytes
+    license: str
+    kernel_version: int = 0
+    expected_attach_type: int = 0
+    prog_flags: int = 0
+    btf_fd: int = 0
+    functions: Sequence[tuple[int, int]] = ()
+    lines: Sequence[tuple[int, int, int, int]] = ()
+    attach_btf_id: int = 0
+    attach_fd: int = 0
+    fd_array: Sequence[int] = ()
+
+    def attr(self, keep: Buffers, log_level: int, log_size: int) -> commands.ProgLoad:
+        """The argument of PROG_LOAD; the log's buffer is the last one kept."""
+        functions = b"".join(struct.pack("<II", *record) for record in self.functions)
+        lines = b"".join(struct.pack("<IIII", *record) for record in self.lines)
+        typed = self.btf_fd != 0
+        return commands.ProgLoad(
+            prog_type=self.program_type,
+            insn_cnt=len(self.insns) // 8,
+            insns=keep.add(self.insns),
+            license=keep.add(self.license.encode("latin-1") + b"\0"),
+            kern_version=self.kernel_version,
+            prog_flags=self.prog_flags,
+            prog_name=short_name(self.name),
+            expected_attach_type=self.expected_attach_type,
+            prog_btf_fd=self.btf_fd,
+            func_info_rec_size=8 if typed and functions else 0,
+            func_info=keep.add(functions) if typed else 0,
+            func_info_cnt=len(self.functions) if typed else 0,
+            line_info_rec_size=16 if typed and lines else 0,
+            line_info=keep.add(lines) if typed else 0,
+            line_info_cnt=len(self.lines) if typed else 0,
+            attach_btf_id=self.attach_btf_id,
+            attach_prog_fd=self.attach_fd,
+            fd_array=keep.add(struct.pack(f"<{len(self.fd_array)}i", *self.fd_array)),
+            log_level=log_level,
+            log_size=log_size,
+            log_buf=keep.room(log_size) if log_size else 0,
+        )
+
+
+def short_name(name: str) -> bytes:
+    """As much of *name* as the kernel keeps: 15 bytes."""
+    return name.encode()[:15]
