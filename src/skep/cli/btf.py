@@ -35,7 +35,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Print the types; returns the exit status."""
     from skep.btf.render import as_c, as_raw, as_rows
-    from skep.session import open_btf
+    from skep.session.listings import open_btf
 
     base = open_btf(arguments.base) if arguments.base else None
     types = open_btf(arguments.file, base=base)

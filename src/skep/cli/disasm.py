@@ -30,7 +30,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print listings; returns the exit status."""
-    from skep.session import disassemble_file
+    from skep.session.listings import disassemble_file
 
     listings = disassemble_file(
         arguments.object, programs=arguments.program, source=not arguments.no_source

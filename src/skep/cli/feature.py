@@ -29,7 +29,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print the features; returns the exit status."""
-    from skep.session import features
+    from skep.session.features import features
 
     found = features()
     if arguments.json:

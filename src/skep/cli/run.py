@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from skep.cli.output import print_json
 
 if TYPE_CHECKING:
-    from skep.session import Object, Program
+    from skep.session.objects import Object
+    from skep.session.programs import Program
 
 EPILOG: Final = """exit status: 0 ran, 1 rejected by the verifier, 2 a file, name or option is bad
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Final
 from skep.cli.output import print_json
 
 if TYPE_CHECKING:
-    from skep.session import Map, Object, Program
+    from skep.session.maps import Map
+    from skep.session.objects import Object
+    from skep.session.programs import Program
 
 EPILOG: Final = """exit status: 0 done, 1 rejected by the verifier, 2 a file or name is bad
 

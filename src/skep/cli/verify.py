@@ -34,7 +34,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Verify and report; returns the exit status."""
-    from skep.session import Verdict, verify_file
+    from skep.session.verdicts import Verdict, verify_file
 
     verdicts: list[Verdict] = []
     progress = Progress(len(arguments.objects), "verifying")
@@ -61,7 +61,7 @@ def status(verdicts: Sequence[str]) -> int:
 
 def report(verdicts: Sequence[object]) -> None:
     """A table, then an explanation of each refusal."""
-    from skep.session import Verdict
+    from skep.session.verdicts import Verdict
 
     rows = [v for v in verdicts if isinstance(v, Verdict)]
     if not rows:

@@ -1,0 +1,30 @@
+"""What skep has of Linux 6.18: one list of names a kind of thing."""
+
+from collections.abc import Iterable
+
+from skep.maps.families import FAMILIES
+from skep.syscall.catalog import IMPLEMENTED
+from skep.syscall.routes import HANDLERS
+from skep.uapi import commands, helpers, map_types, program_types
+
+Feature = dict[str, list[str]]
+NOT_LOADABLE = frozenset({"lirc_mode2"})
+
+
+def _split(rows: Iterable[tuple[str, bool]]) -> Feature:
+    found: Feature = {"available": [], "missing": []}
+    for name, present in rows:
+        found["available" if present else "missing"].append(name)
+    return found
+
+
+def features() -> dict[str, Feature]:
+    """Commands, program types, map types and helpers: which there are, which are missing."""
+    return {
+        "command": _split((row.name, row.number in HANDLERS) for row in commands.COMMANDS),
+        "program_type": _split(
+            (row.name, row.name not in NOT_LOADABLE) for row in program_types.PROGRAM_TYPES
+        ),
+        "map_type": _split((row.name, row.id in FAMILIES) for row in map_types.MAP_TYPES),
+        "helper": _split((f"bpf_{row.name}", row.id in IMPLEMENTED) for row in helpers.HELPERS),
+    }

@@ -1,0 +1,62 @@
+"""Section: a data section's variables as attributes, live in the map's memory."""
+
+import ctypes
+from collections.abc import Iterator
+from typing import Any
+
+from skep.btf import kinds
+from skep.maps import interface
+from skep.session.codec import codec
+
+
+class Section:
+    """The variables of one data section: ``obj.bss.counter``, ``obj.rodata.limit``.
+
+    Reading and writing goes straight to the memory that programs use. Writing to a frozen section
+    (.rodata) raises AttributeError.
+    """
+
+    def __init__(self, target: interface.Map) -> None:
+        object.__setattr__(self, "_target", target)
+        object.__setattr__(self, "_places", dict(_variables(target)))
+
+    def _address(self, name: str) -> tuple[int, int, int]:
+        try:
+            offset, size, type_id = self._places[name]
+        except KeyError:
+            known = ", ".join(self._places) or "none"
+            raise AttributeError(f"no variable {name!r}; there are: {known}") from None
+        base = self._target.value_address(0)
+        return base + offset, size, type_id
+
+    def __getattr__(self, name: str) -> Any:
+        address, size, type_id = self._address(name)
+        data = ctypes.string_at(address, size)
+        return codec(self._target.btf, type_id, size).decode(data)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._target.frozen:
+            raise AttributeError(f"{name!r} stands in a frozen section")
+        address, size, type_id = self._address(name)
+        data = codec(self._target.btf, type_id, size).encode(value)
+        ctypes.memmove(address, data, size)
+
+    def __dir__(self) -> list[str]:
+        return list(self._places)
+
+    def __repr__(self) -> str:
+        return f"<skep.Section {', '.join(self._places)}>"
+
+
+def _variables(target: interface.Map) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    """Name, then offset, size and type of each variable."""
+    btf = target.btf
+    if btf is None or not target.btf_value_type_id:
+        return
+    section = btf.type(target.btf_value_type_id)
+    if not isinstance(section, kinds.DataSec):
+        return
+    for entry in section.entries:
+        variable = btf.type(entry.type)
+        if isinstance(variable, kinds.Var):
+            yield variable.name, (entry.offset, entry.size, variable.type)

@@ -1,0 +1,177 @@
+"""Program: a loaded program, to run and to look at."""
+
+import ctypes
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Final
+
+from skep.attach.packets import Batch, PacketSource
+from skep.errors import NotSupported
+from skep.session.replay import PacketRunner
+from skep.syscall.programs import LoadedProgram
+from skep.syscall.subsystem import Subsystem
+from skep.uapi import contexts
+from skep.uapi.commands import PROG_TEST_RUN, TestRun
+
+ROOM: Final = 512  # bytes by which a program may make its packet longer
+DEFAULT_PACKET: Final = bytes(64)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run left behind.
+
+    Args:
+        retval: R0, 32 bits.
+        data_out: the packet afterwards.
+        ctx_out: the context afterwards.
+        duration_ns: mean time of one run, nanoseconds.
+    """
+
+    retval: int
+    data_out: bytes
+    ctx_out: bytes
+    duration_ns: float
+
+
+class Program:
+    """One program of a loaded object."""
+
+    def __init__(self, subsystem: Subsystem, loaded: LoadedProgram, fd: int, name: str) -> None:
+        self._subsystem, self.loaded, self.fd, self.name = subsystem, loaded, fd, name
+        self.type_name = loaded.type.name
+
+    def run(
+        self, data: bytes = b"", ctx: bytes | None = None, repeat: int = 1, cpu: int = 0
+    ) -> RunResult:
+        """Run with PROG_TEST_RUN.
+
+        Args:
+            data: the packet, for programs that work on packets.
+            ctx: the context struct in its uapi layout, or the raw context of a tracing program.
+            repeat: how often.
+            cpu: for raw tracepoint programs, the virtual CPU.
+
+        Raises:
+            CommandError: as PROG_TEST_RUN, with the reason.
+        """
+        row = contexts.by_name(self.loaded.type.context)
+        size = row.size if row is not None else 0
+        data_in = ctypes.create_string_buffer(data, len(data)) if data else None
+        data_out = ctypes.create_string_buffer(len(data) + ROOM) if data else None
+        ctx_in = ctypes.create_string_buffer(ctx, len(ctx)) if ctx else None
+        ctx_out = ctypes.create_string_buffer(max(size, len(ctx))) if ctx else None
+        attr = bytearray(
+            TestRun(
+                prog_fd=self.fd, repeat=repeat, cpu=cpu,
+                data_size_in=len(data), data_in=_address(data_in),
+                data_size_out=_size(data_out), data_out=_address(data_out),
+                ctx_size_in=_size(ctx_in), ctx_in=_address(ctx_in),
+                ctx_size_out=_size(ctx_out), ctx_out=_address(ctx_out),
+            ).encode()
+        )  # fmt: skip
+        began = time.perf_counter_ns()
+        answer = self._subsystem.bpf(PROG_TEST_RUN.number, attr)
+        spent = time.perf_counter_ns() - began
+        if answer < 0:
+            assert self._subsystem.last_error is not None
+            raise self._subsystem.last_error
+        out = TestRun.decode(bytes(attr))
+        return RunResult(
+            out.retval,
+            data_out.raw[: out.data_size_out] if data_out else b"",
+            ctx_out.raw[: out.ctx_size_out] if ctx_out else b"",
+            float(out.duration or spent / repeat),
+        )
+
+    def run_batch(self, batch: Batch) -> Counter[int]:
+        """Run on every packet of *batch*, in one native loop; return values by count."""
+        return self._packets().run(batch)
+
+    def _packets(self) -> PacketRunner:
+        return PacketRunner(self._subsystem.state, self.loaded)
+
+    def replay(
+        self,
+        source: PacketSource,
+        *,
+        repeat: int = 1,
+        count: int | None = None,
+        duration: float | None = None,
+    ) -> dict[str, Any]:
+        """Run on the packets of *source* until it ends, *count* packets or *duration* seconds.
+
+        Returns:
+            ``returns`` (return values by count), ``runs``, ``packets``, ``ns_per_run``.
+        """
+        returns: Counter[int] = Counter()
+        packets = spent = 0
+        runner = self._packets()
+        deadline = time.monotonic() + duration if duration else float("inf")
+        for batch in source.batches():
+            limited = _cut(batch, count - packets) if count else batch
+            began = time.perf_counter_ns()
+            for _ in range(repeat if len(limited) else 0):
+                returns += runner.run(limited)
+            spent += time.perf_counter_ns() - began if len(limited) else 0
+            packets += len(limited)
+            if (count and packets >= count) or time.monotonic() >= deadline:
+                break
+        runs = sum(returns.values())
+        nanoseconds = spent / max(runs, 1)
+        return {"returns": dict(returns), "packets": packets, "runs": runs,
+                "ns_per_run": nanoseconds}  # fmt: skip
+
+    @property
+    def summary(self) -> str:
+        """Type, size and cost of verification, in one line."""
+        proof = self.loaded.proof
+        cost = proof.statistics
+        return (
+            f"{self.type_name}, {len(proof.insns)} insns, {cost.insns_processed} processed by the "
+            f"verifier in {cost.microseconds / 1000:.2f} ms"
+        )
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What ``skep prog show`` says."""
+        loaded = self.loaded
+        return {
+            "id": loaded.id,
+            "type": self.type_name,
+            "name": self.name,
+            "tag": loaded.tag.hex(),
+            "gpl": "GPL" in loaded.proof.request.license,
+            "xlated_bytes": 8 * len(loaded.proof.insns),
+            "verified_insns": loaded.proof.statistics.insns_processed,
+            "map_ids": [each.id for each in loaded.proof.maps],
+            "run_count": loaded.run_count,
+        }
+
+    def listing(self, form: str) -> list[str]:
+        """The program as text: ``xlated`` instructions, ``llvm`` IR or ``jited`` machine code."""
+        from skep.session.listings import proof_lines
+
+        if form == "xlated":
+            return proof_lines(self.loaded.proof)
+        engine: Any = self._subsystem.state.engine
+        if engine.name != "llvm":
+            raise NotSupported(f"form {form}", "the program runs in the interpreter")
+        text = engine.ir(self.loaded.proof) if form == "llvm" else engine.assembly(self.loaded.proof)
+        return str(text).splitlines()
+
+    def __repr__(self) -> str:
+        return f"<skep.Program {self.name}: {self.type_name}>"
+
+
+def _cut(batch: Batch, most: int) -> Batch:
+    return Batch(batch.addresses[:most], batch.lengths[:most])
+
+
+def _address(buffer: "ctypes.Array[ctypes.c_char] | None") -> int:
+    return ctypes.addressof(buffer) if buffer is not None else 0
+
+
+def _size(buffer: "ctypes.Array[ctypes.c_char] | None") -> int:
+    return len(buffer) if buffer is not None else 0

@@ -1,0 +1,62 @@
+"""RingReader: the records of a ring buffer or of perf rings, for loops sync and async."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Final
+
+from skep.errors import LoadError
+from skep.maps.perf import PerfEventArray
+from skep.maps.stream import RingBuffer
+from skep.session.maps import Map
+
+POLL: Final = 0.002  # seconds between looks of an async reader
+
+
+class RingReader:
+    """Reads what programs put out.
+
+    ``for record in reader`` takes what is there now and ends; ``reader.wait(seconds)`` waits for
+    more; ``async for record in reader`` goes on until ``close``. Records are bytes, or what *decode*
+    makes of them. ``lost`` counts records that found no room.
+
+    Args:
+        map_: a map of type ringbuf or perf_event_array.
+        decode: makes a Python value of a record.
+    """
+
+    def __init__(self, map_: Map, decode: Callable[[bytes], Any] = bytes) -> None:
+        target = map_.target
+        self._decode, self._closed = decode, False
+        self._ring = target if isinstance(target, RingBuffer) else None
+        self._rings = target.open_rings() if isinstance(target, PerfEventArray) else []
+        if self._ring is None and not self._rings:
+            raise LoadError(f"a {map_.type_name} map has no records to read", name=map_.name)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._ring is not None:
+            yield from map(self._decode, self._ring.records())
+        for ring in self._rings:
+            yield from (self._decode(each.data) for each in ring.records() if not each.lost)
+
+    @property
+    def lost(self) -> int:
+        """Records that found no room so far."""
+        if self._ring is not None:
+            return self._ring.dropped
+        return sum(ring.lost for ring in self._rings)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for a record, *timeout* seconds at most; False if none came (ring buffers only)."""
+        if self._ring is None:
+            raise LoadError("only ring buffers can be waited for; read perf rings when it suits")
+        return self._ring.wait(timeout)
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        while not self._closed:
+            for record in self:
+                yield record
+            await asyncio.sleep(POLL)
+
+    def close(self) -> None:
+        """End asynchronous iteration."""
+        self._closed = True
