@@ -158,7 +158,9 @@ class Program:
         engine: Any = self._subsystem.state.engine
         if engine.name != "llvm":
             raise NotSupported(f"form {form}", "the program runs in the interpreter")
-        text = engine.ir(self.loaded.proof) if form == "llvm" else engine.assembly(self.loaded.proof)
+        text = (
+            engine.ir(self.loaded.proof) if form == "llvm" else engine.assembly(self.loaded.proof)
+        )
         return str(text).splitlines()
 
     def __repr__(self) -> str:

@@ -16,8 +16,8 @@ class RingReader:
     """Reads what programs put out.
 
     ``for record in reader`` takes what is there now and ends; ``reader.wait(seconds)`` waits for
-    more; ``async for record in reader`` goes on until ``close``. Records are bytes, or what *decode*
-    makes of them. ``lost`` counts records that found no room.
+    more; ``async for record in reader`` goes on until ``close``. Records are bytes, or what
+    *decode* makes of them. ``lost`` counts records that found no room.
 
     Args:
         map_: a map of type ringbuf or perf_event_array.
