@@ -103,6 +103,14 @@ def _check_sections(header: Header, total: int, source: str) -> None:
             )  # fmt: skip
 
 
+def decode_string(data: bytes) -> str:
+    """Read a string: UTF-8, or Latin-1, whose letters Linux takes in names too."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
 def read_words(data: bytes) -> "array[int]":
     """Read *data* as 32-bit words; its size is a multiple of 4."""
     words: array[int] = array("I")

@@ -9,7 +9,7 @@ A split BTF (a kernel module's) stands on a base: its ids and string offsets con
 from collections.abc import Iterator
 
 from skep.btf import kinds
-from skep.btf.codec import Section, read_header, read_words, scan
+from skep.btf.codec import Section, decode_string, read_header, read_words, scan
 from skep.btf.index import NameIndex
 from skep.btf.kinds import Kind
 from skep.errors import BtfError
@@ -133,14 +133,7 @@ class TypeTable:
                 source=self.source, where="string section", offset=max(start, 0),
                 found=f"string offset {off}", expected=f"an offset below {self.string_size}",
             )  # fmt: skip
-        text = strings[start : strings.find(b"\0", start)]
-        try:
-            return text.decode()
-        except UnicodeDecodeError:
-            raise BtfError(
-                source=self.source, where="string section", offset=start,
-                found=repr(text), expected="UTF-8",
-            ) from None  # fmt: skip
+        return decode_string(strings[start : strings.find(b"\0", start)])
 
     def name(self, type_id: int) -> str:
         """The name of the type with this id; empty if it has none."""
