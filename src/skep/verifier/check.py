@@ -27,7 +27,8 @@ from skep.verifier.rules.flow import JUMP_SEQUENCE, REGISTER_READABLE
 from skep.verifier.rules.rule import NOT_SUPPORTED, Rule
 from skep.verifier.scalar import Scalar
 from skep.verifier.state import Frame, State, Trace, new_frame
-from skep.verifier.values import Value
+from skep.verifier.target import Target
+from skep.verifier.values import Pointer, Value
 
 MAX_PENDING: Final = 8192
 MAX_REPORTED_PATH: Final = 1000
@@ -77,13 +78,18 @@ class Check:
         self.records = Records(request.environment.kernel_btf)
         self.pending: list[Pending] = []
         self.current_trace: Trace | None = None
+        self.target: Target | None = None
         # facts for the proof, by pc
         self.seen = bytearray(program.size)
         self.memory = bytearray(program.size)
+        self.slots: dict[int, int] = {}  # offset of the native slot that a context load reads
+        self.access_kinds: dict[int, Pointer] = {}  # pointer of the first access of each pc
         self.calls: dict[int, CallFact] = {}
         self.map_at: dict[int, MapShape] = {}
         self.callback_at: dict[int, int] = {}
         self.btf_address_at: dict[int, tuple[str, int]] = {}
+        # at log level 1 only the path to a refusal is kept
+        self.forgets_paths: bool = not request.collect_journal and request.log_level & 2 == 0
         self.journal: list[object] | None = (
             [] if request.collect_journal or request.log_level & 3 else None
         )

@@ -8,6 +8,7 @@ from typing import Final
 from skep.isa.insn import Insn
 from skep.isa.table import Kind, Op, Sem
 from skep.verifier.interface import MapShape
+from skep.verifier.prototypes import Argument
 
 CALL_HELPER: Final = 0
 CALL_LOCAL: Final = 1
@@ -18,12 +19,13 @@ class Step:
     """One instruction: its fields, its row, and facts of the control flow.
 
     *next_pc* is the slot after it (two further for wide instructions); *target* where it jumps or
-    calls, -1 if nowhere. *live* are the registers whose values matter before it, as a bit set.
+    calls, -1 if nowhere. *live* and *live_slots* are the registers and stack slots whose values
+    matter before it, as bit sets.
     """
 
     __slots__ = (
-        "calls_callback", "dst", "force_checkpoint", "imm", "insn", "is_iter_next", "jump_point",
-        "kind", "live", "map", "next_pc", "off", "op", "pc", "prune_point", "reg_source", "scc",
+        "calls_callback", "dst", "fault", "force_checkpoint", "high", "imm", "insn", "is_iter_next", "jump_point",
+        "kind", "live", "live_slots", "map", "next_pc", "off", "op", "pc", "prune_point", "reg_source", "scc",
         "sem", "size", "src", "target", "wide",
     )  # fmt: skip
 
@@ -40,10 +42,13 @@ class Step:
         self.size: int = op.size
         self.wide: bool = op.bits == 64
         self.reg_source: bool = op.reg_source
+        self.high: int = 0  # second imm of a wide instruction
+        self.fault: str = ""  # why it is refused if a path reaches it
         self.next_pc: int = pc + 1
         self.target: int = -1
         self.map: MapShape | None = None  # of LD_IMM64 that names one
         self.live: int = 0
+        self.live_slots: int = 0
         self.scc: int = 0
         self.jump_point: bool = False
         self.prune_point: bool = False
@@ -56,8 +61,9 @@ class Function:
     """A subprogram while it is being verified: slots ``start`` to ``end`` (exclusive)."""
 
     __slots__ = (
-        "arguments", "changes_packet", "end", "has_ld_abs", "has_tail_call", "is_async_callback",
-        "is_callback", "is_exception_callback", "is_global", "is_void", "might_sleep", "name",
+        "arguments", "called", "changes_packet", "end", "has_ld_abs", "has_tail_call", "is_async_callback",
+        "is_callback", "is_exception_callback", "is_global", "is_void", "might_sleep", "might_throw",
+        "name",
         "number", "stack_depth", "start", "tail_call_reachable", "type_id", "verified",
     )  # fmt: skip
 
@@ -70,7 +76,8 @@ class Function:
         self.is_global: bool = False
         self.is_void: bool = False
         self.verified: bool = False
-        self.arguments: list[object] = []
+        self.arguments: list[Argument] | None = None
+        self.called: bool = False
         self.stack_depth: int = 0  # bytes
         self.has_tail_call: bool = False
         self.tail_call_reachable: bool = False
@@ -80,6 +87,7 @@ class Function:
         self.is_exception_callback: bool = False
         self.changes_packet: bool = False
         self.might_sleep: bool = False
+        self.might_throw: bool = False
 
 
 class Program:
@@ -89,6 +97,7 @@ class Program:
         self.steps = steps
         self.functions = functions
         self.size: int = len(steps)
+        self.maps: list[MapShape] = []
         self.function_at: dict[int, Function] = {f.start: f for f in functions}
 
     def function_of(self, pc: int) -> Function:

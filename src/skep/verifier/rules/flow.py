@@ -18,13 +18,16 @@ WHOLE_WIDE: Final = Rule("wide-whole", "a wide instruction has both of its slots
 JUMP_IN_RANGE: Final = Rule(
     "jump-in-range", "a jump lands on an instruction of its own subprogram", _BAD
 )
-NO_FALL_THROUGH: Final = Rule(
+SUBPROGRAM_ENDS: Final = Rule(
     "subprogram-ends", "a subprogram ends with exit or a jump, not by running out", _BAD
 )
 REACHABLE: Final = Rule("insn-reachable", "every instruction can be reached from the entry", _BAD)
 BACK_EDGE: Final = Rule("back-edge-allowed", "a jump backwards needs a privileged loader", _BAD)
-NO_MULTIPLE_SUBPROGS: Final = Rule(
+SUBPROGRAM_COUNT: Final = Rule(
     "subprogram-count", "a program has at most 256 subprograms", errno.E2BIG
+)
+PRIVILEGED_CALL: Final = Rule(
+    "privileged-call", "only privileged loaders use subprograms and kernel functions", errno.EPERM
 )
 CALL_TARGET: Final = Rule("call-target", "a call goes to the start of a subprogram", _BAD)
 MAP_FD: Final = Rule("map-fd", "a map reference names an open map", errno.EBADF)
@@ -94,4 +97,13 @@ CALLBACK_SUBPROGRAM: Final = Rule("callback-static", "a callback is a static sub
 DEBUG_INFO: Final = Rule("debug-info-valid", "function and line records match the program", _BAD)
 ATTACH_TARGET: Final = Rule(
     "attach-target", "the attach target exists and fits the program type", _BAD
+)
+LEGACY_CALLBACK: Final = Rule(
+    "no-legacy-load-in-callback", "callbacks do not use BPF_LD_[ABS|IND]", _BAD
+)
+SLEEPABLE_TYPE: Final = Rule(
+    "sleepable-type", "only some program types may, and syscall programs must, be sleepable", _BAD
+)
+ARENA_CAST: Final = Rule(
+    "arena-cast", "addresses are cast only in programs that use an arena", _BAD
 )

@@ -1,0 +1,318 @@
+"""Remembered states: pruning, loops, and when a remembered state's marks are complete.
+
+At a pruning point the current state is compared with those remembered there. If one covers it, the
+path ends. Inside a loop an old state's precision marks are incomplete until every path out of the
+loop has been walked; so a loop's states are compared more strictly, and equal ones are kept as back
+edges, along which the marks are carried round until nothing changes.
+
+Source: Linux 6.18 kernel/bpf/verifier.c (is_state_visited, update_branch_counts, propagate_backedges).
+"""
+
+from typing import Final
+
+from skep.errors import InternalError
+from skep.isa.table import Kind
+from skep.verifier import precision, prune
+from skep.verifier.check import PROG_F_TEST_STATE_FREQ, Check
+from skep.verifier.program import Step
+from skep.verifier.rules.flow import LOOP_PROGRESS
+from skep.verifier.scalar import Scalar
+from skep.verifier.state import ITER_ACTIVE, SPILL, Checkpoint, Slot, State
+from skep.verifier.values import Pointer, Value
+
+MAX_TRACE: Final = 40
+MAX_BACKEDGE_ROUNDS: Final = 64
+MAX_STATES_UNPRIVILEGED: Final = 64
+
+
+class _Visit:
+    """One stay in a loop, told apart by the calls that led there."""
+
+    def __init__(self) -> None:
+        self.entry: State | None = None
+        self.backedges: list[tuple[State, int, Checkpoint]] = []
+
+
+class Checkpoints:
+    """The remembered states of one walk."""
+
+    def __init__(self, check: Check) -> None:
+        self._check = check
+        self._at: dict[int, list[Checkpoint]] = {}
+        self._visits: dict[tuple[int, ...], _Visit] = {}
+        self._stored = 0
+        self._backedges = 0
+        self._last_insns = 0
+        self._last_jumps = 0
+        self._often = check.request.prog_flags & PROG_F_TEST_STATE_FREQ != 0
+        self.insns = 0
+        self.jumps = 0
+        self.total = 0
+        self.peak = 0
+        self.max_per_insn = 0
+
+    def forget(self) -> None:
+        """Start over for another function that is verified on its own."""
+        self._at.clear()
+        self._visits.clear()
+        self._stored = 0
+        self._backedges = 0
+
+    # --- comparing ----------------------------------------------------------------------------
+
+    def is_visited(self, step: Step) -> bool:
+        """Whether a remembered state covers the current one; remembers the current one if not."""
+        check = self._check
+        state = check.state
+        force = self._often or step.force_checkpoint or state.trace_length > MAX_TRACE
+        add = force or (self.jumps - self._last_jumps >= 2 and self.insns - self._last_insns >= 8)
+        live = self._clean(state)
+        stored = self._at.get(step.pc)
+        if stored is not None:
+            for checkpoint in stored.copy():
+                verdict = self._compare(checkpoint, step, live)
+                if verdict != _MISS:
+                    self._hit(checkpoint, step, verdict == _LOOP)
+                    return True
+                if checkpoint.state.branches and not force and self._is_recent():
+                    add = False
+                self._miss(stored, checkpoint, step, add)
+            self.max_per_insn = max(self.max_per_insn, len(stored))
+            if not check.privileged and len(stored) > MAX_STATES_UNPRIVILEGED:
+                return False
+        if add:
+            self._remember(step)
+        return False
+
+    def _is_recent(self) -> bool:
+        return self.jumps - self._last_jumps < 20 and self.insns - self._last_insns < 100
+
+    def _clean(self, state: State) -> list[int]:
+        live: list[int] = []
+        steps = self._check.program.steps
+        top = len(state.frames) - 1
+        for number in range(top + 1):
+            pc = state.pc if number == top else state.frames[number + 1].callsite
+            step = steps[pc]
+            if step is None:
+                raise InternalError(f"a frame stands at slot {pc}")
+            prune.clean_frame(state, number, step.live, step.live_slots)
+            live.append(step.live)
+        self._check.frame = state.own(top)
+        return live
+
+    def _compare(self, checkpoint: Checkpoint, step: Step, live: list[int]) -> int:
+        old = checkpoint.state
+        state = self._check.state
+        if old.branches:
+            return self._compare_open(checkpoint, step, live)
+        loop = self._is_incomplete(old)
+        if self._equal(checkpoint, state, prune.WITHIN if loop else prune.RELAXED, live):
+            return _LOOP if loop else _DONE
+        return _MISS
+
+    def _equal(self, checkpoint: Checkpoint, state: State, level: int, live: list[int]) -> bool:
+        check = self._check
+        how = prune.Comparison(level, check.ids, check.privileged)
+        return prune.states_equal(checkpoint, state, how, live)
+
+    def _compare_open(self, checkpoint: Checkpoint, step: Step, live: list[int]) -> int:
+        """Compare with a state on the current path: is this loop making progress?"""
+        check = self._check
+        old, state = checkpoint.state, check.state
+        frame = old.frames[-1]
+        if frame.in_async_callback and frame.async_entry != state.frames[-1].async_entry:
+            return _MISS
+        if step.is_iter_next:
+            if self._equal(checkpoint, state, prune.WITHIN, live) and _iterates(state):
+                return _LOOP
+            return _MISS
+        if step.kind is Kind.MAY_GOTO and old.may_goto_depth != state.may_goto_depth:
+            if self._equal(checkpoint, state, prune.WITHIN, live):
+                return _LOOP
+        if step.calls_callback:
+            return _LOOP if self._equal(checkpoint, state, prune.WITHIN, live) else _MISS
+        if (
+            self._equal(checkpoint, state, prune.EXACT, live)
+            and not prune.iterations_differ(old, state)
+            and old.may_goto_depth == state.may_goto_depth
+            and old.callback_unroll_depth == state.callback_unroll_depth
+        ):
+            check.refuse(
+                LOOP_PROGRESS,
+                f"infinite loop detected at insn {step.pc}",
+                found="the state is the same as one round earlier",
+                hint="change the loop's condition in its body, or bound its counter",
+            )
+        return _MISS
+
+    def _hit(self, checkpoint: Checkpoint, step: Step, loop: bool) -> None:
+        check = self._check
+        state = check.state
+        checkpoint.hits += 1
+        if step.jump_point:
+            check.record()
+        if check.privileged:
+            precision.propagate(check.program, checkpoint, state, step.pc)
+        if loop:
+            visit = self._visits.get(_callchain(check, checkpoint.state))
+            if visit is None:
+                raise InternalError(f"a loop without a component at slot {step.pc}")
+            copy = state.copy()
+            visit.backedges.append((copy, step.pc, checkpoint))
+            self._backedges += 1
+            self._note_peak()
+
+    def _miss(self, stored: list[Checkpoint], old: Checkpoint, step: Step, add: bool) -> None:
+        if add:
+            old.misses += 1
+        patience = 64 if step.force_checkpoint and old.state.branches > 0 else 3
+        if old.misses > old.hits * patience + patience:
+            stored.remove(old)
+            self._stored -= 1
+
+    # --- remembering --------------------------------------------------------------------------
+
+    def _remember(self, step: Step) -> None:
+        check = self._check
+        state = check.state
+        self.total += 1
+        self._stored += 1
+        self._note_peak()
+        self._last_jumps = self.jumps
+        self._last_insns = self.insns
+        _clear_single_ids(state)
+        kept = state.copy()
+        check.frame = state.own(len(state.frames) - 1)
+        checkpoint = Checkpoint(kept)
+        if not check.privileged:
+            checkpoint.precise_regs = [-1] * len(kept.frames)
+            checkpoint.precise_slots = [-1] * len(kept.frames)
+        self._enter_loop(kept)
+        state.parent = checkpoint
+        state.first_pc = step.pc
+        state.trace = None
+        state.trace_length = 0
+        self._at.setdefault(step.pc, []).insert(0, checkpoint)
+
+    def _note_peak(self) -> None:
+        self.peak = max(self.peak, self._stored + self._backedges)
+
+    # --- loops --------------------------------------------------------------------------------
+
+    def _enter_loop(self, state: State) -> None:
+        chain = _callchain(self._check, state)
+        if not chain:
+            return
+        visit = self._visits.get(chain)
+        if visit is None:
+            visit = _Visit()
+            self._visits[chain] = visit
+        if visit.entry is None:
+            visit.entry = state
+
+    def _is_incomplete(self, state: State) -> bool:
+        chain = _callchain(self._check, state)
+        visit = self._visits.get(chain) if chain else None
+        return visit is not None and len(visit.backedges) > 0
+
+    def end_path(self, state: State) -> None:
+        """The path of *state* is walked to its end: complete what waited for it."""
+        current: State | None = state
+        while current is not None:
+            current.branches -= 1
+            if current.branches:
+                return
+            self._leave_loop(current)
+            current = current.parent.state if current.parent is not None else None
+
+    def _leave_loop(self, state: State) -> None:
+        chain = _callchain(self._check, state)
+        visit = self._visits.get(chain) if chain else None
+        if visit is None or visit.entry is not state:
+            return
+        visit.entry = None
+        self._backedges -= len(visit.backedges)
+        rounds = 0
+        changed = True
+        while changed:
+            changed = False
+            rounds += 1
+            if rounds > MAX_BACKEDGE_ROUNDS:
+                for edge, _, _ in visit.backedges:
+                    precision.mark_all(edge)
+                break
+            for edge, pc, equal in visit.backedges:
+                if self._check.privileged:
+                    marked = precision.propagate(self._check.program, equal, edge, pc)
+                    changed = marked or changed
+        visit.backedges.clear()
+
+
+_MISS: Final = 0
+_DONE: Final = 1
+_LOOP: Final = 2
+
+
+def _callchain(check: Check, state: State) -> tuple[int, ...]:
+    """Call sites that lead to the outermost loop *state* is in, and the loop's number; or ()."""
+    chain: list[int] = []
+    top = len(state.frames) - 1
+    for number in range(top + 1):
+        pc = state.pc if number == top else state.frames[number + 1].callsite
+        step = check.program.steps[pc]
+        if step is not None and step.scc:
+            chain.append(-step.scc)
+            return tuple(chain)
+        chain.append(pc)
+    return ()
+
+
+def _iterates(state: State) -> bool:
+    """Whether the iterator that r1 points to is active."""
+    pointer = state.frame.regs[1]
+    if not isinstance(pointer, Pointer):
+        return False
+    slot = state.frames[pointer.frame].slot((-pointer.off - 1) // 8)
+    return slot.object is not None and slot.object.active == ITER_ACTIVE
+
+
+# --- ids that link nothing --------------------------------------------------------------------
+
+
+def _count_ids(state: State) -> dict[int, int]:
+    counts: dict[int, int] = {}
+    for frame in state.frames:
+        for value in frame.regs:
+            _count(value, counts)
+        for slot in frame.stack:
+            if slot.types[0] == SPILL:
+                _count(slot.value, counts)
+    return counts
+
+
+def _count(value: Value | None, counts: dict[int, int]) -> None:
+    if isinstance(value, Scalar):
+        number: int = value.id
+        if number:
+            counts[number] = counts.get(number, 0) + 1
+
+
+def _clear_single_ids(state: State) -> None:
+    """Unlink scalars that share their id with nothing else."""
+    counts = _count_ids(state)
+    single = {number for number, count in counts.items() if count == 1}
+    if not single:
+        return
+    for number in range(len(state.frames)):
+        frame = state.frames[number]
+        for register in range(10):
+            value = frame.regs[register]
+            if isinstance(value, Scalar) and int(value.id) in single:
+                frame = state.own(number)
+                frame.regs[register] = value.without_id()
+        for spi, slot in enumerate(frame.stack):
+            value = slot.value
+            if isinstance(value, Scalar) and int(value.id) in single:
+                frame = state.own(number)
+                frame.stack[spi] = Slot(slot.types, value.without_id())

@@ -1,0 +1,259 @@
+"""From slots to steps: decode, find subprograms, resolve map references, check what is static.
+
+The checks run in the kernel's order, since the first broken one decides the answer. Instructions
+whose unused fields are not zero get a *fault*, which counts only if a path reaches them.
+
+Source: Linux 6.18 kernel/bpf/verifier.c (add_subprog_and_kfunc, check_subprogs,
+resolve_pseudo_ldimm64).
+"""
+
+import errno
+from typing import Final
+
+from skep.isa.insn import Insn
+from skep.isa.table import (
+    BY_NAME,
+    JMP,
+    JMP32,
+    LD_IMM64,
+    LDX,
+    MODE_MEM,
+    MODE_MEMSX,
+    PSEUDO_CALL,
+    PSEUDO_FUNC,
+    PSEUDO_KFUNC_CALL,
+    Kind,
+    Op,
+    Sem,
+    group,
+    known,
+    op_of,
+    reserved_field,
+)
+from skep.verifier.interface import MapShape, Request
+from skep.verifier.program import Function, Program, Step
+from skep.verifier.report import Rejected
+from skep.verifier.rules import flow
+from skep.verifier.rules.rule import Rule
+
+MAX_SLOTS: Final = 1_000_000
+MAX_SLOTS_UNPRIVILEGED: Final = 4096
+MAX_SUBPROGRAMS: Final = 256
+MAX_MAPS: Final = 64
+MAX_OFFSET: Final = 1 << 29
+TAIL_CALL: Final = 12
+ENOTSUPP: Final = 524  # the kernel's own, without a name in user space
+MAP_TYPE_ARRAY: Final = 2
+MAP_TYPE_ARENA: Final = 33
+CALL: Final = 0x85
+EXIT: Final = 0x95
+GOTOS: Final = (0x05, 0x06)
+PLAIN: Final[Op] = BY_NAME["mov64_imm"]  # stands for an instruction that has a fault
+
+
+def refuse(rule: Rule, pc: int, detail: str, *, hint: str = "", errno: int = 0) -> Rejected:
+    """Make the verdict of a static check."""
+    return Rejected(rule, pc=pc, detail=detail, hint=hint, errno=errno)
+
+
+def decode(request: Request) -> Program:
+    """Check everything about *request*'s instructions that needs no walk.
+
+    Raises:
+        Rejected: a static rule does not hold.
+    """
+    insns = request.insns
+    limit = MAX_SLOTS if request.privileged else MAX_SLOTS_UNPRIVILEGED
+    if not 0 < len(insns) <= limit:
+        raise refuse(flow.PROGRAM_SIZE, -1, f"{len(insns)} instructions")
+    starts = _subprogram_starts(request)
+    functions = [
+        Function(number, start, starts[number + 1] if number + 1 < len(starts) else len(insns))
+        for number, start in enumerate(starts)
+    ]
+    for function in functions:
+        _check_function(request, function)
+    return _resolve(request, functions)
+
+
+def _subprogram_starts(request: Request) -> list[int]:
+    starts = {0}
+    insns = request.insns
+    for pc, insn in enumerate(insns):
+        local = insn.code == CALL and insn.src == PSEUDO_CALL
+        reference = insn.code == LD_IMM64 and insn.src == PSEUDO_FUNC
+        kfunc = insn.code == CALL and insn.src == PSEUDO_KFUNC_CALL
+        if not (local or reference or kfunc):
+            continue
+        if not request.privileged:
+            raise refuse(
+                flow.PRIVILEGED_CALL,
+                pc,
+                "loading/calling other bpf or kernel functions are allowed for "
+                "CAP_BPF and CAP_SYS_ADMIN",
+            )
+        if kfunc:
+            continue
+        target = pc + insn.imm + 1
+        if not 0 <= target < len(insns):
+            raise refuse(flow.CALL_TARGET, pc, f"call to invalid destination {target}")
+        starts.add(target)
+        if len(starts) > MAX_SUBPROGRAMS:
+            raise refuse(flow.SUBPROGRAM_COUNT, pc, "too many subprograms")
+    return sorted(starts)
+
+
+def _check_function(request: Request, function: Function) -> None:
+    insns = request.insns
+    for pc in range(function.start, function.end):
+        insn = insns[pc]
+        code = insn.code
+        if code == CALL and insn.src == 0 and insn.imm == TAIL_CALL:
+            function.has_tail_call = True
+        if code & 0xE7 in (0x20, 0x40):
+            function.has_ld_abs = True
+        if code & 7 not in (JMP, JMP32) or code & 0xF0 in (0x80, 0x90):
+            continue
+        target = pc + 1 + (insn.imm if code == 0x06 else insn.off)
+        if not function.start <= target < function.end:
+            raise refuse(flow.JUMP_IN_RANGE, pc, f"jump out of range from insn {pc} to {target}")
+    last = insns[function.end - 1].code
+    if last != EXIT and last not in GOTOS:
+        raise refuse(flow.SUBPROGRAM_ENDS, function.end - 1, "last insn is not an exit or jmp")
+
+
+def _resolve(request: Request, functions: list[Function]) -> Program:
+    insns = request.insns
+    size = len(insns)
+    steps: list[Step | None] = [None] * size
+    maps: list[MapShape] = []
+    pc = 0
+    while pc < size:
+        insn = insns[pc]
+        if insn.code & 7 == LDX and (
+            insn.code & 0xE0 not in (MODE_MEM, MODE_MEMSX) or insn.imm != 0
+        ):
+            raise refuse(flow.RESERVED_FIELDS, pc, "BPF_LDX uses reserved fields")
+        if insn.code == LD_IMM64:
+            steps[pc] = _wide(request, pc, maps)
+            pc += 2
+            continue
+        if not known(insn.code):
+            raise refuse(flow.KNOWN_OPCODE, pc, f"unknown opcode {insn.code:02x}")
+        steps[pc] = _step(pc, insn)
+        pc += 1
+    program = Program(steps, functions)
+    program.maps = maps
+    return program
+
+
+def _step(pc: int, insn: Insn) -> Step:
+    op = op_of(insn)
+    fault = _fault(insn, op)
+    step = Step(pc, insn, op if op is not None and op.loadable else PLAIN)
+    step.fault = fault
+    kind = step.kind
+    if kind is Kind.JUMP or kind is Kind.MAY_GOTO:
+        step.target = pc + 1 + insn.off
+    elif kind is Kind.GOTO:
+        step.target = pc + 1 + (insn.imm if insn.code == 0x06 else insn.off)
+    elif step.sem is Sem.LOCAL:
+        step.target = pc + 1 + insn.imm
+    return step
+
+
+def _fault(insn: Insn, op: Op | None) -> str:
+    """What is wrong with fields of *insn*, in the kernel's words; "" if nothing is."""
+    if op is None or not op.loadable:
+        if group(insn.code) == "BPF_ATOMIC":
+            return f"BPF_ATOMIC uses invalid atomic opcode {insn.imm & 0xFF:02x}"
+        return f"{group(insn.code)} uses reserved fields"
+    field = reserved_field(op, insn)
+    if field:
+        if op.kind is Kind.ADDR_SPACE_CAST:
+            return "addr_space_cast insn can only convert between address space 1 and 0"
+        if op.kind is Kind.MAY_GOTO:
+            return f"invalid may_goto {field}"
+        return f"{op.group} uses reserved fields"
+    if insn.src > 10:
+        return f"R{insn.src} is invalid"
+    if insn.dst > 10:
+        return f"R{insn.dst} is invalid"
+    return ""
+
+
+# --- wide instructions ------------------------------------------------------------------------
+
+
+def _wide(request: Request, pc: int, maps: list[MapShape]) -> Step:
+    insns = request.insns
+    insn = insns[pc]
+    if pc + 1 >= len(insns) or _occupied(insns[pc + 1]):
+        raise refuse(flow.WHOLE_WIDE, pc, "invalid bpf_ld_imm64 insn")
+    second = insns[pc + 1]
+    op = op_of(insn)
+    if op is None:
+        raise refuse(flow.WHOLE_WIDE, pc, "unrecognized bpf_ld_imm64 insn")
+    step = Step(pc, insn, op)
+    step.next_pc = pc + 2
+    step.high = second.imm
+    if insn.off != 0:
+        step.fault = "BPF_LD_IMM64 uses reserved fields"
+    elif insn.dst > 10:
+        step.fault = f"R{insn.dst} is invalid"
+    sem = op.sem
+    if sem is Sem.FUNC:
+        step.target = pc + 1 + insn.imm
+    if sem is Sem.MAP_FD or sem is Sem.MAP_IDX:
+        if second.imm != 0:
+            raise refuse(flow.WHOLE_WIDE, pc, "unrecognized bpf_ld_imm64 insn")
+        step.map = _map(request, step, maps)
+    elif sem is Sem.MAP_VALUE or sem is Sem.MAP_IDX_VALUE:
+        step.map = _map(request, step, maps)
+        _check_direct_value(pc, step.map, second.imm & 0xFFFF_FFFF)
+    return step
+
+
+def _occupied(second: Insn) -> bool:
+    return second.code != 0 or second.dst != 0 or second.src != 0 or second.off != 0
+
+
+def _map(request: Request, step: Step, maps: list[MapShape]) -> MapShape:
+    fd = step.imm
+    if step.sem is Sem.MAP_IDX or step.sem is Sem.MAP_IDX_VALUE:
+        if request.fd_array is None:
+            raise refuse(
+                flow.MAP_FD,
+                step.pc,
+                "fd_idx without fd_array is invalid",
+                errno=errno.EPROTO,
+            )
+        if not 0 <= fd < len(request.fd_array):
+            raise refuse(flow.MAP_FD, step.pc, "fd_array is too short", errno=errno.EFAULT)
+        fd = request.fd_array[fd]
+    shape = request.environment.map_by_fd(fd)
+    if shape is None:
+        raise refuse(flow.MAP_FD, step.pc, f"fd {fd} is not pointing to valid bpf_map")
+    if shape not in maps:
+        if len(maps) >= MAX_MAPS:
+            raise refuse(
+                flow.MAP_COUNT,
+                step.pc,
+                f"The total number of maps per program has reached the limit of {MAX_MAPS}",
+            )
+        maps.append(shape)
+    return shape
+
+
+def _check_direct_value(pc: int, shape: MapShape, off: int) -> None:
+    if off >= MAX_OFFSET:
+        raise refuse(flow.MAP_ADDRESS, pc, f"direct value offset of {off} is not allowed")
+    if shape.map_type not in (MAP_TYPE_ARRAY, MAP_TYPE_ARENA):
+        raise refuse(flow.MAP_ADDRESS, pc, "no direct value access support for this map type")
+    if shape.map_type == MAP_TYPE_ARENA:
+        return
+    detail = f"invalid access to map value pointer, value_size={shape.value_size} off={off}"
+    if shape.max_entries != 1:
+        raise refuse(flow.MAP_ADDRESS, pc, detail, errno=ENOTSUPP)
+    if off >= shape.value_size:
+        raise refuse(flow.MAP_ADDRESS, pc, detail)

@@ -1,0 +1,147 @@
+"""verify(): the passes in order.
+
+Source: Linux 6.18 kernel/bpf/verifier.c (bpf_check, do_check_common).
+"""
+
+import time
+
+from skep.verifier import prototypes
+from skep.verifier.cfg import KernelCalls, check_flow, number_loops
+from skep.verifier.check import Check
+from skep.verifier.checkpoints import Checkpoints
+from skep.verifier.debug_info import attach_debug_info
+from skep.verifier.decode import decode
+from skep.verifier.depth import check_depth
+from skep.verifier.events import FunctionEntered
+from skep.verifier.explore import Handler, bind, walk
+from skep.verifier.interface import Proof, Request, Statistics, Subprogram
+from skep.verifier.liveness import compute_liveness
+from skep.verifier.program import Function
+from skep.verifier.report import Rejected
+from skep.verifier.scalar import UNKNOWN
+from skep.verifier.setup import check_request
+from skep.verifier.state import Frame, State, new_frame
+from skep.verifier.transfer.subprograms import read_prototype
+from skep.verifier.values import CTX, MAYBE_NULL, Pointer, Value, memory_pointer
+
+
+def verify(request: Request) -> Proof:
+    """Prove that *request*'s program is safe to run.
+
+    Raises:
+        Rejected: it may not be.
+    """
+    began = time.perf_counter_ns()
+    try:
+        program = decode(request)
+        attach_debug_info(request, program)
+        check = Check(request, program)
+        check_request(check)
+        kernel = KernelCalls()
+        check_flow(program, request.privileged, kernel)
+        number_loops(program)
+        compute_liveness(program)
+        marks = Checkpoints(check)
+        _walk_all(check, marks)
+        check_depth(check)
+        insns = tuple(request.insns)
+    except Rejected as rejected:
+        rejected.log = rejected.detail
+        raise
+    statistics = _statistics(check, marks, began)
+    return Proof(
+        request=request,
+        insns=insns,
+        subprograms=tuple(_describe(function) for function in program.functions),
+        maps=tuple(program.maps),
+        seen=bytes(check.seen),
+        memory=bytes(check.memory),
+        calls=check.calls,
+        map_at=check.map_at,
+        callback_at=check.callback_at,
+        btf_address_at=check.btf_address_at,
+        statistics=statistics,
+        log="",
+        journal=check.journal or (),
+    )
+
+
+def _walk_all(check: Check, marks: Checkpoints) -> None:
+    """Walk the main program, then every global function that something calls."""
+    handlers = bind(check.program.steps)
+    _walk_function(check, marks, handlers, check.program.functions[0])
+    again = True
+    while again:
+        again = False
+        for function in check.program.functions:
+            if function.is_global and function.called and not function.verified:
+                function.verified = True
+                _walk_function(check, marks, handlers, function)
+                again = True
+
+
+def _walk_function(
+    check: Check, marks: Checkpoints, handlers: list[Handler | None], function: Function
+) -> None:
+    marks.forget()
+    frame = new_frame(0, function.number, -1)
+    state = State([frame])
+    state.pc = function.start
+    state.first_pc = function.start
+    state.last_pc = -1
+    state.in_sleepable = check.sleepable
+    check.pc = function.start
+    if check.journal is not None:
+        check.journal.append(FunctionEntered(function.number, function.name))
+    if function.number == 0:
+        frame.regs[1] = Pointer(CTX)
+    else:
+        _set_arguments(check, frame, function)
+    walk(check, marks, handlers, state)
+    if check.journal is not None and check.forgets_paths:
+        check.journal.clear()
+
+
+def _set_arguments(check: Check, frame: Frame, function: Function) -> None:
+    for index, argument in enumerate(read_prototype(check, function)):
+        frame.regs[index + 1] = _argument(check, argument)
+
+
+def _argument(check: Check, argument: prototypes.Argument) -> Value:
+    if argument.kind == prototypes.CONTEXT:
+        return Pointer(CTX)
+    if argument.kind == prototypes.MEMORY:
+        flags = MAYBE_NULL if argument.nullable else 0
+        return memory_pointer(argument.size, flags, check.new_id())
+    if argument.kind == prototypes.DYNPTR:
+        check.not_supported("a dynptr argument of a global function")
+    return UNKNOWN
+
+
+def _describe(function: Function) -> Subprogram:
+    return Subprogram(
+        start=function.start,
+        end=function.end,
+        name=function.name,
+        stack_depth=function.stack_depth,
+        is_global=function.is_global,
+        is_callback=function.is_callback,
+        has_tail_call=function.has_tail_call,
+        changes_packet=function.changes_packet,
+    )
+
+
+def _statistics(check: Check, marks: Checkpoints, began: int) -> Statistics:
+    depths = [
+        str(function.stack_depth)
+        for function in check.program.functions
+        if function.number == 0 or not function.is_global or function.called
+    ]
+    return Statistics(
+        insns_processed=marks.insns,
+        total_states=marks.total,
+        peak_states=marks.peak,
+        max_states_per_insn=marks.max_per_insn,
+        microseconds=(time.perf_counter_ns() - began) // 1000,
+        stack_depth="+".join(depths),
+    )

@@ -1,0 +1,137 @@
+"""Prototypes of the program's own functions, as its BTF declares them.
+
+Source: Linux 6.18 kernel/bpf/btf.c (btf_prepare_func_args).
+"""
+
+from typing import Final
+
+from skep.btf import kinds
+from skep.btf.graph import Btf
+from skep.errors import BtfError
+from skep.verifier.interface import Request
+
+ANYTHING: Final = 0
+CONTEXT: Final = 1
+MEMORY: Final = 2
+DYNPTR: Final = 3
+KERNEL_OBJECT: Final = 4
+ARENA: Final = 5
+
+MAX_ARGUMENTS: Final = 5
+TAG_PREFIX: Final = "arg:"
+_REGISTERS_OF_KPROBE: Final = ("bpf_user_pt_regs_t", "pt_regs", "user_regs_struct")
+
+
+class Argument:
+    """One argument: *kind* as above, *size* of MEMORY in bytes, *nullable* if it may be NULL."""
+
+    def __init__(self, kind: int, size: int = 0, nullable: bool = False) -> None:
+        self.kind = kind
+        self.size = size
+        self.nullable = nullable
+
+
+class BadPrototype(Exception):  # noqa: N818 - turned into a verdict by the caller
+    """The prototype is not one a separately verified function may have."""
+
+
+class UnknownPrototype(Exception):  # noqa: N818 - turned into a verdict by the caller
+    """Linux may know the prototype; skep does not."""
+
+
+def arguments_of(request: Request, type_id: int) -> list[Argument]:
+    """Arguments of the global function with BTF id *type_id*.
+
+    Raises:
+        BadPrototype: the kernel refuses it, in its words.
+        UnknownPrototype: skep does not know one of its argument kinds.
+    """
+    btf = request.btf
+    if btf is None or type_id == 0:
+        raise BadPrototype("Global functions need valid BTF")
+    try:
+        return _arguments(request, btf, type_id)
+    except BtfError as error:
+        raise BadPrototype(str(error)) from error
+
+
+def _arguments(request: Request, btf: Btf, type_id: int) -> list[Argument]:
+    function = btf.type(type_id)
+    if not isinstance(function, kinds.Func):
+        raise BadPrototype("BTF of the function doesn't point to KIND_FUNC")
+    proto = btf.func_proto(type_id)
+    if len(proto.params) > MAX_ARGUMENTS:
+        raise BadPrototype(
+            f"Global function {function.name}() with {len(proto.params)} > {MAX_ARGUMENTS} args. "
+            "Buggy compiler."
+        )
+    # typedefs are no modifiers here: btf_type_is_modifier() counts them as such
+    returned = btf.resolved(proto.returns)
+    if not isinstance(returned, (kinds.Int, kinds.Enumeration)):
+        raise BadPrototype(
+            f"Global function {function.name}() doesn't return scalar. Only those are supported."
+        )
+    return [
+        _argument(request, btf, function, type_id, index, param.type)
+        for index, param in enumerate(proto.params)
+    ]
+
+
+def _argument(
+    request: Request, btf: Btf, function: kinds.Func, type_id: int, index: int, declared: int
+) -> Argument:
+    tags = {
+        tag[len(TAG_PREFIX) :]
+        for tag in btf.decl_tags(type_id, index)
+        if tag.startswith(TAG_PREFIX)
+    }
+    type_ = btf.resolved(declared)
+    if isinstance(type_, kinds.Ptr):
+        return _pointer(request, btf, type_, tags, index)
+    if tags:
+        raise BadPrototype(f"arg#{index} has pointer tag, but is not a pointer type")
+    if isinstance(type_, (kinds.Int, kinds.Enumeration)):
+        return Argument(ANYTHING)
+    raise BadPrototype(
+        f"Arg#{index} type {type_.kind.name} in {function.name}() is not supported yet."
+    )
+
+
+def _pointer(request: Request, btf: Btf, type_: kinds.Ptr, tags: set[str], index: int) -> Argument:
+    if "ctx" in tags or is_context(request, btf, type_):
+        if tags - {"ctx"}:
+            raise BadPrototype(f"arg#{index} has invalid combination of tags")
+        return Argument(CONTEXT)
+    target = btf.resolved(type_.type)
+    if isinstance(target, kinds.Struct) and target.name in ("bpf_dynptr", "bpf_dynptr_kern"):
+        if tags:
+            raise BadPrototype(f"arg#{index} has invalid combination of tags")
+        return Argument(DYNPTR)
+    if "arena" in tags:
+        return Argument(ARENA)
+    if tags - {"nonnull", "nullable"}:
+        raise UnknownPrototype(f"arg#{index} with tag {', '.join(sorted(tags))}")
+    if "nullable" in tags:
+        raise BadPrototype(f"arg#{index} has invalid combination of tags")
+    try:
+        size = btf.size_of(type_.type)
+    except BtfError as error:
+        raise BadPrototype(
+            f"arg#{index} reference type('{target.kind.name}') size cannot be determined: -22"
+        ) from error
+    return Argument(MEMORY, size, nullable="nonnull" not in tags)
+
+
+def is_context(request: Request, btf: Btf, type_: kinds.Ptr) -> bool:
+    """Whether *type_* points to the program type's context struct."""
+    wanted = request.program_type.context
+    inner = btf.type(btf.strip_modifiers(type_.type))
+    names: list[str] = []
+    if isinstance(inner, kinds.Typedef):
+        names.append(inner.name)
+    target = btf.resolved(type_.type)
+    if isinstance(target, kinds.Struct):
+        names.append(target.name)
+    if wanted in _REGISTERS_OF_KPROBE:
+        return any(name in _REGISTERS_OF_KPROBE for name in names)
+    return wanted != "" and wanted in names

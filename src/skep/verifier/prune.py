@@ -1,0 +1,347 @@
+"""When does one state cover another: whatever is safe from the old one is safe from the new one.
+
+Three strengths of comparison:
+
+* RELAXED: a scalar's range counts only if it mattered later (it is marked precise); for old states
+  whose every continuation has been walked.
+* WITHIN: every scalar's range counts; for loops that are still being walked.
+* EXACT: nothing may differ; to detect loops that make no progress.
+
+Ids are compared by renaming: equal ids in the old state must be equal in the new one.
+
+Source: Linux 6.18 kernel/bpf/verifier.c (states_equal, regsafe, stacksafe, refsafe).
+"""
+
+from typing import Final
+
+from skep.verifier.scalar import UNKNOWN, Scalar
+from skep.verifier.state import (
+    DYNPTR,
+    EMPTY_SLOT,
+    INVALID,
+    IRQ,
+    ITER,
+    ITER_ACTIVE,
+    MISC,
+    SPILL,
+    ZERO,
+    Checkpoint,
+    Frame,
+    Slot,
+    State,
+)
+from skep.verifier.values import (
+    ARENA,
+    BUF,
+    MAP_KEY,
+    MAP_VALUE,
+    MEM,
+    PACKET,
+    PACKET_META,
+    TP_BUFFER,
+    Pointer,
+    Value,
+)
+
+RELAXED: Final = 0
+EXACT: Final = 1
+WITHIN: Final = 2
+
+_RANGED: Final = (MAP_KEY, MAP_VALUE, MEM, BUF, TP_BUFFER)
+
+
+class Renaming:
+    """Which id of the old state is which of the new one; one to one."""
+
+    def __init__(self, fresh: int) -> None:
+        self._pairs: dict[int, int] = {}
+        self._taken: set[int] = set()
+        self._fresh = fresh
+
+    def same(self, old: int, new: int) -> bool:
+        """Whether *old* can stand for *new*; remembers that it does."""
+        if old == 0 or new == 0:
+            return old == new
+        known = self._pairs.get(old)
+        if known is not None:
+            return known == new
+        if new in self._taken:
+            return False
+        self._pairs[old] = new
+        self._taken.add(new)
+        return True
+
+    def same_scalar(self, old: Scalar, new: Scalar) -> bool:
+        """Whether the new scalar is linked to all that the old one was linked to."""
+        if old.id == 0:
+            return True
+        other: int = new.id
+        if other == 0:
+            self._fresh += 1
+            other = self._fresh
+        return self.same(old.id, other)
+
+
+class Comparison:
+    """How two states are compared.
+
+    Args:
+        level: RELAXED, EXACT or WITHIN.
+        fresh: an id above all in use.
+        uninitialised: the program may read stack bytes that were never written.
+    """
+
+    def __init__(self, level: int, fresh: int, uninitialised: bool) -> None:
+        self.level = level
+        self.uninitialised = uninitialised
+        self.ids = Renaming(fresh)
+
+
+def states_equal(old: Checkpoint, new: State, how: Comparison, live: list[int]) -> bool:
+    """Whether *old* covers *new*.
+
+    Args:
+        old: the earlier state, its dead registers and slots cleaned.
+        new: the current state, cleaned too.
+        how: how strictly; used for this comparison only.
+        live: live registers of each frame.
+    """
+    state = old.state
+    if len(state.frames) != len(new.frames) or state.in_sleepable != new.in_sleepable:
+        return False
+    if not _same_resources(state, new, how.ids):
+        return False
+    for number in range(len(new.frames)):
+        mine = state.frames[number]
+        theirs = new.frames[number]
+        if mine.callsite != theirs.callsite:
+            return False
+        if not _same_frame(old, mine, theirs, live[number], how):
+            return False
+    return True
+
+
+def _same_resources(old: State, new: State, ids: Renaming) -> bool:
+    if len(old.refs) != len(new.refs) or old.active_locks != new.active_locks:
+        return False
+    if (
+        old.active_preempt_locks != new.active_preempt_locks
+        or old.active_rcu_lock != new.active_rcu_lock
+        or old.active_lock_owner is not new.active_lock_owner
+    ):
+        return False
+    if not ids.same(old.active_irq_id, new.active_irq_id):
+        return False
+    if not ids.same(old.active_lock_id, new.active_lock_id):
+        return False
+    for mine, theirs in zip(old.refs, new.refs, strict=True):
+        if mine.kind != theirs.kind or mine.owner is not theirs.owner:
+            return False
+        if not ids.same(mine.id, theirs.id):
+            return False
+    return True
+
+
+def _same_frame(checkpoint: Checkpoint, old: Frame, new: Frame, live: int, how: Comparison) -> bool:
+    if old.callback_depth > new.callback_depth:
+        return False
+    level = how.level
+    precise = checkpoint.precise_regs[old.number] if level == RELAXED else -1
+    for register in range(10):
+        if not live >> register & 1:
+            continue
+        if not _covers(
+            old.regs[register], new.regs[register], level, precise >> register & 1 == 1, how.ids
+        ):
+            return False
+    return _same_stack(checkpoint, old, new, how)
+
+
+def _covers(old: Value | None, new: Value | None, level: int, precise: bool, ids: Renaming) -> bool:
+    if old is None:
+        return level != EXACT or new is None
+    if new is None:
+        return False
+    if isinstance(old, Scalar):
+        if not isinstance(new, Scalar):
+            return False
+        if level == EXACT:
+            return (old is new or _identical(old, new)) and ids.same(old.id, new.id)
+        if not precise and level == RELAXED:
+            return True
+        return _covers_scalar(old, new, ids)
+    if isinstance(new, Scalar):
+        return False
+    return _covers_pointer(old, new, level, ids)
+
+
+def _identical(old: Scalar, new: Scalar) -> bool:
+    return old.same_range(new) and old.delta == new.delta and old.moved == new.moved
+
+
+def _covers_scalar(old: Scalar, new: Scalar, ids: Renaming) -> bool:
+    if old.id != 0:
+        if old.moved != new.moved or (old.moved and old.delta != new.delta):
+            return False
+        if not ids.same_scalar(old, new):
+            return False
+    return old is new or old.covers(new)
+
+
+def _covers_pointer(old: Pointer, new: Pointer, level: int, ids: Renaming) -> bool:
+    if level == EXACT:
+        return _same_pointer(old, new, ids)
+    kind = old.kind
+    if kind != new.kind or old.flags != new.flags:
+        return False
+    if kind == ARENA:
+        return True
+    if kind == PACKET or kind == PACKET_META:
+        return _covers_packet(old, new, ids)
+    if kind not in _RANGED:
+        return _same_pointer(old, new, ids)
+    return (
+        (old is new or (old.off == new.off and old.same_target(new)))
+        and (old.var is new.var or old.var.covers(new.var))
+        and ids.same(old.id, new.id)
+        and ids.same(old.ref_id, new.ref_id)
+        and ids.same(old.map_uid, new.map_uid)
+    )
+
+
+def _covers_packet(old: Pointer, new: Pointer, ids: Renaming) -> bool:
+    if old.range < 0 or new.range < 0:
+        if old.range != new.range:
+            return False
+    elif old.range > new.range:
+        return False
+    if old.off != new.off or not ids.same(old.id, new.id):
+        return False
+    return old.var is new.var or old.var.covers(new.var)
+
+
+def _same_pointer(old: Pointer, new: Pointer, ids: Renaming) -> bool:
+    if old is not new and not (
+        old.off == new.off and old.same_target(new) and old.var.same_range(new.var)
+    ):
+        return False
+    return (
+        ids.same(old.id, new.id)
+        and ids.same(old.ref_id, new.ref_id)
+        and ids.same(old.map_uid, new.map_uid)
+    )
+
+
+# --- stack ------------------------------------------------------------------------------------
+
+
+def _same_stack(checkpoint: Checkpoint, old: Frame, new: Frame, how: Comparison) -> bool:
+    level = how.level
+    precise = checkpoint.precise_slots[old.number] if level == RELAXED else -1
+    for spi, mine in enumerate(old.stack):
+        theirs = new.slot(spi)
+        if level == EXACT:
+            if not _same_slot(mine, theirs, how):
+                return False
+        elif mine is not EMPTY_SLOT and not _covers_slot(
+            mine, theirs, precise >> spi & 1 == 1, how
+        ):
+            return False
+    return level != EXACT or _is_empty(new.stack, len(old.stack))
+
+
+def _is_empty(stack: list[Slot], start: int) -> bool:
+    for spi in range(start, len(stack)):
+        if any(stack[spi].types):
+            return False
+    return True
+
+
+def _as_scalar(slot: Slot, start: int, uninitialised: bool) -> Scalar | None:
+    """What a load of the bytes below *start* gives, if that is a scalar: spilled, or unknown."""
+    if slot.types[start - 1] == SPILL and slot.types[0] == SPILL:
+        value = slot.value
+        return value if isinstance(value, Scalar) else None
+    for i in range(start):
+        kind = slot.types[i]
+        if kind != MISC and not (kind == INVALID and uninitialised):
+            return None
+    return UNKNOWN
+
+
+def _same_slot(old: Slot, new: Slot, how: Comparison) -> bool:
+    return old is new is EMPTY_SLOT or (
+        old.types == new.types and _covers_content(old, new, False, how)
+    )
+
+
+def _covers_slot(old: Slot, new: Slot, precise: bool, how: Comparison) -> bool:
+    start = 0  # bytes below it are compared as one scalar
+    for end in (8, 4):
+        mine = _as_scalar(old, end, how.uninitialised)
+        theirs = _as_scalar(new, end, how.uninitialised)
+        if mine is not None and theirs is not None:
+            if not _covers(mine, theirs, how.level, precise, how.ids):
+                return False
+            start = end
+            break
+    for i in range(start, 8):
+        kind = old.types[i]
+        if kind == INVALID or kind == new.types[i]:
+            continue
+        if kind != MISC or not (how.uninitialised or new.types[i] == ZERO):
+            return False
+    return start > 0 or _covers_content(old, new, precise, how)
+
+
+def _covers_content(old: Slot, new: Slot, precise: bool, how: Comparison) -> bool:
+    ids = how.ids
+    kind = old.types[0]
+    if kind == SPILL:
+        return _covers(old.value, new.value, how.level, precise, ids)
+    if kind not in (DYNPTR, ITER, IRQ):
+        return True
+    mine, theirs = old.object, new.object
+    if mine is None or theirs is None:
+        return False
+    return (
+        mine.kind == theirs.kind
+        and mine.first == theirs.first
+        and mine.flavor == theirs.flavor
+        and mine.flags == theirs.flags
+        and mine.btf is theirs.btf
+        and mine.btf_id == theirs.btf_id
+        and mine.active == theirs.active
+        and ids.same(mine.id, theirs.id)
+        and ids.same(mine.ref_id, theirs.ref_id)
+    )
+
+
+def iterations_differ(old: State, new: State) -> bool:
+    """Whether an active iterator has moved on between the two states."""
+    for number, frame in enumerate(old.frames):
+        for spi, slot in enumerate(frame.stack):
+            mine = slot.object
+            if mine is None or mine.kind != ITER or mine.active != ITER_ACTIVE:
+                continue
+            theirs = new.frames[number].slot(spi).object
+            if theirs is None or theirs.depth != mine.depth:
+                return True
+    return False
+
+
+# --- cleaning ---------------------------------------------------------------------------------
+
+
+def clean_frame(state: State, number: int, live: int, live_slots: int) -> None:
+    """Forget registers and slots of a frame that nothing will read."""
+    frame = state.frames[number]
+    for register in range(10):
+        if not live >> register & 1 and frame.regs[register] is not None:
+            frame = state.own(number)
+            frame.regs[register] = None
+    for spi, slot in enumerate(frame.stack):
+        if live_slots >> spi & 1 or slot is EMPTY_SLOT or slot.object is not None:
+            continue
+        frame = state.own(number)
+        frame.stack[spi] = EMPTY_SLOT

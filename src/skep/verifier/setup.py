@@ -1,0 +1,79 @@
+"""Checks of the request as a whole: program type, flags, maps.
+
+Source: Linux 6.18 kernel/bpf/verifier.c (check_attach_btf_id, check_map_prog_compatibility).
+"""
+
+from typing import Final
+
+from skep.uapi.flags import MapType, ProgType
+from skep.uapi.program_types import may_sleep
+from skep.verifier.check import Check
+from skep.verifier.interface import MapShape
+from skep.verifier.records import LIST_HEAD, RB_ROOT, SPIN_LOCK, TIMER, WORKQUEUE
+from skep.verifier.rules import flow
+
+_PROBES: Final = frozenset(
+    (
+        ProgType.KPROBE, ProgType.TRACEPOINT, ProgType.PERF_EVENT, ProgType.RAW_TRACEPOINT,
+        ProgType.RAW_TRACEPOINT_WRITABLE,
+    )
+)  # fmt: skip
+_TARGETED: Final = frozenset((ProgType.TRACING, ProgType.LSM, ProgType.STRUCT_OPS, ProgType.EXT))
+_SLEEPABLE_MAPS: Final = frozenset(
+    (
+        MapType.HASH, MapType.LRU_HASH, MapType.ARRAY, MapType.PERCPU_HASH, MapType.PERCPU_ARRAY,
+        MapType.LRU_PERCPU_HASH, MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS, MapType.RINGBUF,
+        MapType.USER_RINGBUF, MapType.INODE_STORAGE, MapType.SK_STORAGE, MapType.TASK_STORAGE,
+        MapType.CGRP_STORAGE, MapType.QUEUE, MapType.STACK, MapType.ARENA,
+    )
+)  # fmt: skip
+_PROBE_LIMITS: Final = (
+    (LIST_HEAD | RB_ROOT, "tracing progs cannot use bpf_{list_head,rb_root} yet"),
+    (SPIN_LOCK, "tracing progs cannot use bpf_spin_lock yet"),
+    (TIMER, "tracing progs cannot use bpf_timer yet"),
+    (WORKQUEUE, "tracing progs cannot use bpf_wq yet"),
+)
+
+
+def check_request(check: Check) -> None:
+    """Check what needs no instruction to be looked at.
+
+    Raises:
+        Rejected: the program type may not do what is asked, or not use one of the maps.
+    """
+    for shape in check.program.maps:
+        _check_map(check, shape)
+    kind = check.request.program_type.id
+    if check.sleepable and not may_sleep(
+        check.request.program_type, check.request.expected_attach_type
+    ):
+        check.refuse(
+            flow.SLEEPABLE_TYPE,
+            "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs "
+            "can be sleepable",
+        )
+    if kind == ProgType.SYSCALL and not check.sleepable:
+        check.refuse(flow.SLEEPABLE_TYPE, "Syscall programs can only be sleepable")
+    if kind in _TARGETED:
+        check.not_supported(f"program type {check.request.program_type.name}")
+    if kind == ProgType.RAW_TRACEPOINT and check.request.attach_btf_id:
+        check.not_supported("a raw tracepoint attached by BTF")
+
+
+def _check_map(check: Check, shape: MapShape) -> None:
+    record = check.records.of_map(shape)
+    kind = check.request.program_type.id
+    if record is not None:
+        if kind == ProgType.SOCKET_FILTER and record.kinds & SPIN_LOCK:
+            check.refuse(flow.MAP_FITS_PROGRAM, "socket filter progs cannot use bpf_spin_lock yet")
+        if kind in _PROBES:
+            for fields, detail in _PROBE_LIMITS:
+                if record.kinds & fields:
+                    check.refuse(flow.MAP_FITS_PROGRAM, detail)
+    if shape.map_type == MapType.STRUCT_OPS:
+        check.refuse(flow.MAP_FITS_PROGRAM, "bpf_struct_ops map cannot be used in prog")
+    if check.sleepable and shape.map_type not in _SLEEPABLE_MAPS:
+        check.refuse(
+            flow.MAP_FITS_PROGRAM,
+            "Sleepable programs can only use array, hash, ringbuf and local storage maps",
+        )

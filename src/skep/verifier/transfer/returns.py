@@ -1,0 +1,122 @@
+"""What must hold of r0 where a program ends.
+
+Source: Linux 6.18 kernel/bpf/verifier.c (check_return_code).
+"""
+
+from skep.base.bits import S64_MAX, S64_MIN
+from skep.uapi.flags import ProgType
+from skep.uapi.program_types import ReturnRange, return_range
+from skep.verifier.check import Check
+from skep.verifier.rules import flow
+from skep.verifier.rules.resources import NO_REFERENCE_LEAK, NOT_IN_CRITICAL_SECTION
+from skep.verifier.scalar import Scalar
+from skep.verifier.spelling import type_text
+from skep.verifier.state import REF_POINTER
+from skep.verifier.values import Pointer
+
+
+def require_nothing_held(
+    check: Check, what: str, *, sections: bool = True, exceptional: bool = False
+) -> None:
+    """Refuse *what* while a reference is held or a critical section is open.
+
+    Args:
+        check: the examination.
+        what: what the program does, as the message begins.
+        sections: critical sections count too, not only references.
+        exceptional: it leaves all frames at once.
+    """
+    state = check.state
+    if sections and state.active_locks:
+        _refuse_section(check, what, "bpf_spin_lock-ed")
+    if exceptional or len(state.frames) == 1:
+        for reference in state.refs:
+            if reference.kind == REF_POINTER:
+                check.refuse(
+                    NO_REFERENCE_LEAK,
+                    f"Unreleased reference id={reference.id} alloc_insn={reference.pc}\n"
+                    f"{what} would lead to reference leak",
+                    hint=f"release what insn {reference.pc} acquired on every path",
+                )
+    if not sections:
+        return
+    if state.active_irq_id:
+        _refuse_section(check, what, "bpf_local_irq_save-ed")
+    if state.active_rcu_lock:
+        _refuse_section(check, what, "bpf_rcu_read_lock-ed")
+    if state.active_preempt_locks:
+        _refuse_section(check, what, "bpf_preempt_disable-ed")
+
+
+def _refuse_section(check: Check, what: str, section: str) -> None:
+    check.refuse(NOT_IN_CRITICAL_SECTION, f"{what} cannot be used inside {section} region")
+
+
+def require_return_value(check: Check) -> None:
+    """Require that r0 may be returned from the function that is verified on its own."""
+    frame = check.frame
+    separate = frame.subprog != 0
+    in_callback = frame.in_async_callback
+    exception = frame.in_exception_callback
+    if (not separate or exception) and not in_callback and _returns_void(check):
+        return
+    value = check.read(0)
+    if isinstance(value, Pointer) and not check.privileged:
+        check.refuse(flow.RETURN_SCALAR, "R0 leaks addr as return value")
+    if in_callback:
+        enforce(check, 0, 0, "At async callback return")
+        return
+    if separate and not exception:
+        if not isinstance(value, Scalar):
+            check.refuse(
+                flow.RETURN_SCALAR,
+                f"At subprogram exit the register R0 is not a scalar value ({type_text(value)})",
+                errno=flow.RETURN_RANGE.errno,
+            )
+        return
+    limits = _limits(check)
+    if limits is not None:
+        enforce(check, limits.low, limits.high, "At program exit")
+
+
+def _returns_void(check: Check) -> bool:
+    if check.request.program_type.id not in (ProgType.LSM, ProgType.STRUCT_OPS):
+        return False
+    return check.target is not None and check.target.returns_void
+
+
+def _limits(check: Check) -> ReturnRange | None:
+    request = check.request
+    if request.program_type.id == ProgType.LSM and check.target is not None:
+        return check.target.return_range
+    return return_range(
+        request.program_type,
+        request.expected_attach_type,
+        typed_target=request.attach_btf_id != 0,
+    )
+
+
+def enforce(check: Check, low: int, high: int, where: str, *, bits: int = 64) -> None:
+    """Require that r0 is a number from *low* to *high*."""
+    value = check.frame.regs[0]
+    if not isinstance(value, Scalar):
+        check.refuse(
+            flow.RETURN_RANGE,
+            f"{where} the register R0 is not a known value ({type_text(value)})",
+        )
+    check.mark_precise(0)
+    least: int = value.smin if bits == 64 else value.s32_min
+    most: int = value.smax if bits == 64 else value.s32_max
+    if low <= least and most <= high:
+        return
+    found = ""
+    if value.smin > S64_MIN:
+        found += f" smin={value.smin}"
+    if value.smax < S64_MAX:
+        found += f" smax={value.smax}"
+    check.refuse(
+        flow.RETURN_RANGE,
+        f"{where} the register R0 has{found or ' unknown scalar value'} "
+        f"should have been in [{low}, {high}]",
+        hint=f"return a number from {low} to {high}",
+    )
