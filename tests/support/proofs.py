@@ -28,7 +28,7 @@ class NoEnvironment:
         return helper > 0
 
 
-def prove(insns: Sequence[Insn], *, depth: int = 512, kind: str = "xdp", **facts: Any) -> Proof:
+def prove(insns: Sequence[Insn], *, depth: int = 512, kind: str = "tracing", **facts: Any) -> Proof:
     """Claim that *insns* were proved; *facts* are further fields of the proof."""
     program_type = by_name(kind)
     assert program_type is not None
