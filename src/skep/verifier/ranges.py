@@ -144,12 +144,15 @@ class Ranges:
     def learn_from_bits(self) -> None:
         """Narrow the intervals to the least and greatest numbers that the bits allow."""
         self.learn32_from_bits()
+        self._learn64_from_bits()
+        self._learn_only_member()
+
+    def _learn64_from_bits(self) -> None:
         value, mask = self.value_word, self.mask_word
         ones: i64 = -1
         least = ones << 63
         self.meet_s64(value | (mask & least), value | (mask & ~least))
         self.meet_u64(value, value | mask)
-        self._learn_only_member()
 
     def _learn_only_member(self) -> None:
         """Become a constant if the bits allow just one number of the unsigned interval."""
