@@ -69,6 +69,24 @@ def test_the_log_of_every_kind_is_the_kernels() -> None:
     assert answer(data) == btf_load(data)
 
 
+def two_variables(builder: Builder, first: int, second: int) -> int:
+    v, w = builder.variable("v", 1), builder.variable("w", 1)
+    return builder.section(".data", 8, [(v, first, 4), (w, second, 4)])
+
+
+def chain_in_parts(builder: Builder) -> None:
+    """A chain that is too long for one walk; a structure makes its second half a walk before."""
+    builder.struct("s", 4, [Member("x", 22, 0)])
+    for position in range(40):
+        builder.const(4 + position if position < 39 else 1)
+
+
+def chain_down(builder: Builder, count: int) -> None:
+    """Qualifiers that refer to later ones, so that one walk goes through all."""
+    for position in range(count):
+        builder.const(3 + position if position < count - 1 else 1)
+
+
 def words(*values: int) -> bytes:
     return struct.pack(f"={len(values)}I", *(value & 0xFFFF_FFFF for value in values))
 
@@ -125,24 +143,6 @@ WRONG: list[tuple[str, int, str, Change]] = [
     ("chain", errno.ELOOP, "chain", chain_in_parts),
     ("deep", errno.E2BIG, "depth:32", lambda b: chain_down(b, 40)),
 ]  # fmt: skip
-
-
-def two_variables(builder: Builder, first: int, second: int) -> int:
-    v, w = builder.variable("v", 1), builder.variable("w", 1)
-    return builder.section(".data", 8, [(v, first, 4), (w, second, 4)])
-
-
-def chain_in_parts(builder: Builder) -> None:
-    """A chain that is too long for one walk; a structure makes its second half a walk before."""
-    builder.struct("s", 4, [Member("x", 22, 0)])
-    for position in range(40):
-        builder.const(4 + position if position < 39 else 1)
-
-
-def chain_down(builder: Builder, count: int) -> None:
-    """Qualifiers that refer to later ones, so that one walk goes through all."""
-    for position in range(count):
-        builder.const(3 + position if position < count - 1 else 1)
 
 
 CASES = [pytest.param(code, text, change, id=name) for name, code, text, change in WRONG]
