@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from skep.syscall import maps, programs
+from skep.syscall import maps, programs, test_run
 from skep.syscall.call import Call
 from skep.syscall.state import State
 from skep.uapi import commands
@@ -29,5 +29,6 @@ ROUTES: Final = (
     Route(commands.MAP_FREEZE, maps.freeze),
     Route(commands.PROG_LOAD, programs.load),
     Route(commands.PROG_BIND_MAP, programs.bind_map),
+    Route(commands.PROG_TEST_RUN, test_run.test_run),
 )
 HANDLERS: Final[Mapping[int, Handler]] = {route.command.number: route.handler for route in ROUTES}

@@ -278,7 +278,6 @@ LWT_SEG6LOCAL: Final = ProgramType(
     sets.LWT_SEG6LOCAL,
     packet=Packet.READ,
     net_admin=True,
-    test_run=True,
 )
 LIRC_MODE2: Final = ProgramType(
     20, "lirc_mode2", "lirc_mode2", sets.LIRC_MODE2, attach_types=(On.LIRC_MODE2,)
@@ -318,7 +317,6 @@ RAW_TRACEPOINT_WRITABLE: Final = ProgramType(
     "bpf_raw_tracepoint_args",
     sets.PROBE,
     perfmon=True,
-    test_run=True,
 )
 CGROUP_SOCKOPT: Final = ProgramType(
     25,

@@ -1,0 +1,158 @@
+"""Test runs on packets: __sk_buff, XDP and the flow dissector.
+
+Source: Linux 6.18 net/bpf/test_run.c.
+"""
+
+from collections.abc import Mapping
+from errno import EINVAL, ENOMEM
+from typing import Final
+
+from skep.attach import contexts
+from skep.attach.contexts import ETHERNET, Stage
+from skep.errors import NotSupported
+from skep.syscall.trial import PAGE, Trial, check_device
+from skep.uapi.contexts import FLOW_KEYS, SK_BUFF, XDP_MD
+from skep.uapi.flags import AttachType, TestRunFlag
+
+MAX_FRAGMENTS: Final = 17
+MAX_GSO_SIZE: Final = 65536
+MAX_GSO_SEGMENTS: Final = 65535
+MAX_META: Final = 255 & ~3
+LINK_LAYER: Final = frozenset({"sched_cls", "sched_act"})
+# what the caller may set in an __sk_buff; all else must be zero
+SKB_SETTABLE: Final = (
+    "mark", "priority", "ingress_ifindex", "ifindex", "cb", "tstamp", "wire_len", "gso_segs",
+    "gso_size", "hwtstamp",
+)  # fmt: skip
+SKB_SHOWN: Final = (
+    "mark", "priority", "ingress_ifindex", "ifindex", "tstamp", "cb", "wire_len", "gso_segs",
+    "hwtstamp",
+)  # fmt: skip
+
+
+def run_skb(trial: Trial) -> None:
+    """A frame as an __sk_buff, received on a device."""
+    attr = trial.call.attr
+    trial.unused("cpu", "batch_size")
+    checksum = int(TestRunFlag.SKB_CHECKSUM_COMPLETE)
+    trial.require(not attr.flags & ~checksum, EINVAL, f"only {checksum}", "flags")
+    packet = trial.data(ETHERNET)
+    context = trial.context(SK_BUFF.size)
+    given = _skb_fields(context)
+    ifindex = given.get("ifindex", 0)
+    if ifindex > 1:
+        check_device(trial, ifindex)
+    trial.require(contexts.packet_family(packet) is not None, EINVAL, "no whole IP header")
+    link_layer = trial.program.type.name in LINK_LAYER
+    stage = contexts.skb(packet, link_layer=link_layer, ifindex=max(ifindex, 1))
+    if context is not None:
+        _take_skb(trial, stage, context, given)
+    trial.execute(stage, attr.repeat)
+    before = packet if link_layer else bytes(ETHERNET) + packet[ETHERNET:]
+    after = trial.packet if link_layer else bytes(ETHERNET) + trial.packet
+    if attr.flags & checksum and after != before:
+        raise NotSupported("SKB_CHECKSUM_COMPLETE", "the program changed the packet")
+    if context is not None:
+        for name in SKB_SHOWN:
+            field = SK_BUFF.field(name)
+            context[field.offset : field.offset + field.size] = stage.read(field.offset, field.size)
+    trial.finish(after)
+    trial.finish_context(context)
+
+
+def _skb_fields(context: bytearray | None) -> dict[str, int]:
+    if context is None:
+        return {}
+    found = {}
+    for name in SKB_SETTABLE:
+        field = SK_BUFF.field(name)
+        found[name] = int.from_bytes(context[field.offset : field.offset + field.size], "little")
+    return found
+
+
+def _take_skb(trial: Trial, stage: Stage, context: bytearray, given: Mapping[str, int]) -> None:
+    rest = bytearray(context)
+    for name in SKB_SETTABLE:
+        field = SK_BUFF.field(name)
+        rest[field.offset : field.offset + field.size] = bytes(field.size)
+    trial.require(not any(rest), EINVAL, f"only {', '.join(SKB_SETTABLE)} may be set", "ctx_in")
+    length = stage.get("len")
+    wire = given["wire_len"] or length
+    trial.require(length <= wire <= MAX_GSO_SIZE, EINVAL, f"wire_len {wire}", "ctx_in")
+    segments = given["gso_segs"]
+    trial.require(segments <= MAX_GSO_SEGMENTS, EINVAL, f"gso_segs {segments}", "ctx_in")
+    for name, value in given.items():
+        if name != "ifindex":
+            stage.put(name, value)
+    stage.put("wire_len", wire)
+
+
+def run_xdp(trial: Trial) -> None:
+    """A frame as an XDP program gets it, with metadata and fragments."""
+    attr = trial.call.attr
+    attach_type = trial.program.proof.request.expected_attach_type
+    special = (AttachType.XDP_DEVMAP, AttachType.XDP_CPUMAP)
+    trial.require(attach_type not in special, EINVAL, "is for a devmap or cpumap", "prog_fd")
+    live = int(TestRunFlag.XDP_LIVE_FRAMES)
+    trial.require(not attr.flags & ~live, EINVAL, f"only {live}", "flags")
+    if attr.flags & live:
+        raise NotSupported("XDP_LIVE_FRAMES", "there are no devices to send frames to")
+    trial.unused("batch_size")
+    context = trial.context(XDP_MD.size)
+    meta, linear, ifindex, queue = 0, attr.data_size_in, 0, 0
+    if context is not None:
+        meta, linear, ifindex, queue = _take_xdp(trial, context)
+    most = PAGE - (contexts.XDP_HEADROOM - meta) - contexts.SHARED_INFO
+    linear = min(linear, most)
+    trial.require(attr.data_size_in - meta >= ETHERNET, EINVAL, "too short", "data_size_in")
+    fits = attr.data_size_in <= linear + MAX_FRAGMENTS * PAGE
+    trial.require(fits, ENOMEM, f"more than {MAX_FRAGMENTS} fragments", "data_size_in")
+    data = trial.data(0, attr.data_size_in)
+    stage = contexts.xdp(data[:linear], meta=meta, ifindex=ifindex or 1, queue=queue)
+    trial.execute(stage, attr.repeat)
+    front = trial.metadata + trial.packet
+    if context is not None:
+        sizes = len(trial.metadata), len(front)
+        context[0:8] = b"".join(size.to_bytes(4, "little") for size in sizes)
+    trial.finish(front + data[linear:])
+    trial.finish_context(context)
+
+
+def _take_xdp(trial: Trial, context: bytearray) -> tuple[int, int, int, int]:
+    """Size of metadata, linear bytes, device and queue that the caller's xdp_md asks for."""
+    words = [int.from_bytes(context[at : at + 4], "little") for at in range(0, XDP_MD.size, 4)]
+    data, end, meta, ifindex, queue, egress = words
+    good = meta == 0 and end <= trial.call.attr.data_size_in and data <= end
+    trial.require(good, EINVAL, "needs data_meta 0 and data <= data_end <= size", "ctx_in")
+    good = data % 4 == 0 and data <= contexts.XDP_HEADROOM - contexts.XDP_FRAME_HEADER
+    trial.require(good and data <= MAX_META, EINVAL, f"{data} bytes of metadata", "ctx_in")
+    trial.require(not egress, EINVAL, "egress_ifindex must be 0", "ctx_in")
+    trial.require(ifindex or not queue, EINVAL, "rx_queue_index without ingress_ifindex", "ctx_in")
+    if ifindex:
+        check_device(trial, ifindex)
+        trial.require(not queue, EINVAL, "the device has one queue", "ctx_in")
+    return data, end, ifindex, queue
+
+
+def run_flow(trial: Trial) -> None:
+    """A frame through a flow dissector; the flow keys are the data that come back."""
+    trial.unused("flags", "cpu", "batch_size")
+    packet = trial.data(ETHERNET, PAGE)
+    given = trial.context(FLOW_KEYS.size)
+    flags = 0
+    if given is not None:
+        flags = int.from_bytes(given[48:52], "little")
+        rest = given[:48] + given[52:]
+        trial.require(not any(rest), EINVAL, "only flags may be set", "ctx_in")
+    stage = contexts.flow(packet, flags)
+    trial.execute(stage, trial.call.attr.repeat)
+    keys = bytearray(stage.attachment_bytes(FLOW_KEYS.size))
+    network = _clamp(int.from_bytes(keys[0:2], "little"), ETHERNET, len(packet))
+    transport = _clamp(int.from_bytes(keys[2:4], "little"), network, len(packet))
+    keys[0:4] = network.to_bytes(2, "little") + transport.to_bytes(2, "little")
+    trial.finish(bytes(keys))
+    trial.finish_context(given)
+
+
+def _clamp(value: int, low: int, high: int) -> int:
+    return max(low, min(value, high))

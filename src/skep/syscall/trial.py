@@ -1,0 +1,129 @@
+"""One PROG_TEST_RUN in the making: what the caller gave, the run itself, what it gets back.
+
+Source: Linux 6.18 net/bpf/test_run.c (bpf_test_init, bpf_test_run, bpf_test_finish, bpf_ctx_init).
+"""
+
+import ctypes
+import time
+from dataclasses import dataclass
+from errno import E2BIG, EINVAL, ENODEV, ENOSPC
+from socket import if_indextoname
+from typing import Final
+
+from skep.attach import contexts
+from skep.attach.contexts import Stage
+from skep.base.native import call, native, store64
+from skep.runtime.block import Invocation
+from skep.runtime.invocation import DATA, DATA_META, TAIL_CALLS
+from skep.syscall.call import Call
+from skep.syscall.programs import LoadedProgram
+from skep.syscall.state import State
+from skep.uapi.commands import TestRun
+
+PAGE: Final = 4096
+MAX_SKB: Final = PAGE - contexts.SKB_HEADROOM - contexts.SHARED_INFO
+SLICE: Final = 1 << 16  # runs between two looks at signals
+
+
+@native
+def run_often(run: int, entry: int, context: int, count: int) -> int:
+    """Run the program at *entry* *count* times on one context; returns the last r0."""
+    result = 0
+    for _ in range(count):
+        store64(run + TAIL_CALLS, 0)
+        result = call(entry, run, context)
+    return result
+
+
+@dataclass(slots=True)
+class Trial:
+    """One test run in the making: the call, the program, and what it returned."""
+
+    state: State
+    call: Call[TestRun]
+    program: LoadedProgram
+    retval: int = 0
+    duration: int = 0
+    packet: bytes = b""
+    metadata: bytes = b""
+
+    def require(self, condition: object, errno: int, message: str, field: str = "") -> None:
+        """Refuse unless *condition* holds."""
+        self.call.require(condition, errno, message, field)
+
+    def unused(self, *names: str) -> None:
+        """Refuse with EINVAL members of the attr that this kind of program does not use."""
+        for name in names:
+            self.require(not getattr(self.call.attr, name), EINVAL, "must be 0", name)
+
+    def data(self, least: int = 0, most: int = MAX_SKB) -> bytes:
+        """data_in, of *least* to *most* bytes."""
+        size = self.call.attr.data_size_in
+        self.require(least <= size <= most, EINVAL, f"{least} to {most} bytes", "data_size_in")
+        return self.call.memory.read(self.call.attr.data_in, size)
+
+    def context(self, size: int) -> bytearray | None:
+        """ctx_in, cut or filled to *size* bytes; None if the caller passes no context at all."""
+        attr = self.call.attr
+        if not attr.ctx_in and not attr.ctx_out:
+            return None
+        self.require(attr.ctx_size_in <= PAGE, E2BIG, "more than a page", "ctx_size_in")
+        data = self.call.memory.read(attr.ctx_in, attr.ctx_size_in)
+        self.require(not any(data[size:]), E2BIG, f"bytes set beyond {size}", "ctx_size_in")
+        return bytearray(data[:size].ljust(size, b"\0"))
+
+    def execute(self, stage: Stage, repeat: int = 1, cpu: int | None = None) -> None:
+        """Run the program on *stage*, and keep result, time and packet."""
+        count = max(repeat, 1)
+        with self.state.world.running(cpu) as invocation:
+            stage.enter(invocation)
+            began = time.perf_counter_ns()
+            result = self._loop(invocation, stage.address, count)
+            spent = time.perf_counter_ns() - began
+            self.packet = invocation.packet
+            meta, data = invocation.get(DATA_META), invocation.get(DATA)
+            self.metadata = ctypes.string_at(meta, data - meta) if meta < data else b""
+        self.retval = result & 0xFFFF_FFFF
+        self.duration = min(spent // count, 0xFFFF_FFFF)
+        if self.state.statistics:
+            self.program.run_count += count
+            self.program.run_ns += spent
+
+    def _loop(self, invocation: Invocation, context: int, count: int) -> int:
+        """All runs but the last in a native loop; the last one reports what helpers raised."""
+        entry, run = self.program.entry, invocation.address
+        if count > 1:
+            loop = self.state.engine.library.bind(run_often)
+            for done in range(0, count - 1, SLICE):
+                loop(run, entry.address, context, min(SLICE, count - 1 - done))
+            store64(run + TAIL_CALLS, 0)
+        return entry(run, context)
+
+    def finish(self, data: bytes) -> None:
+        """Give out data, size, result and time; ENOSPC if data_out is too small."""
+        attr = self.call.attr
+        limit = attr.data_size_out or len(data)
+        if attr.data_out:
+            self.call.memory.write(attr.data_out, data[:limit])
+        self.call.put("data_size_out", len(data))
+        self.call.put("retval", self.retval)
+        self.call.put("duration", self.duration)
+        self.require(len(data) <= limit, ENOSPC, f"{len(data)} bytes do not fit", "data_size_out")
+
+    def finish_context(self, context: bytearray | None) -> None:
+        """Give out the context; ENOSPC if ctx_out is too small."""
+        attr = self.call.attr
+        if context is None or not attr.ctx_out:
+            return
+        self.call.memory.write(attr.ctx_out, bytes(context[: attr.ctx_size_out]))
+        self.call.put("ctx_size_out", len(context))
+        fits = len(context) <= attr.ctx_size_out
+        self.require(fits, ENOSPC, f"{len(context)} bytes do not fit", "ctx_size_out")
+
+
+def check_device(trial: Trial, ifindex: int) -> None:
+    """Refuse with ENODEV a device that does not exist."""
+    try:
+        if_indextoname(ifindex)
+    except (OSError, OverflowError):
+        raise trial.call.refuse(ENODEV, f"there is no device {ifindex}", "ctx_in") from None
