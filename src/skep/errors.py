@@ -23,6 +23,14 @@
 import errno as errno_numbers
 
 
+_ERRNO_NAMES = {**errno_numbers.errorcode, 95: "EOPNOTSUPP", 524: "ENOTSUPP"}  # as the kernel says
+
+
+def errno_name(number: int) -> str:
+    """Name of a positive errno as the kernel's sources spell it, ``EACCES``."""
+    return _ERRNO_NAMES.get(number, str(number))
+
+
 class BpfError(Exception):
     """A refusal. Subclasses carry fields; the text is made from them."""
 
@@ -168,14 +176,13 @@ class CommandError(BpfError):
     """
 
     def __init__(self, command: str, errno: int, message: str) -> None:
-        name = errno_numbers.errorcode.get(errno, str(errno))
-        super().__init__(f"{command}: {name}: {message}")
+        super().__init__(f"{command}: {errno_name(errno)}: {message}")
         self.command, self.errno, self.message = command, errno, message
 
     @property
     def errno_name(self) -> str:
         """The errno as a name, as ``EACCES``."""
-        return errno_numbers.errorcode.get(self.errno, str(self.errno))
+        return errno_name(self.errno)
 
 
 class RunError(BpfError):

@@ -1,0 +1,172 @@
+"""load() and Object: an object file in a subsystem, its maps, programs and globals by name."""
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any, Final, Self
+
+from skep.btf.graph import Btf
+from skep.btf.kernel import kernel_btf
+from skep.errors import LoadError
+from skep.loader import load as loader
+from skep.loader.door import ProgramRefused
+from skep.loader.reader import read_object
+from skep.loader.spec import Content, ObjectSpec
+from skep.loader.target import Target
+from skep.runtime.world import World
+from skep.session.globals import Section
+from skep.session.maps import Map
+from skep.session.programs import Program
+from skep.session.ring import RingReader
+from skep.syscall.maps import as_map
+from skep.syscall.objects import Kind
+from skep.syscall.programs import LoadedProgram
+from skep.syscall.subsystem import Subsystem
+from skep.verifier import Rejected
+
+SECTIONS: Final = (Content.DATA, Content.CONSTANTS, Content.KCONFIG)
+
+
+def new_subsystem(
+    btf: str | Btf | None = None, printk: Callable[[str], None] | None = None
+) -> Subsystem:
+    """A subsystem of its own over the kernel types of *btf*: a file, types, or the default."""
+    types = btf if isinstance(btf, Btf) else kernel_btf(btf)
+    return Subsystem(world=World(printk=printk), kernel_btf=types)
+
+
+def target_of(subsystem: Subsystem) -> Target:
+    """The kernel that programs are made ready for."""
+    from dataclasses import replace
+
+    running = Target.running(subsystem.state.kernel_btf)
+    return replace(running, cpus=subsystem.state.world.cpus)
+
+
+def load(
+    source: str | Path | bytes | ObjectSpec,
+    *,
+    btf: str | Btf | None = None,
+    programs: Iterable[str] | None = None,
+    pins: str | None = None,
+    subsystem: Subsystem | None = None,
+) -> "Object":
+    """Load an object file: create its maps, verify and compile its programs.
+
+    Args:
+        source: a file, its bytes, or a spec.
+        btf: kernel types in force; the running kernel's by default, else the shipped ones.
+        programs: names of the programs to load; by default all that load by themselves.
+        pins: directory of maps that are pinned by name.
+        subsystem: where to load; by default one of the object's own.
+
+    Raises:
+        ElfError, BtfError: the file is malformed.
+        LoadError: something in it cannot be made ready here.
+        CommandError: a map was refused.
+        Rejected: a program was refused by the verifier.
+    """
+    lines: list[str] = []
+    own = subsystem or new_subsystem(btf, lines.append)
+    spec = spec_of(source)
+    try:
+        loaded = loader.load(spec, own, target_of(own), programs=programs, pins=pins)
+    except ProgramRefused as refused:
+        if isinstance(refused.__cause__, Rejected):
+            raise refused.__cause__ from None
+        raise
+    return Object(own, loaded, lines)
+
+
+def spec_of(source: str | Path | bytes | ObjectSpec) -> ObjectSpec:
+    """The spec of a file, of its bytes, or the spec itself."""
+    if isinstance(source, ObjectSpec):
+        return source
+    if isinstance(source, bytes):
+        return read_object(source)
+    return read_object(Path(source).read_bytes(), str(source))
+
+
+class Object:
+    """A loaded object; a context manager that closes all it opened.
+
+    Data sections are attributes: ``obj.bss.counter``, ``obj.data``, ``obj.rodata``, ``obj.kconfig``;
+    a custom section ``.data.limits`` is ``obj.sections[".data.limits"]``.
+
+    Attributes:
+        maps: maps by name.
+        programs: programs by name.
+        sections: data sections by name.
+    """
+
+    def __init__(
+        self, subsystem: Subsystem, loaded: loader.LoadedObject, printk: list[str]
+    ) -> None:
+        self.subsystem, self._loaded, self._printk = subsystem, loaded, printk
+        self.source = loaded.spec.source
+        objects = subsystem.state.objects
+        data = {each.name: each.section for each in loaded.spec.maps if each.content in SECTIONS}
+        maps: dict[str, Map] = {}
+        self.sections: dict[str, Section] = {}
+        for spec in loaded.spec.maps:
+            fd = loaded.maps[spec.name]
+            target = as_map(objects.get("LOAD", fd, Kind.MAP))
+            maps[spec.name] = Map(target, fd, spec.name)
+            if spec.name in data:
+                self.sections[data[spec.name]] = Section(target)
+        self.maps = MappingProxyType(maps)
+        self.programs = MappingProxyType(
+            {name: self._program(name, each.fd) for name, each in loaded.programs.items()}
+        )
+
+    def _program(self, name: str, fd: int) -> Program:
+        target = self.subsystem.state.objects.get("LOAD", fd, Kind.PROG).target
+        assert isinstance(target, LoadedProgram)
+        return Program(self.subsystem, target, fd, name)
+
+    def __getattr__(self, name: str) -> Any:
+        sections = self.__dict__.get("sections", {})
+        section = sections.get(f".{name}")
+        if section is None:
+            known = ", ".join(sections) or "none"
+            raise AttributeError(f"no {name!r}; data sections: {known}")
+        return section
+
+    def only_program(self, name: str | None = None) -> Program:
+        """The program called *name*; without one, the object's only program."""
+        there = ", ".join(self.programs) or "none"
+        if name is not None:
+            if name not in self.programs:
+                raise LoadError(f"no such program; there are: {there}", name=name)
+            return self.programs[name]
+        if len(self.programs) != 1:
+            raise LoadError(f"which program? There are: {there}", source=self.source)
+        return next(iter(self.programs.values()))
+
+    def ring(self, name: str, decode: Callable[[bytes], Any] = bytes) -> RingReader:
+        """A reader of the ring buffer or perf event array called *name*."""
+        return RingReader(self.maps[name], decode)
+
+    def printk(self) -> list[str]:
+        """Lines that programs wrote with trace_printk so far."""
+        return list(self._printk)
+
+    def close(self) -> None:
+        """Close every descriptor; maps and programs go with the last reference."""
+        self._loaded.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        with suppress(Exception):
+            self.close()

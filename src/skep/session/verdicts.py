@@ -1,0 +1,173 @@
+"""verify_file(): the verdict on every program of an object, each loaded alone."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from skep.btf.graph import Btf
+from skep.errors import BpfError, CommandError, LoadError, NotSupported
+from skep.loader.door import ProgramRefused
+from skep.loader.load import LoadedObject
+from skep.loader.reader import read_object
+from skep.loader.spec import ObjectSpec, ProgramSpec
+from skep.session.listings import choose
+from skep.session.objects import new_subsystem, target_of
+from skep.syscall.objects import Kind
+from skep.syscall.programs import LoadedProgram
+from skep.syscall.subsystem import Subsystem
+from skep.uapi import program_types
+from skep.verifier import Rejected
+from skep.verifier.interface import Statistics
+
+NOT_SUPPORTED: Final = "not-supported"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What would become of one program.
+
+    Args:
+        file, program, section, type: which program; *type* is "" if the section tells none.
+        verdict: ``accepted``, ``rejected`` by the verifier, or ``error``: it never got there.
+        errno: name of the errno, "" if accepted.
+        rule: id of the rule that does not hold.
+        insn: slot of the refused instruction, -1 if none.
+        source: "file:line" of it.
+        message: one line.
+        insns_processed, states, verify_us: what verification cost.
+        log: the kernel-style log, if asked for. *explanation*: the refusal for people.
+    """
+
+    file: str
+    program: str = ""
+    section: str = ""
+    type: str = ""
+    verdict: str = "error"
+    errno: str = ""
+    rule: str = ""
+    insn: int = -1
+    source: str = ""
+    message: str = ""
+    insns_processed: int = 0
+    states: int = 0
+    verify_us: int = 0
+    log: str = ""
+    explanation: str = ""
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The fields that ``skep verify --json`` prints."""
+        names = (
+            "file", "program", "section", "type", "verdict", "errno", "rule", "insn", "source",
+            "message", "insns_processed", "states", "verify_us",
+        )  # fmt: skip
+        found = {name: getattr(self, name) for name in names}
+        return found | ({"log": self.log} if self.log else {})
+
+
+def verify_file(
+    path: str | Path,
+    *,
+    programs: Sequence[str] | None = None,
+    btf: str | Btf | None = None,
+    log_level: int = 0,
+    adjust: Callable[[ObjectSpec], ObjectSpec] | None = None,
+) -> Iterator[Verdict]:
+    """Verify the programs of an object file, each alone; a bad file is one ``error``.
+
+    Args:
+        path: the object file.
+        programs: names of those to verify; all by default.
+        btf: kernel types in force.
+        log_level: of the kernel-style log, 0 for none.
+        adjust: changes the spec before it is loaded, as an application would.
+
+    Raises:
+        LoadError: a program named in *programs* does not exist.
+        OSError: the file cannot be read.
+        BtfError: *btf* cannot be read.
+    """
+    file, data = str(path), Path(path).read_bytes()
+    try:
+        spec = read_object(data, file)
+    except BpfError as error:
+        yield _failed(Verdict(file=file), error)
+        return
+    spec = adjust(spec) if adjust is not None else spec
+    chosen = choose(spec, programs)
+    subsystem = new_subsystem(btf)
+    try:
+        loaded = LoadedObject(
+            spec, subsystem, target_of(subsystem), log_level=log_level, explain=False
+        )
+    except BpfError as error:
+        for program in chosen:
+            yield _failed(_named(file, program), error)
+        return
+    with loaded:
+        for program in chosen:
+            yield _verdict(subsystem, loaded, file, program)
+
+
+def _named(file: str, program: ProgramSpec, **fields: Any) -> Verdict:
+    row = program_types.by_id(program.program_type)
+    type_name = row.name if row is not None else ""
+    return Verdict(
+        file=file, program=program.name, section=program.section, type=type_name, **fields
+    )
+
+
+def _verdict(
+    subsystem: Subsystem, loaded: LoadedObject, file: str, program: ProgramSpec
+) -> Verdict:
+    try:
+        result = loaded.load_program(program)
+    except ProgramRefused as refused:
+        cause = refused.__cause__
+        if isinstance(cause, Rejected):
+            return _rejected(file, program, cause)
+        return _failed(_named(file, program), cause if isinstance(cause, BpfError) else refused)
+    except BpfError as error:
+        return _failed(_named(file, program), error)
+    target = subsystem.state.objects.get("VERIFY", result.fd, Kind.PROG).target
+    assert isinstance(target, LoadedProgram)
+    cost = target.proof.statistics
+    return _named(
+        file, program, verdict="accepted", insns_processed=cost.insns_processed,
+        states=cost.total_states, verify_us=cost.microseconds, log=result.log,
+    )  # fmt: skip
+
+
+def _rejected(file: str, program: ProgramSpec, rejected: Rejected) -> Verdict:
+    cost: Statistics | None = getattr(rejected, "statistics", None)
+    return _named(
+        file, program, verdict="rejected", errno=rejected.errno_name, rule=rejected.rule.id,
+        insn=rejected.pc, source=rejected.source, message=rejected.detail, log=rejected.log,
+        explanation=str(rejected),
+        insns_processed=cost.insns_processed if cost else 0,
+        states=cost.total_states if cost else 0,
+        verify_us=cost.microseconds if cost else 0,
+    )  # fmt: skip
+
+
+def _failed(about: Verdict, error: BpfError) -> Verdict:
+    from dataclasses import replace
+
+    unsupported = isinstance(error, NotSupported)
+    return replace(
+        about,
+        verdict="rejected" if unsupported else "error",
+        errno=_errno(error),
+        rule=NOT_SUPPORTED if unsupported else "",
+        message=str(error),
+        explanation=str(error),
+    )
+
+
+def _errno(error: BpfError) -> str:
+    if isinstance(error, CommandError):
+        return error.errno_name
+    if isinstance(error, NotSupported):
+        return "EOPNOTSUPP"
+    return "ENOENT" if isinstance(error, LoadError) else "EINVAL"
