@@ -17,6 +17,7 @@ MINUS_E2BIG: Final = U64 + 1 - errno.E2BIG
 MINUS_EAGAIN: Final = U64 + 1 - errno.EAGAIN
 MINUS_ENOMEM: Final = U64 + 1 - errno.ENOMEM
 MINUS_EFAULT: Final = U64 + 1 - errno.EFAULT
+MINUS_EACCES: Final = U64 + 1 - errno.EACCES
 MINUS_EBUSY: Final = U64 + 1 - errno.EBUSY
 MINUS_EEXIST: Final = U64 + 1 - errno.EEXIST
 MINUS_EINVAL: Final = U64 + 1 - errno.EINVAL

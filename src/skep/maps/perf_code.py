@@ -132,13 +132,13 @@ def packet_part(run: int, length: int) -> int:
 
 
 @native
-def perf_event_output(
+def perf_event_output(  # noqa: PLR0913
     run: int,
-    context: int,
+    context: int,  # noqa: ARG001 - a helper's signature
     this: int,
     flags: int,
     data: int,
-    size: int,  # noqa: ARG001
+    size: int,
 ) -> int:
     """Helper: send *size* bytes, and for packets as many of the packet as *flags* say."""
     length = (flags & _PACKET_LENGTH) >> 32

@@ -31,6 +31,7 @@ class Invocation:
         self.error: BaseException | None = None
         self.output = bytearray()
         self.output_limit = 0  # bytes that output may hold; 0: no seq_file
+        self.overflowed = False  # something did not fit into output
         self.task: object = None
         self._put(words.HANDLE, handle)
         self._put(words.RANDOM, seed & U64 or 1)
@@ -50,6 +51,7 @@ class Invocation:
             words.TAIL_CALLS, words.REDIRECT, words.REDIRECT_KEY, words.REDIRECT_FLAGS,
             words.FUEL, words.FAULT, words.ORIGIN, words.COOKIE, words.RETVAL, words.CONTEXT,
             words.DATA, words.DATA_END, words.DATA_META, words.HEAD, words.LIMIT,
+            words.LINK_HEADER, words.NETWORK_HEADER,
         ):  # fmt: skip
             block[word >> 3] = 0
         block[words.CPU >> 3] = cpu
@@ -76,6 +78,11 @@ class Invocation:
         self._put(words.DATA, data)
         self._put(words.DATA_END, end)
         self._put(words.LIMIT, limit)
+
+    def set_headers(self, link: int, network: int) -> None:
+        """Set where the packet's link and network headers begin; 0: it has none."""
+        self._put(words.LINK_HEADER, link)
+        self._put(words.NETWORK_HEADER, network)
 
     def set_fuel(self, back_edges: int) -> None:
         """Set how many back edges the run may take; 0: any number."""

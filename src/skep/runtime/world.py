@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from skep.base.memory import OwnMemory, UserMemory
 from skep.runtime.block import Invocation
 
 _MOST_CPUS: Final = 8192  # NR_CPUS of the kernels that distributions ship
@@ -91,6 +92,7 @@ class World:
         seed: of the pseudo-random numbers; None for a fresh one.
         task: the current task; None for the thread that runs the program.
         printk: takes each line that trace_printk writes, without its newline.
+        memory: what probe reads see; this process's memory if none is given.
     """
 
     def __init__(
@@ -101,12 +103,15 @@ class World:
         seed: int | None = None,
         task: Task | None = None,
         printk: Callable[[str], None] | None = None,
+        memory: UserMemory | None = None,
     ) -> None:
         self.cpus = min(cpus or os.cpu_count() or 1, _MOST_CPUS)
         self.clock_ns = clock_ns
         self.task = task
         self.printk: Callable[[str], None] = printk or (lambda _line: None)
+        self.memory: UserMemory = memory or OwnMemory()
         self._seed = seed
+        self.secret = os.urandom(16) if seed is None else seed.to_bytes(16, "little")
         self._threads = _Thread(_Seats(self.cpus))
         self._invocations: dict[int, Invocation] = {}
         self._lock = threading.Lock()
