@@ -3,7 +3,7 @@
 ::
 
     BpfError                    a refusal; fields for machines, __str__ for people
-    ├── FormatError             bytes are not what they claim: where, what was read, what was expected
+    ├── FormatError             bytes are not what they claim: where, what was found, expected
     │   ├── ElfError
     │   ├── BtfError
     │   ├── DecodeError         instructions
@@ -22,8 +22,7 @@
 
 import errno as errno_numbers
 
-
-_ERRNO_NAMES = {**errno_numbers.errorcode, 95: "EOPNOTSUPP", 524: "ENOTSUPP"}  # as the kernel says
+_ERRNO_NAMES = {**errno_numbers.errorcode, 95: "EOPNOTSUPP", 524: "ENOTSUPP"}  # as in Linux
 
 
 def errno_name(number: int) -> str:
