@@ -11,6 +11,7 @@ from skep.verifier.check import Check
 from skep.verifier.interface import MapShape
 from skep.verifier.records import LIST_HEAD, RB_ROOT, SPIN_LOCK, TIMER, WORKQUEUE
 from skep.verifier.rules import flow
+from skep.verifier.target import resolve_target
 
 _PROBES: Final = frozenset(
     (
@@ -18,7 +19,7 @@ _PROBES: Final = frozenset(
         ProgType.RAW_TRACEPOINT_WRITABLE,
     )
 )  # fmt: skip
-_TARGETED: Final = frozenset((ProgType.TRACING, ProgType.LSM, ProgType.STRUCT_OPS, ProgType.EXT))
+_UNKNOWN_TARGETS: Final = frozenset((ProgType.STRUCT_OPS, ProgType.EXT))
 _SLEEPABLE_MAPS: Final = frozenset(
     (
         MapType.HASH, MapType.LRU_HASH, MapType.ARRAY, MapType.PERCPU_HASH, MapType.PERCPU_ARRAY,
@@ -54,10 +55,10 @@ def check_request(check: Check) -> None:
         )
     if kind == ProgType.SYSCALL and not check.sleepable:
         check.refuse(flow.SLEEPABLE_TYPE, "Syscall programs can only be sleepable")
-    if kind in _TARGETED:
+    if kind in _UNKNOWN_TARGETS:
         check.not_supported(f"program type {check.request.program_type.name}")
-    if kind == ProgType.RAW_TRACEPOINT and check.request.attach_btf_id:
-        check.not_supported("a raw tracepoint attached by BTF")
+    if kind == ProgType.TRACING or kind == ProgType.LSM:
+        check.target = resolve_target(check.request)
 
 
 def _check_map(check: Check, shape: MapShape) -> None:

@@ -1,27 +1,153 @@
 """The attach target of a typed program: the function whose arguments are its context.
 
-Source: Linux 6.18 kernel/bpf/verifier.c (bpf_check_attach_target, check_attach_btf_id).
+Source: Linux 6.18 kernel/bpf/verifier.c (bpf_check_attach_target, check_attach_btf_id),
+kernel/bpf/bpf_lsm.c (bpf_lsm_verify_prog, bpf_lsm_get_retval_range).
 """
+
+from typing import Final
 
 from skep.btf import kinds
 from skep.btf.graph import Btf
+from skep.errors import BtfError
+from skep.uapi import attach_targets as table
+from skep.uapi.flags import AttachType, ProgType
 from skep.uapi.program_types import ReturnRange
+from skep.uapi.typed_contexts import ITERATORS
+from skep.verifier.interface import Request
+from skep.verifier.report import Rejected
+from skep.verifier.rules import flow
+from skep.verifier.rules.rule import NOT_SUPPORTED
+
+TRACE_PREFIX: Final = "btf_trace_"
+ITER_PREFIX: Final = "bpf_iter_"
+LSM_PREFIX: Final = "bpf_lsm_"
+MAX_ARGUMENTS: Final = 12
+MAX_ERRNO: Final = 4095
+_FUNCTIONS: Final = (
+    AttachType.TRACE_FENTRY, AttachType.TRACE_FEXIT, AttachType.MODIFY_RETURN, AttachType.LSM_MAC,
+)  # fmt: skip
 
 
 class Target:
     """What a typed program is attached to.
 
     Args:
-        name: name of the function, hook or tracepoint.
+        name: name of the function, hook or tracepoint; of a tracepoint without prefix.
         btf: where its types are.
-        proto: its prototype; of a tracepoint, without the leading data argument.
-        returns_void: it has no return value.
-        return_range: what the program may return; None for anything.
+        proto: its prototype.
+        hidden: leading parameters that the program does not see.
     """
 
-    def __init__(self, name: str, btf: Btf, proto: kinds.FuncProto) -> None:
+    def __init__(self, name: str, btf: Btf, proto: kinds.FuncProto, hidden: int) -> None:
         self.name = name
         self.btf = btf
         self.proto = proto
+        self.hidden = hidden
         self.returns_void: bool = proto.returns == 0
-        self.return_range: ReturnRange | None = None
+        self.return_range: ReturnRange | None = None  # of an LSM hook; None: anything
+
+
+def _refuse(detail: str) -> Rejected:
+    return Rejected(flow.ATTACH_TARGET, pc=-1, detail=detail)
+
+
+def _unknown(what: str) -> Rejected:
+    return Rejected(NOT_SUPPORTED, pc=-1, detail=f"{what} is not supported")
+
+
+def resolve_target(request: Request) -> Target:
+    """Find what *request*'s tracing or LSM program is attached to.
+
+    Raises:
+        Rejected: there is no such target, or it is not one for this attach type.
+    """
+    if request.attach_program is not None:
+        raise _unknown("attaching to another program")
+    if not request.attach_btf_id:
+        raise _refuse("Tracing programs must provide btf_id")
+    btf = request.attach_btf or request.environment.kernel_btf
+    if btf is None:
+        raise _unknown("attaching without kernel BTF")
+    try:
+        type_ = btf.type(request.attach_btf_id)
+    except BtfError:
+        raise _refuse(f"attach_btf_id {request.attach_btf_id} is invalid") from None
+    attach_type = request.expected_attach_type
+    if attach_type == AttachType.TRACE_RAW_TP:
+        return _tracepoint(request, btf, type_)
+    if attach_type == AttachType.TRACE_ITER:
+        return _iterator(request, btf, type_)
+    if attach_type == AttachType.LSM_CGROUP:
+        raise _unknown("expected attach type lsm_cgroup")
+    if attach_type not in _FUNCTIONS:
+        raise _refuse(f"expected attach type {attach_type} is not one of typed programs")
+    target = _function(request, btf, type_)
+    if request.program_type.id == ProgType.LSM:
+        _check_hook(request, target)
+    else:
+        _check_traced(request, target)
+    return target
+
+
+def _tracepoint(request: Request, btf: Btf, type_: kinds.Type) -> Target:
+    if not isinstance(type_, kinds.Typedef):
+        raise _refuse(f"attach_btf_id {request.attach_btf_id} is not a typedef")
+    if not type_.name.startswith(TRACE_PREFIX):
+        raise _refuse(
+            f"attach_btf_id {request.attach_btf_id} points to wrong type name {type_.name}"
+        )
+    proto = btf.func_proto(request.attach_btf_id)
+    return Target(type_.name.removeprefix(TRACE_PREFIX), btf, proto, 1)
+
+
+def _iterator(request: Request, btf: Btf, type_: kinds.Type) -> Target:
+    target = _function(request, btf, type_)
+    if not target.name.startswith(ITER_PREFIX):
+        raise _refuse(f"{target.name} is not an iterator")
+    if target.name.removeprefix(ITER_PREFIX) not in ITERATORS:
+        raise _unknown(f"the iterator {target.name}")
+    return target
+
+
+def _function(request: Request, btf: Btf, type_: kinds.Type) -> Target:
+    if not isinstance(type_, kinds.Func):
+        raise _refuse(f"attach_btf_id {request.attach_btf_id} is not a function")
+    proto = btf.func_proto(request.attach_btf_id)
+    if len(proto.params) > MAX_ARGUMENTS:
+        raise _refuse(f"The function {type_.name} has {len(proto.params)} arguments. Too many.")
+    if proto.variadic:
+        raise _refuse(f"The function {type_.name} with variable args is unsupported.")
+    return Target(type_.name, btf, proto, 0)
+
+
+def _check_traced(request: Request, target: Target) -> None:
+    name = target.name
+    attach_type = request.expected_attach_type
+    syscall = name.startswith(table.SYSCALL_PREFIXES)
+    if request.prog_flags & 16 and not syscall:
+        raise _unknown(f"a sleepable program on {name}")
+    if attach_type == AttachType.MODIFY_RETURN and not (
+        syscall or name.startswith(table.MODIFIABLE_PREFIX)
+    ):
+        raise _unknown(f"modifying the result of {name}")
+    if name in table.NEVER_TRACED:
+        raise _refuse(f"{name} cannot be traced")
+    if attach_type != AttachType.TRACE_FENTRY and name in table.NEVER_RETURN:
+        raise _refuse("Attaching fexit/fmod_ret to __noreturn functions is rejected.")
+
+
+def _check_hook(request: Request, target: Target) -> None:
+    hook = target.name.removeprefix(LSM_PREFIX)
+    if hook == target.name:
+        raise _refuse(
+            f"attach_btf_id {request.attach_btf_id} points to wrong type name {target.name}"
+        )
+    if request.prog_flags & 16 and hook not in table.SLEEPABLE_LSM_HOOKS:
+        raise _refuse(f"{target.name} is not sleepable")
+    if hook in table.DISABLED_LSM_HOOKS:
+        raise _refuse(
+            f"attach_btf_id {request.attach_btf_id} points to disabled hook {target.name}"
+        )
+    if not target.returns_void:
+        boolean = hook in table.BOOLEAN_LSM_HOOKS
+        target.return_range = ReturnRange(0, 1) if boolean else ReturnRange(-MAX_ERRNO, 0)

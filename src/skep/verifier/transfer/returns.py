@@ -76,7 +76,8 @@ def require_return_value(check: Check) -> None:
         return
     limits = _limits(check)
     if limits is not None:
-        enforce(check, limits.low, limits.high, "At program exit")
+        bits = 32 if check.request.program_type.id == ProgType.LSM else 64
+        enforce(check, limits.low, limits.high, "At program exit", bits=bits)
 
 
 def _returns_void(check: Check) -> bool:
