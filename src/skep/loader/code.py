@@ -7,7 +7,7 @@ Source: libbpf 1.x, ``bpf_object__add_programs``, ``bpf_program__record_reloc``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from skep.errors import BpfError, RelocationError
@@ -68,6 +68,16 @@ class Function:
         """The slot of its section behind its last."""
         return self.start + len(self.insns)
 
+    def callee(self, pc: int) -> Callee | None:
+        """The function that slot *pc* calls or takes the address of; None if it does neither."""
+        meaning = self.meanings.get(pc)
+        if isinstance(meaning, Callee):
+            return meaning
+        insn = self.insns[pc]
+        if meaning is None and insn.code == CALL and insn.src == table.PSEUDO_CALL:
+            return Callee(self.section, self.start + pc + insn.imm + 1)
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Code:
@@ -110,7 +120,26 @@ def read_code(elf: Elf, maps: Sequence[MapSpec], externs: Externs) -> Code:
             meanings = places.meanings(start, insns, relocations)
             entry = entries and not local
             found.append(Function(name, section.index, section.name, start, insns, entry, meanings))
-    return Code(tuple(sorted(found, key=lambda function: (function.section, function.start))))
+    code = Code(tuple(sorted(found, key=lambda function: (function.section, function.start))))
+    return _with_static_entries(code)
+
+
+def _with_static_entries(code: Code) -> Code:
+    """Make entry points of static functions outside of ``.text`` that nothing calls."""
+    called = {
+        (callee.section, callee.slot)
+        for function in code.functions
+        for pc in range(len(function.insns))
+        if (callee := function.callee(pc)) is not None
+    }
+    return Code(
+        tuple(
+            replace(function, entry=True)
+            if function.section_name != TEXT and (function.section, function.start) not in called
+            else function
+            for function in code.functions
+        )
+    )
 
 
 def _ranges(elf: Elf, section: Section) -> list[tuple[str, int, int, bool]]:
@@ -118,9 +147,12 @@ def _ranges(elf: Elf, section: Section) -> list[tuple[str, int, int, bool]]:
     symbols = [s for s in elf.symbols if s.section == section.index and s.kind == FUNC]
     if not symbols:  # compilers before LLVM 8 gave functions no type: the section is one program
         named = [
-            s for s in elf.symbols
-            if s.section == section.index and s.kind == NOTYPE and s.bind != LOCAL and not s.value
-        ]  # fmt: skip
+            symbol
+            for symbol in elf.symbols
+            if symbol.section == section.index and symbol.kind == NOTYPE and symbol.value == 0
+            if symbol.name and not symbol.name.startswith(("LBB", ".L"))
+        ]
+        named.sort(key=lambda symbol: symbol.bind == LOCAL)
         name = named[0].name if named else section.name
         return [(name, 0, _whole(elf, section, name, 0, section.size), False)]
     return [

@@ -1,7 +1,7 @@
 """An ELF object of BPF code: sections, symbols and relocations, all within their bounds.
 
-Invariant: whatever the bytes are, reading them gives an Elf or raises ElfError; nothing that an Elf
-holds points outside of it.
+Invariant: whatever the bytes are, reading them gives an Elf or raises ElfError; no section, string
+or relocation points outside of it.
 
 Source: System V ABI, chapter 4; LLVM's BPF relocations (Documentation/bpf/llvm_reloc.rst).
 """
@@ -38,7 +38,6 @@ HIDDEN: Final = (1, 2)  # visibilities INTERNAL and HIDDEN
 R_BPF_64_64: Final = 1
 R_BPF_64_32: Final = 10
 
-_RESERVED: Final = 0xFF00  # first section index that is none
 _MAX_SIZE: Final = 1 << 31  # of a section that takes no room in the file
 _SYMBOL: Final = struct.Struct("<IBBHQQ")
 _RELOCATION: Final = struct.Struct("<QQ")
@@ -61,7 +60,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A symbol; *section* is 0 for an undefined one."""
+    """A symbol; *section* is 0 for an undefined one, and may lie beyond the last section.
+
+    Only what is used must make sense: a function has a name, others may have lost theirs.
+    """
 
     index: int
     name: str
@@ -131,7 +133,7 @@ def read_elf(data: bytes, source: str = "object") -> Elf:
     relocations = tuple(
         relocation
         for section in sections
-        if section.kind == REL
+        if section.kind == REL and _matters(section, sections)
         for relocation in _relocations(section, sections, symbols, source)
     )
     return Elf(source, sections, symbols, relocations)
@@ -227,25 +229,30 @@ def _symbols(sections: tuple[Section, ...], source: str) -> tuple[Symbol, ...]:
     found: list[Symbol] = []
     for index, fields in enumerate(_SYMBOL.iter_unpack(table.data)):
         name_off, info, other, section, value, size = fields
-        if section >= len(sections) and section < _RESERVED:
+        name = _string(strings, name_off)
+        if name is None and info & 15 == FUNC:
             raise ElfError(
                 source=source, where=table.name, offset=index * _SYMBOL.size,
-                found=f"a symbol in section {section}", expected=f"below {len(sections)}",
+                found=f"string offset {name_off}",
+                expected=f"a string that ends before {len(strings)}",
             )  # fmt: skip
-        name = _string(strings, name_off, table.name, index * _SYMBOL.size, source)
         hidden = other & 3 in HIDDEN
-        found.append(Symbol(index, name, value, size, section, info & 15, info >> 4, hidden))
+        found.append(Symbol(index, name or "", value, size, section, info & 15, info >> 4, hidden))
     return tuple(found)
 
 
-def _string(strings: bytes, off: int, where: str, at: int, source: str) -> str:
+def _string(strings: bytes, off: int) -> str | None:
+    """The string at *off*; None if it lies outside of the table."""
     end = strings.find(b"\0", off)
-    if off > len(strings) or (end < 0 and off):
-        raise ElfError(
-            source=source, where=where, offset=at, found=f"string offset {off}",
-            expected=f"a string that ends before {len(strings)}",
-        )  # fmt: skip
+    if off and (off >= len(strings) or end < 0):
+        return None
     return strings[off : max(end, 0)].decode("utf-8", "backslashreplace")
+
+
+def _matters(table: Section, sections: tuple[Section, ...]) -> bool:
+    """Whether *table* completes code or maps; debugging information may be as broken as it likes."""
+    target = sections[table.info] if table.info < len(sections) else table
+    return target is table or bool(target.flags & EXECUTABLE) or target.name == ".maps"
 
 
 def _relocations(

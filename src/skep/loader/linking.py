@@ -22,7 +22,7 @@ from skep.errors import BpfError, RelocationError
 from skep.isa import table
 from skep.isa.codec import SLOT_SIZE
 from skep.isa.insn import Insn
-from skep.loader.code import CALL, Callee, Code, Function, Meaning, Mention
+from skep.loader.code import Callee, Code, Function, Meaning, Mention
 from skep.loader.spec import LineRecord, Reference, Target
 
 MAX_SLOTS: Final = 1 << 24  # more than any kernel takes; stops runaway growth
@@ -107,8 +107,7 @@ class _Linker:
         insns = self.linked.insns
         for pc in range(first, len(function.insns)):
             insn = function.insns[pc]
-            meaning = function.meanings.get(pc)
-            callee = _callee(function, pc, insn, meaning)
+            callee = function.callee(pc)
             if callee is None:
                 continue
             target = self.code.at(callee.section, callee.slot)
@@ -159,12 +158,3 @@ class _Linker:
 
 def _reference(pc: int, mention: Mention) -> Reference:
     return Reference(pc, mention.target, mention.index, mention.offset)
-
-
-def _callee(function: Function, pc: int, insn: Insn, meaning: Meaning | None) -> Callee | None:
-    """The function that slot *pc* calls or takes the address of."""
-    if isinstance(meaning, Callee):
-        return meaning
-    if meaning is None and insn.code == CALL and insn.src == table.PSEUDO_CALL:
-        return Callee(function.section, function.start + pc + insn.imm + 1)
-    return None
