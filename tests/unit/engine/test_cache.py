@@ -56,6 +56,16 @@ def test_a_folder_that_cannot_be_made_means_no_cache(tmp_path: Path) -> None:
     assert cache.get(b"key") is None
 
 
+def test_a_folder_that_others_may_write_to_is_not_trusted(tmp_path: Path) -> None:
+    cache = DiskCache(tmp_path)
+    cache.put(b"key", b"code")
+    tmp_path.chmod(0o777)
+
+    assert cache.get(b"key") is None
+    cache.put(b"other", b"code")
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_the_folder_follows_xdg(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
 

@@ -3,7 +3,7 @@
 One file for each entry under ``$XDG_CACHE_HOME/skep/code``, named by the hash of its key: a
 digest, then the code. Files appear by atomic rename; one whose digest does not fit is ignored and
 rebuilt. When the folder outgrows its limit the entries that were used longest ago go first. Any
-failure of the file system means no cache, never an error.
+failure of the file system, or a folder that others may write to, means no cache, never an error.
 """
 
 import contextlib
@@ -42,6 +42,8 @@ class DiskCache:
         path = self._path(key)
         try:
             content = path.read_bytes()
+            if not self._is_private():
+                return None
         except OSError:
             return None
         digest, code = content[:DIGEST_SIZE], content[DIGEST_SIZE:]
@@ -55,6 +57,8 @@ class DiskCache:
         """Store *code* under *key*."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self._is_private():
+                return
             self._write(self._path(key), hashlib.sha256(code).digest() + code)
             if self._stores % PRUNE_EVERY == 0:
                 self.prune()
@@ -75,6 +79,11 @@ class DiskCache:
                 return
             path.unlink(missing_ok=True)
             size -= bytes_
+
+    def _is_private(self) -> bool:
+        """Code runs as whoever loads it, so nobody else may have written it."""
+        state = self._folder.stat()
+        return state.st_uid == os.geteuid() and not state.st_mode & 0o022
 
     def _path(self, key: bytes) -> Path:
         return self._folder / hashlib.sha256(key).hexdigest()

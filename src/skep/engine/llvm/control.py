@@ -17,6 +17,7 @@ from skep.verifier.interface import CallFact, MapShape, Proof
 
 MAP_LOOKUP_ELEM: Final = 1
 TAIL_CALL: Final = 12
+ARRAY: Final = 2  # map type
 ARGUMENTS: Final = range(1, 6)
 
 
@@ -76,6 +77,9 @@ def _call_helper(site: Site) -> str:
     frame, linkage, helper = site.frame, site.linkage, site.insn.imm
     lookup = inline_lookup(site.fact.map) if site.fact and site.fact.map else None
     if helper == MAP_LOOKUP_ELEM and lookup is not None:
+        element = _constant_element(site)
+        if element:
+            return element
         function, constants = lookup
         return linkage.inline(function, frame.run, frame.get(2), constants)
     code = linkage.helper(helper)
@@ -83,6 +87,18 @@ def _call_helper(site: Site) -> str:
         raise missing_helper(helper)
     args = [frame.get(register) for register in ARGUMENTS]
     return linkage.call(code, frame.run, args)
+
+
+def _constant_element(site: Site) -> str:
+    """Spell the address of an array's element whose index is a constant; "" where it is not."""
+    fact = site.fact
+    if fact is None or fact.map is None or fact.constant_key is None:
+        return ""
+    shape, index = fact.map, fact.constant_key
+    first, size = getattr(shape, "values", 0), -(-shape.value_size // 8) * 8
+    if shape.map_type != ARRAY or not first or index >= shape.max_entries:
+        return ""
+    return f"add nuw i64 {site.linkage.data(first)}, {index * size}"
 
 
 def missing_helper(helper: int) -> NotSupported:

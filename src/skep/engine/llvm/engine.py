@@ -6,6 +6,7 @@ from typing import Final
 from skep.base.native import load64
 from skep.engine.batch import run_batch
 from skep.engine.interface import HelperCode, NativeLibrary
+from skep.engine.llvm.cache import DiskCache
 from skep.engine.llvm.compiler import generate
 from skep.engine.llvm.library import CompiledLibrary
 from skep.engine.llvm.linkage import Linkage
@@ -54,7 +55,7 @@ class LlvmEngine:
     Args:
         helpers: code of every helper that programs may call.
         library: where native helpers that are not inlined live.
-        machine: compiles and loads; it may have a cache.
+        machine: compiles and loads; by default with the cache on disk.
         objects: address and size of the region of kernel objects, if there is one.
         metered: programs count their back edges against the run block's FUEL.
         tier: how hard to optimise.
@@ -73,7 +74,7 @@ class LlvmEngine:
         tier: Tier = FULL,
     ) -> None:
         self._helpers = {code.id: code for code in helpers}
-        self._machine = machine or Machine()
+        self._machine = machine or Machine(DiskCache())
         self.library = library or CompiledLibrary(self._machine)
         self._objects, self._metered, self._tier = objects, metered, tier
         self._upcalls = Upcalls()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from skep.base.native import NativeFunction
+from skep.engine.llvm.cache import DiskCache
 from skep.engine.llvm.machine import Loaded, Machine
 from skep.engine.llvm.native import Translator
 from skep.engine.source import arity
@@ -25,7 +26,7 @@ class CompiledLibrary:
     """
 
     def __init__(self, machine: Machine | None = None) -> None:
-        self._machine = machine or Machine()
+        self._machine = machine or Machine(DiskCache())
         self._compiled: dict[NativeFunction, _Compiled] = {}
         self._lock = threading.Lock()
 

@@ -15,8 +15,7 @@ from skep.engine.source import arity, weight
 from skep.engine.upcalls import Upcalls
 
 INLINE_WEIGHT: Final = 700  # bytes of bytecode up to which a helper comes into the module
-LEAST_ADDRESS: Final = 1 << 32  # constants of inline look-ups from here on are addresses
-MOST_ADDRESS: Final = 1 << 47
+LEAST_ADDRESS: Final = 1 << 32  # constants of inline look-ups from here on differ in each process
 
 
 class Linkage:
@@ -60,8 +59,8 @@ class Linkage:
         self._declarations.append(text)
 
     def constant(self, value: int) -> str:
-        """Spell a constant that may be an address."""
-        return self.data(value) if LEAST_ADDRESS <= value < MOST_ADDRESS else str(value)
+        """Spell a constant that may be an address, or random."""
+        return self.data(value) if value >= LEAST_ADDRESS else str(value)
 
     def helper(self, helper: int) -> HelperCode | None:
         """The code of a helper, if there is any."""

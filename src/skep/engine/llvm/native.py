@@ -6,7 +6,9 @@ slot that LLVM turns into registers. Functions that a function calls come along,
 """
 
 import ast
+import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from skep.base.native import NativeFunction
@@ -15,6 +17,22 @@ from skep.engine.llvm.text import Body
 from skep.engine.source import Source, read
 
 LINKAGE: Final = "internal "
+MARK: Final = "\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """One function as IR; between two marks stands a number: 0 for itself, else for a callee."""
+
+    text: str
+    callees: tuple[NativeFunction, ...]
+
+    def named(self, linkage: str, symbol: str, callees: Sequence[str]) -> str:
+        """The definition, with names in the places of numbers."""
+        names = [symbol, *callees]
+        parts = self.text.split(MARK)
+        parts[1::2] = [names[int(number)] for number in parts[1::2]]
+        return "define " + linkage + "".join(parts)
 
 
 class Translator:
@@ -47,17 +65,26 @@ class Translator:
         while self._pending:
             function, symbol = self._pending.pop()
             linkage = "" if symbol in self._exported else LINKAGE
-            body = translate(read(function), self.symbol)
-            self._texts.append(body.define(symbol, linkage=linkage))
+            translated = translate(function)
+            callees = [self.symbol(callee) for callee in translated.callees]
+            self._texts.append(translated.named(linkage, symbol, callees))
         return "\n".join(self._texts)
 
 
-def translate(source: Source, symbol: Callable[[NativeFunction], str]) -> Body:
-    """Translate one function; *symbol* names the functions that it calls."""
+@functools.cache
+def translate(function: NativeFunction) -> Translated:
+    """Translate one function."""
+    source = read(function)
     body = Body(len(source.parameters))
+    callees: dict[NativeFunction, int] = {}
+
+    def symbol(callee: NativeFunction) -> str:
+        return f"{MARK}{callees.setdefault(callee, len(callees) + 1)}{MARK}"
+
     statements = _Statements(source, body, symbol)
     statements.write()
-    return body
+    text = body.define(f"{MARK}0{MARK}").removeprefix("define ")
+    return Translated(text, tuple(callees))
 
 
 class _Statements:
