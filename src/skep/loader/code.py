@@ -223,7 +223,7 @@ class _Places:
             raise self.wrong(relocation, f"a call into {section.name}")
         if content_of(section) is not Content.NOTHING:
             index = self.maps[section.name, 0]
-            return Mention(Target.VALUE, index, symbol.value + insn.imm)
+            return Mention(Target.VALUE, index, relocation.value + insn.imm)
         if section.name == ARENA:
             raise self.wrong(relocation, "global variables in an arena are not supported yet")
         return self.map(relocation, insn)
@@ -240,19 +240,19 @@ class _Places:
         symbol = relocation.symbol
         if insn.code == CALL:
             # A global function's call has imm -1, a static one's counts from its section.
-            if insn.src != table.PSEUDO_CALL or symbol.value % SLOT_SIZE:
+            if insn.src != table.PSEUDO_CALL or relocation.value % SLOT_SIZE:
                 raise self.wrong(relocation, "not a call of a function")
-            return Callee(symbol.section, symbol.value // SLOT_SIZE + insn.imm + 1)
-        if (symbol.value + insn.imm) % SLOT_SIZE or symbol.kind not in (FUNC, SECTION_SYMBOL):
+            return Callee(symbol.section, relocation.value // SLOT_SIZE + insn.imm + 1)
+        if (relocation.value + insn.imm) % SLOT_SIZE or symbol.kind not in (FUNC, SECTION_SYMBOL):
             raise self.wrong(relocation, "not the address of a function")
-        return Callee(symbol.section, (symbol.value + insn.imm) // SLOT_SIZE)
+        return Callee(symbol.section, (relocation.value + insn.imm) // SLOT_SIZE)
 
     def map(self, relocation: Relocation, insn: Insn) -> Meaning:
         symbol = relocation.symbol
         name = self.name(symbol.section)
         if name not in self.definers:
             raise self.wrong(relocation, f"section {name} holds neither maps nor variables")
-        at = symbol.value + (insn.imm if symbol.kind == SECTION_SYMBOL else 0)
+        at = relocation.value + (insn.imm if symbol.kind == SECTION_SYMBOL else 0)
         if (name, at) not in self.maps:
             raise self.wrong(relocation, f"no map begins at {name}+{at:#x}")
         return Mention(Target.MAP, self.maps[name, at])

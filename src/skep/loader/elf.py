@@ -22,6 +22,7 @@ TYPE_RELOCATABLE: Final = 1
 PROGBITS: Final = 1
 SYMTAB: Final = 2
 STRTAB: Final = 3
+RELA: Final = 4
 NOBITS: Final = 8
 REL: Final = 9
 EXECUTABLE: Final = 4  # flag
@@ -40,7 +41,7 @@ R_BPF_64_32: Final = 10
 
 _MAX_SIZE: Final = 1 << 31  # of a section that takes no room in the file
 _SYMBOL: Final = struct.Struct("<IBBHQQ")
-_RELOCATION: Final = struct.Struct("<QQ")
+_RELOCATIONS: Final = {REL: struct.Struct("<QQ"), RELA: struct.Struct("<QQq")}
 _HEADERS: Final = struct.Struct("<16sHHIQQQIHHHHHH")
 
 
@@ -82,12 +83,16 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class Relocation:
-    """Something to fill in at byte *offset* of section *section*."""
+    """Something to fill in at byte *offset* of section *section*.
+
+    *value* is the symbol's, with the addend that old compilers put beside it.
+    """
 
     section: int
     offset: int
     symbol: Symbol
     kind: int
+    value: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,7 @@ def read_elf(data: bytes, source: str = "object") -> Elf:
     relocations = tuple(
         relocation
         for section in sections
-        if section.kind == REL and _matters(section, sections)
+        if section.kind in (REL, RELA) and _matters(section, sections)
         for relocation in _relocations(section, sections, symbols, source)
     )
     return Elf(source, sections, symbols, relocations)
@@ -185,7 +190,7 @@ def _sections(data: bytes, source: str) -> tuple[Section, ...]:
 
 _KINDS: Final[dict[str, int]] = {
     "SHT_NULL": 0, "SHT_PROGBITS": PROGBITS, "SHT_SYMTAB": SYMTAB, "SHT_STRTAB": STRTAB,
-    "SHT_NOBITS": NOBITS, "SHT_REL": REL,
+    "SHT_NOBITS": NOBITS, "SHT_REL": REL, "SHT_RELA": RELA,
 }  # fmt: skip
 
 
@@ -250,7 +255,7 @@ def _string(strings: bytes, off: int) -> str | None:
 
 
 def _matters(table: Section, sections: tuple[Section, ...]) -> bool:
-    """Whether *table* completes code or maps; debugging information may be as broken as it likes."""
+    """Whether *table* completes code or maps; debugging information may be broken."""
     target = sections[table.info] if table.info < len(sections) else table
     return target is table or bool(target.flags & EXECUTABLE) or target.name == ".maps"
 
@@ -258,17 +263,20 @@ def _matters(table: Section, sections: tuple[Section, ...]) -> bool:
 def _relocations(
     table: Section, sections: tuple[Section, ...], symbols: tuple[Symbol, ...], source: str
 ) -> Iterator[Relocation]:
-    if table.size % _RELOCATION.size or not 0 < table.info < len(sections):
+    row = _RELOCATIONS[table.kind]
+    if table.size % row.size or not 0 < table.info < len(sections):
         raise ElfError(
             source=source, where=table.name, offset=0,
             found=f"{table.size} bytes for section {table.info}",
             expected="whole relocations of a section",
         )  # fmt: skip
-    for number, (offset, info) in enumerate(_RELOCATION.iter_unpack(table.data)):
+    for number, (offset, info, *addend) in enumerate(row.iter_unpack(table.data)):
         if info >> 32 >= len(symbols) or offset >= max(sections[table.info].size, 1):
             raise ElfError(
-                source=source, where=table.name, offset=number * _RELOCATION.size,
+                source=source, where=table.name, offset=number * row.size,
                 found=f"symbol {info >> 32} at {offset:#x}",
                 expected=f"one of {len(symbols)} symbols, inside of section {table.info}",
             )  # fmt: skip
-        yield Relocation(table.info, offset, symbols[info >> 32], info & 0xFFFF_FFFF)
+        symbol = symbols[info >> 32]
+        value = symbol.value + sum(addend)
+        yield Relocation(table.info, offset, symbol, info & 0xFFFF_FFFF, value)
