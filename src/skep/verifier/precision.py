@@ -72,6 +72,13 @@ def mark_register(program: Program, state: State, pc: int, register: int) -> Non
     mark(program, state, pc, wanted)
 
 
+def mark_slot(program: Program, state: State, pc: int, frame: int, spi: int) -> None:
+    """Mark whatever the scalar spilled to slot *spi* of frame number *frame* was made from."""
+    wanted = _Wanted(len(state.frames) - 1)
+    wanted.slots[frame] |= 1 << spi
+    mark(program, state, pc, wanted)
+
+
 def propagate(program: Program, old: Checkpoint, state: State, pc: int) -> bool:
     """Mark in *state*'s past what mattered in the equivalent *old*; tell whether that was new."""
     wanted = _Wanted(len(state.frames) - 1)

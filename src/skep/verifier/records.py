@@ -163,9 +163,7 @@ class _Collector:
         elif isinstance(type_, kinds.Composite):
             self._visit_members(self.btf.resolve(type_id), type_, 0, 0)
 
-    def _visit_members(
-        self, type_id: int, type_: kinds.Composite, base: int, depth: int
-    ) -> None:
+    def _visit_members(self, type_id: int, type_: kinds.Composite, base: int, depth: int) -> None:
         for number, member in enumerate(type_.members):
             if not member.bitfield_size:
                 tags = self.btf.decl_tags(type_id, number)

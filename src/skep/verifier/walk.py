@@ -86,14 +86,10 @@ class _Walk:
             result = self._in_member(type_, member)
             if result is not None:
                 return result
-        return _failed(
-            f"struct {type_.name} doesn't have field at offset {self.off}", errno.EINVAL
-        )
+        return _failed(f"struct {type_.name} doesn't have field at offset {self.off}", errno.EINVAL)
 
     def _past_end(self, type_: kinds.Composite) -> Found | int:
-        beyond = _failed(
-            f"access beyond struct {type_.name} at off {self.off} size {self.size}"
-        )
+        beyond = _failed(f"access beyond struct {type_.name} at off {self.off} size {self.size}")
         if not self.flexible or not type_.members:
             return beyond
         last = type_.members[-1]

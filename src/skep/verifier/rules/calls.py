@@ -9,9 +9,7 @@ _BAD: Final = errno.EINVAL
 _DENIED: Final = errno.EACCES
 
 HELPER_KNOWN: Final = Rule("helper-known", "a called helper exists", _BAD)
-HELPER_AVAILABLE: Final = Rule(
-    "helper-available", "the program type may call the helper", _BAD
-)
+HELPER_AVAILABLE: Final = Rule("helper-available", "the program type may call the helper", _BAD)
 HELPER_GPL: Final = Rule(
     "helper-gpl", "helpers for GPL-compatible programs are called by those only", _BAD
 )
@@ -19,7 +17,8 @@ CALL_MAY_SLEEP: Final = Rule(
     "call-may-sleep", "functions that sleep are called where the program may sleep", _BAD
 )
 ARGUMENT_NO_LEAK: Final = Rule(
-    "argument-no-leak", "an unprivileged program passes no pointer where a number is wanted",
+    "argument-no-leak",
+    "an unprivileged program passes no pointer where a number is wanted",
     _DENIED,
 )
 ARGUMENT_TYPE: Final = Rule(
@@ -35,7 +34,8 @@ ARGUMENT_PACKET: Final = Rule(
     "argument-packet", "packet memory is passed only to helpers that take it", _DENIED
 )
 ARGUMENT_READ_ONLY: Final = Rule(
-    "argument-not-written", "a kernel object is passed only to helpers that do not write it",
+    "argument-not-written",
+    "a kernel object is passed only to helpers that do not write it",
     _DENIED,
 )
 SIZE_NOT_NEGATIVE: Final = Rule(
@@ -49,21 +49,17 @@ SIZE_CONSTANT: Final = Rule("size-constant", "an allocation size is a known cons
 CONST_STRING: Final = Rule(
     "constant-string", "a format string is a constant in a frozen read-only map", _DENIED
 )
-STRING_TERMINATED: Final = Rule("string-terminated", "a constant string ends with a zero byte", _BAD)
-FORMAT_VALID: Final = Rule("format-valid", "a format string is valid for its arguments", _BAD)
-MAP_HELPER_FIT: Final = Rule(
-    "map-fits-helper", "the helper works on maps of this type", _BAD
+STRING_TERMINATED: Final = Rule(
+    "string-terminated", "a constant string ends with a zero byte", _BAD
 )
+FORMAT_VALID: Final = Rule("format-valid", "a format string is valid for its arguments", _BAD)
+MAP_HELPER_FIT: Final = Rule("map-fits-helper", "the helper works on maps of this type", _BAD)
 MAP_WRITABLE: Final = Rule(
     "map-writable-by-programs", "read-only maps are not changed by programs", _DENIED
 )
 MAP_SAME: Final = Rule("same-map", "a timer belongs to the map it is initialised with", _BAD)
-MAP_CALLBACK: Final = Rule(
-    "map-walkable", "the map type can be walked by a callback", 524
-)
-STORAGE_FLAGS: Final = Rule(
-    "storage-flags-zero", "get_local_storage() takes no flags", _BAD
-)
+MAP_CALLBACK: Final = Rule("map-walkable", "the map type can be walked by a callback", 524)
+STORAGE_FLAGS: Final = Rule("storage-flags-zero", "get_local_storage() takes no flags", _BAD)
 FUNC_IP_AVAILABLE: Final = Rule(
     "func-ip-available", "get_func_ip() is called where there is a function", 524
 )
@@ -71,18 +67,12 @@ CALLBACK_STACK: Final = Rule(
     "memory-of-map", "bpf_dynptr_from_mem() wraps memory of a map value", _DENIED
 )
 KFUNC_KNOWN: Final = Rule("kfunc-known", "a called kfunc exists in kernel BTF", _BAD)
-KFUNC_ALLOWED: Final = Rule(
-    "kfunc-allowed", "the program type may call the kfunc", _DENIED
-)
+KFUNC_ALLOWED: Final = Rule("kfunc-allowed", "the program type may call the kfunc", _DENIED)
 KFUNC_ARGUMENT: Final = Rule(
     "kfunc-argument", "an argument of a kfunc matches its BTF prototype", _BAD
 )
 KFUNC_TRUSTED: Final = Rule(
     "kfunc-argument-trusted", "a kfunc gets pointers that are known to be valid", _BAD
 )
-KFUNC_GPL: Final = Rule(
-    "kfunc-gpl", "kfuncs are called by GPL-compatible programs only", _BAD
-)
-RETURN_STRUCT: Final = Rule(
-    "result-type-known", "the type of a result is known", _BAD
-)
+KFUNC_GPL: Final = Rule("kfunc-gpl", "kfuncs are called by GPL-compatible programs only", _BAD)
+RETURN_STRUCT: Final = Rule("result-type-known", "the type of a result is known", _BAD)

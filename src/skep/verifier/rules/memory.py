@@ -19,7 +19,8 @@ ALIGNED: Final = Rule(
 WRITABLE: Final = Rule("memory-writable", "read-only memory is not written", _DENIED)
 READABLE: Final = Rule("memory-readable", "write-only memory is not read", _DENIED)
 NO_ADDRESS_STORED: Final = Rule(
-    "no-address-stored", "an unprivileged program stores no pointer where others can read it",
+    "no-address-stored",
+    "an unprivileged program stores no pointer where others can read it",
     _DENIED,
 )
 LOWER_BOUND: Final = Rule(
@@ -41,9 +42,7 @@ SAME_KIND: Final = Rule(
 
 # --- stack ------------------------------------------------------------------------------------
 
-STACK_IN_FRAME: Final = Rule(
-    "stack-in-frame", "a stack access lies within fp-512 .. fp", _DENIED
-)
+STACK_IN_FRAME: Final = Rule("stack-in-frame", "a stack access lies within fp-512 .. fp", _DENIED)
 STACK_INITIALISED: Final = Rule(
     "stack-initialised", "a stack byte is written before it is read", _DENIED
 )
@@ -57,7 +56,8 @@ SPILL_WHOLE: Final = Rule(
     "spill-whole", "a pointer is stored to and loaded from the stack in all its 8 bytes", _DENIED
 )
 SPILL_UNCORRUPTED: Final = Rule(
-    "spill-uncorrupted", "an unprivileged program does not change part of a spilled pointer",
+    "spill-uncorrupted",
+    "an unprivileged program does not change part of a spilled pointer",
     _DENIED,
 )
 STACK_POINTER_HOME: Final = Rule(
@@ -67,7 +67,8 @@ UNPRIVILEGED_STACK_RANGE: Final = Rule(
     "stack-range-written", "an unprivileged variable-offset store covers written bytes only", _BAD
 )
 NO_STACK_LEAK: Final = Rule(
-    "no-spilled-pointer-leak", "an unprivileged program does not read a spilled pointer as a number",
+    "no-spilled-pointer-leak",
+    "an unprivileged program does not read a spilled pointer as a number",
     _DENIED,
 )
 
@@ -95,7 +96,8 @@ LEGACY_LOAD_CONTEXT: Final = Rule(
 # --- map values -------------------------------------------------------------------------------
 
 SPECIAL_FIELD: Final = Rule(
-    "special-field-untouched", "locks, timers and the like in values are used through helpers only",
+    "special-field-untouched",
+    "locks, timers and the like in values are used through helpers only",
     _DENIED,
 )
 KPTR_ACCESS: Final = Rule(

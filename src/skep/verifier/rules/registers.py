@@ -12,7 +12,9 @@ POINTER_MOVABLE: Final = Rule(
     "pointer-movable", "only pointers into memory are moved by arithmetic", _DENIED
 )
 POINTER_CHECKED_FIRST: Final = Rule(
-    "pointer-checked-before-arithmetic", "a pointer is compared with NULL before it is moved", _DENIED
+    "pointer-checked-before-arithmetic",
+    "a pointer is compared with NULL before it is moved",
+    _DENIED,
 )
 POINTER_WIDTH: Final = Rule(
     "pointer-arithmetic-64-bit", "pointers are moved by 64-bit instructions", _DENIED
@@ -20,9 +22,7 @@ POINTER_WIDTH: Final = Rule(
 POINTER_OPERATOR: Final = Rule(
     "pointer-operator", "pointers are only added to and subtracted from", _DENIED
 )
-POINTER_PAIR: Final = Rule(
-    "pointer-pair", "two pointers are not combined into one value", _DENIED
-)
+POINTER_PAIR: Final = Rule("pointer-pair", "two pointers are not combined into one value", _DENIED)
 POINTER_SUBTRAHEND: Final = Rule(
     "pointer-subtrahend", "a pointer is not subtracted from a number", _DENIED
 )
@@ -33,7 +33,8 @@ POINTER_OFFSET_BOUND: Final = Rule(
     "pointer-offset-bounded", "a pointer moves by less than 2^29 bytes in known bounds", _BAD
 )
 POINTER_COMPARISON: Final = Rule(
-    "pointer-comparison", "an unprivileged program compares pointers only with NULL or data_end",
+    "pointer-comparison",
+    "an unprivileged program compares pointers only with NULL or data_end",
     _DENIED,
 )
 POINTER_BITS_KEPT: Final = Rule(
@@ -41,5 +42,6 @@ POINTER_BITS_KEPT: Final = Rule(
 )
 UNPRIVILEGED_BOUNDS: Final = Rule(
     "unprivileged-pointer-bounds",
-    "an unprivileged program keeps moved pointers inside their object", _DENIED,
+    "an unprivileged program keeps moved pointers inside their object",
+    _DENIED,
 )

@@ -36,9 +36,7 @@ KPTR_AT_OFFSET: Final = Rule("kptr-at-offset", "the argument points to a referen
 ONE_LOCK: Final = Rule("one-lock", "one spin lock is held at a time", _BAD)
 LOCK_HELD: Final = Rule("lock-held", "a lock that is released is held", _BAD)
 LOCK_SAME: Final = Rule("same-lock", "the lock that is released is the one that is held", _BAD)
-LOCK_CONTEXT: Final = Rule(
-    "lock-context", "the program type may use the lock", _BAD
-)
+LOCK_CONTEXT: Final = Rule("lock-context", "the program type may use the lock", _BAD)
 DYNPTR_PLACE: Final = Rule(
     "dynptr-place", "a dynptr lives on the stack, aligned, at a constant offset", _BAD
 )
@@ -62,11 +60,14 @@ ITER_PLACE: Final = Rule(
 ITER_INITIALISED: Final = Rule(
     "iterator-initialised", "an iterator is created before and destroyed after its use", _BAD
 )
-RCU_SECTION: Final = Rule("rcu-section-balanced", "RCU sections are opened and closed in pairs", _BAD)
+RCU_SECTION: Final = Rule(
+    "rcu-section-balanced", "RCU sections are opened and closed in pairs", _BAD
+)
 PREEMPT_SECTION: Final = Rule(
     "preempt-section-balanced", "preemption is enabled as often as it is disabled", _BAD
 )
 IRQ_SECTION: Final = Rule(
-    "irq-section-balanced", "interrupt flags are restored in the reverse order of saving",
+    "irq-section-balanced",
+    "interrupt flags are restored in the reverse order of saving",
     _DENIED,
 )

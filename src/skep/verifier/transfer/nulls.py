@@ -30,14 +30,11 @@ from skep.verifier.values import (
     MAYBE_NULL,
     MEM,
     NON_OWN_REF,
-    PERCPU,
     RCU,
     SOCK_COMMON,
     SOCKET,
     TCP_SOCK,
     TRUSTED,
-    UNTRUSTED,
-    USER,
     XDP_SOCK,
     Pointer,
     Value,
@@ -114,9 +111,7 @@ def learn_from_pointers(check: Check, step: Step, there: State, x: Value, y: Val
     ):
         settle_null(check, here, x, step.sem is Sem.NE)
         settle_null(check, there, x, step.sem is Sem.EQ)
-    elif not (
-        step.wide and step.reg_source and match_packet_pointers(step, here, there, x, y)
-    ):
+    elif not (step.wide and step.reg_source and match_packet_pointers(step, here, there, x, y)):
         require_comparable(check, step.dst, x)
     check.frame = check.state.own(len(check.state.frames) - 1)
 
@@ -128,7 +123,7 @@ def require_comparable(check: Check, register: int, value: Value) -> None:
 
 
 def _learn_equality(step: Step, here: State, there: State, x: Pointer, y: Pointer) -> None:
-    if x.kind == BTF_ID or y.kind == BTF_ID:
+    if BTF_ID in (x.kind, y.kind):
         return  # may be NULL even without the flag
     if step.sem is Sem.EQ:
         equal = there
@@ -197,5 +192,3 @@ def _found(records: Records, value: Pointer) -> Pointer:
     if record is None or not record.has_lock:
         sure.id = 0  # only locks need to tell two look-ups apart
     return sure
-
-

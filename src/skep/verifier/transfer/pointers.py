@@ -187,15 +187,11 @@ def _added(check: Check, pointer: Pointer, offset: Scalar) -> Pointer:
     return moved
 
 
-def _subtracted(
-    check: Check, step: Step, pointer: Pointer, offset: Scalar, first: bool
-) -> Pointer:
+def _subtracted(check: Check, step: Step, pointer: Pointer, offset: Scalar, first: bool) -> Pointer:
     if not first:
         check.refuse(POINTER_SUBTRAHEND, f"R{step.dst} tried to subtract pointer from scalar")
     if pointer.kind == STACK:
-        check.refuse(
-            STACK_POINTER_ADDED, f"R{step.dst} subtraction from stack pointer prohibited"
-        )
+        check.refuse(STACK_POINTER_ADDED, f"R{step.dst} subtraction from stack pointer prohibited")
     moved = pointer.copy()
     if offset.is_const:
         moved.off = pointer.off - offset.smin
@@ -215,12 +211,10 @@ def _renew_packet(check: Check, moved: Pointer, forget: bool) -> None:
 def add_ranges(x: Scalar, y: Scalar) -> Scalar:
     """Sum of two numbers by their bits and 64-bit intervals; 32-bit intervals are not used."""
     made = Scalar()
-    made.value_word, made.mask_word = tnum.add(
-        x.value_word, x.mask_word, y.value_word, y.mask_word
-    )
+    made.value_word, made.mask_word = tnum.add(x.value_word, x.mask_word, y.value_word, y.mask_word)
     low: int = int(x.smin) + int(y.smin)
     high: int = int(x.smax) + int(y.smax)
-    if S64_MIN <= low and high <= S64_MAX:
+    if low >= S64_MIN and high <= S64_MAX:
         made.meet_s64(low, high)
     if x.umax + y.umax <= U64:
         made.meet_u64(_word(x.umin + y.umin), _word(x.umax + y.umax))
@@ -230,12 +224,10 @@ def add_ranges(x: Scalar, y: Scalar) -> Scalar:
 def subtract_ranges(x: Scalar, y: Scalar) -> Scalar:
     """Difference of two numbers, as ``add_ranges`` does the sum."""
     made = Scalar()
-    made.value_word, made.mask_word = tnum.sub(
-        x.value_word, x.mask_word, y.value_word, y.mask_word
-    )
+    made.value_word, made.mask_word = tnum.sub(x.value_word, x.mask_word, y.value_word, y.mask_word)
     low: int = int(x.smin) - int(y.smax)
     high: int = int(x.smax) - int(y.smin)
-    if S64_MIN <= low and high <= S64_MAX:
+    if low >= S64_MIN and high <= S64_MAX:
         made.meet_s64(low, high)
     if x.umin >= y.umax:
         made.meet_u64(_word(x.umin - y.umax), _word(x.umax - y.umin))

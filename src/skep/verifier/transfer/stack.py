@@ -23,7 +23,8 @@ from skep.verifier.rules.memory import (
     UNPRIVILEGED_STACK_RANGE,
 )
 from skep.verifier.rules.resources import DYNPTR_NOT_BUFFER
-from skep.verifier.scalar import UNKNOWN, ZERO as ZERO_NUMBER, Scalar
+from skep.verifier.scalar import UNKNOWN, Scalar
+from skep.verifier.scalar import ZERO as ZERO_NUMBER
 from skep.verifier.spelling import tnum_text
 from skep.verifier.state import (
     DYNPTR,
@@ -46,7 +47,6 @@ from skep.verifier.values import STACK, Pointer, Value
 
 READ: Final = " read from"
 WRITE: Final = " write to"
-INDIRECT: Final = " indirect access to"
 
 _SPECIAL: Final = frozenset((SPILL, DYNPTR, ITER, IRQ))
 _SCRUBBED: Final = bytes(INVALID if kind == INVALID else MISC for kind in range(256))
@@ -82,7 +82,7 @@ def require_in_stack(
         register: where it stands.
         off: bytes, the pointer's known part included.
         size: bytes.
-        access: READ, WRITE or INDIRECT.
+        access: READ or WRITE.
     """
     var = pointer.var
     if not var.is_const and (var.smax >= MAX_OFFSET or var.smin <= -MAX_OFFSET):
@@ -292,7 +292,7 @@ def read_stack(
             "variable offset stack pointer cannot be passed into helper function; "
             f"var_off={tnum_text(pointer.var)} off={off} size={size}",
         )
-    require_initialised(check, pointer, register, off, size, helper=False)
+    require_initialised(check, pointer, register, off, size, write=False)
     low: int = int(pointer.var.smin) + off
     high: int = int(pointer.var.smax) + off + size
     return _read_bytes(check.state.frames[pointer.frame], low, high)
@@ -365,7 +365,7 @@ def require_initialised(
     off: int,
     size: int,
     *,
-    helper: bool,
+    write: bool,
     zero_ok: bool = False,
     raw: bool = False,
 ) -> bool:
@@ -377,7 +377,7 @@ def require_initialised(
         register: where it stands.
         off: bytes, the pointer's known part included.
         size: bytes.
-        helper: a helper gets the range, and may write it too.
+        write: a helper gets the range and may write it too.
         zero_ok: *size* may be 0.
         raw: the helper fills the range, so it need not be initialised.
 
@@ -386,13 +386,12 @@ def require_initialised(
     """
     if size == 0 and not zero_ok:
         check.refuse(STACK_INITIALISED, "invalid zero-sized read")
-    require_in_stack(check, pointer, register, off, size, INDIRECT if helper else READ)
+    require_in_stack(check, pointer, register, off, size, WRITE if write else READ)
     var = pointer.var
     if not var.is_const and not check.privileged:
-        words = " indirect" if helper else ""
         check.refuse(
             STACK_CONSTANT_OFFSET,
-            f"R{register}{words} variable offset stack access prohibited for !root, "
+            f"R{register} variable offset stack access prohibited for !root, "
             f"var_off={tnum_text(var)}",
         )
     low: int = int(var.smin) + off
@@ -402,12 +401,11 @@ def require_initialised(
         _require_no_dynptr(check, frame, low, high)
         return True
     for at in range(low, high):
-        if not _touch_for_call(check, frame, at, helper):
-            words = " indirect" if helper else ""
+        if not _touch_for_call(check, frame, at, write):
             place = f"off {low}+" if var.is_const else f"var_off {tnum_text(var)}+"
             check.refuse(
                 STACK_INITIALISED,
-                f"invalid{words} read from stack R{register} {place}{at - low} size {size}",
+                f"invalid read from stack R{register} {place}{at - low} size {size}",
                 hint="write the object before passing its address",
             )
     return False
@@ -416,25 +414,23 @@ def require_initialised(
 def _require_no_dynptr(check: Check, frame: Frame, low: int, high: int) -> None:
     for at in range(low, high):
         if frame.slot(slot_of(at)).types[at % SLOT_SIZE] == DYNPTR:
-            check.refuse(
-                DYNPTR_NOT_BUFFER, f"potential write to dynptr at off={at} disallowed"
-            )
+            check.refuse(DYNPTR_NOT_BUFFER, f"potential write to dynptr at off={at} disallowed")
 
 
-def _touch_for_call(check: Check, frame: Frame, at: int, helper: bool) -> bool:
-    """Whether byte *at* may be read; a helper may also write it, so forget what it holds."""
+def _touch_for_call(check: Check, frame: Frame, at: int, write: bool) -> bool:
+    """Whether byte *at* may be read; if a helper may *write* it, forget what it holds."""
     spi, index = slot_of(at), at % SLOT_SIZE
     slot = frame.slot(spi)
     kind = slot.types[index]
     if kind == MISC:
         return True
     if kind == ZERO or (kind == INVALID and check.privileged):
-        if helper:
+        if write:
             types = slot.types[:index] + bytes((MISC,)) + slot.types[index + 1 :]
             frame.set_slot(spi, Slot(types, slot.value, slot.object))
         return True
     if slot.types[0] == SPILL and (check.privileged or isinstance(slot.value, Scalar)):
-        if helper:
+        if write:
             frame.set_slot(spi, Slot(slot.types.translate(_SCRUBBED)))
         return True
     return False

@@ -97,5 +97,3 @@ def drop_dynptr(frame: Frame, spi: int) -> None:
     """Make the slots of a dynptr empty."""
     frame.set_slot(spi, EMPTY_SLOT)
     frame.set_slot(spi - 1, EMPTY_SLOT)
-
-

@@ -17,6 +17,7 @@ from skep.verifier.program import Function, Step
 from skep.verifier.rules import flow
 from skep.verifier.scalar import UNKNOWN, Scalar
 from skep.verifier.state import MAX_FRAMES, Frame, State, new_frame
+from skep.verifier.transfer.buffers import pass_memory
 from skep.verifier.transfer.packets import forget_packet
 from skep.verifier.transfer.returns import enforce, require_nothing_held, require_return_value
 from skep.verifier.values import ARENA, CTX, STACK, Pointer
@@ -119,7 +120,7 @@ def _pass(check: Check, callee: Function, register: int, argument: prototypes.Ar
         ):
             detail = f"R{register} is not a pointer to arena or scalar."
     elif argument.kind == prototypes.MEMORY:
-        detail = check.pass_memory(register, argument.size, argument.nullable)
+        detail = pass_memory(check, register, argument.size, argument.nullable)
     else:
         check.not_supported("a dynptr argument of a global function")
     if detail:

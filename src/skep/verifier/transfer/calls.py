@@ -1,0 +1,110 @@
+"""Calls of helpers and kfuncs: may the program call them, with these arguments, and what follows.
+
+The order is the kernel's: availability, arguments one by one, release of what the call takes over,
+effects of the particular helper, then the result in r0.
+
+Source: Linux 6.18 kernel/bpf/verifier.c (check_helper_call).
+"""
+
+from skep.uapi.helper_types import Helper
+from skep.uapi.helpers import by_id, prototype
+from skep.uapi.program_types import effective_attach_type, may_call
+from skep.verifier.check import Check
+from skep.verifier.program import Step
+from skep.verifier.rules.calls import (
+    CALL_MAY_SLEEP,
+    HELPER_AVAILABLE,
+    HELPER_GPL,
+    HELPER_KNOWN,
+)
+from skep.verifier.scalar import UNKNOWN
+from skep.verifier.transfer.accesses import write_memory
+from skep.verifier.transfer.arguments import check_argument
+from skep.verifier.transfer.call import Call
+from skep.verifier.transfer.context import target_of
+from skep.verifier.transfer.effects import apply_effects
+from skep.verifier.transfer.kernel_objects import in_sleepable, is_gpl
+from skep.verifier.transfer.maps import note_map, require_map_fits
+from skep.verifier.transfer.packets import forget_packet
+from skep.verifier.transfer.releases import release_argument
+from skep.verifier.transfer.results import result
+from skep.verifier.transfer.subprograms import clear_caller_saved
+
+
+def call_helper(check: Check, step: Step) -> None:
+    """Examine a call of a helper."""
+    helper = _require_helper(check, step.imm)
+    call = Call(helper)
+    for number in range(len(helper.args)):
+        check_argument(check, call, number)
+    note_map(check, call)
+    _overwrite(check, call)
+    release_argument(check, call)
+    apply_effects(check, step, call)
+    check.frame = check.state.own(len(check.state.frames) - 1)
+    clear_caller_saved(check.frame)
+    check.frame.regs[0] = result(check, call)
+    require_map_fits(check, call)
+    if call.changes_packet:
+        forget_packet(check.state, check.privileged, UNKNOWN)
+        check.frame = check.state.own(len(check.state.frames) - 1)
+
+
+def call_kfunc(check: Check, step: Step) -> None:
+    """Examine a call of a kernel function."""
+    check.not_supported(f"a call of kernel function #{step.imm}")
+
+
+def _require_helper(check: Check, number: int) -> Helper:
+    row = by_id(number)
+    if row is None:
+        check.refuse(HELPER_KNOWN, f"invalid func unknown#{number}")
+    request = check.request
+    program_type = request.program_type
+    attach_type = effective_attach_type(program_type, request.expected_attach_type)
+    target = target_of(check).name if _has_target(check) else ""
+    helper = prototype(number, program_type.id)
+    if helper is None or not may_call(program_type, number, attach_type, target):
+        check.refuse(
+            HELPER_AVAILABLE,
+            f"program of this type cannot use helper bpf_{row.name}#{number}",
+            found=f"program type {program_type.name}",
+        )
+    if helper.gpl and not is_gpl(check):
+        check.refuse(
+            HELPER_GPL, "cannot call GPL-restricted function from non-GPL compatible program"
+        )
+    if not check.environment.helper_implemented(number):
+        check.not_supported(f"helper bpf_{helper.name}#{number}")
+    if helper.might_sleep:
+        _require_may_sleep(check, helper)
+    return helper
+
+
+def _has_target(check: Check) -> bool:
+    request = check.request
+    return request.program_type.typed and request.attach_btf_id != 0
+
+
+def _require_may_sleep(check: Check, helper: Helper) -> None:
+    if not in_sleepable(check):
+        check.refuse(CALL_MAY_SLEEP, "helper call might sleep in a non-sleepable prog")
+    state = check.state
+    for held, where in (
+        (state.active_rcu_lock, "rcu_read_lock region"),
+        (state.active_preempt_locks, "non-preemptible region"),
+        (state.active_irq_id, "IRQ-disabled region"),
+        (state.active_locks, "lock region"),
+    ):
+        if held:
+            check.refuse(
+                CALL_MAY_SLEEP, f"sleepable helper bpf_{helper.name}#{helper.id} in {where}"
+            )
+
+
+def _overwrite(check: Check, call: Call) -> None:
+    """Forget the stack bytes that the helper fills."""
+    if call.raw_register < 0:
+        return
+    for off in range(call.raw_size):
+        write_memory(check, call.raw_register, off, 1, None, -1)

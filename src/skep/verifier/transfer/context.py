@@ -1,0 +1,231 @@
+"""Accesses of the context: by the context table, or by the BTF of what the program is attached to.
+
+Source: Linux 6.18 kernel/bpf/verifier.c (check_ctx_access), kernel/bpf/btf.c (btf_ctx_access).
+"""
+
+from typing import Final, NoReturn
+
+from skep.btf import kinds
+from skep.btf.kinds import Kind
+from skep.uapi import access as table
+from skep.uapi.contexts import Context, Field, Points
+from skep.uapi.contexts import by_name as context_by_name
+from skep.uapi.flags import AttachType, ProgType
+from skep.uapi.program_types import effective_attach_type
+from skep.uapi.typed_contexts import ITERATORS, RAW_TRACEPOINTS, UNTRUSTED_LSM_HOOKS
+from skep.verifier.check import Check
+from skep.verifier.rules.memory import CONTEXT_FIELD
+from skep.verifier.scalar import UNKNOWN
+from skep.verifier.target import Target
+from skep.verifier.transfer.regions import require_unmodified
+from skep.verifier.values import (
+    BTF_ID,
+    BUF,
+    FLOW_KEYS,
+    MAYBE_NULL,
+    PACKET,
+    PACKET_END,
+    PACKET_META,
+    RDONLY,
+    SOCK_COMMON,
+    SOCKET,
+    TCP_SOCK,
+    TP_BUFFER,
+    TRUSTED,
+    XDP_SOCK,
+    Pointer,
+    Value,
+)
+from skep.verifier.walk import pointee
+
+_KIND_OF: Final[dict[Points, int]] = {
+    Points.PACKET: PACKET,
+    Points.PACKET_END: PACKET_END,
+    Points.PACKET_META: PACKET_META,
+    Points.SOCKET: SOCKET,
+    Points.SOCK_COMMON: SOCK_COMMON,
+    Points.FLOW_KEYS: FLOW_KEYS,
+    Points.BUFFER: TP_BUFFER,
+    Points.TCP_SOCK: TCP_SOCK,
+    Points.XDP_SOCK: XDP_SOCK,
+}
+_ITER_PREFIX: Final = "bpf_iter_"
+_LSM_PREFIX: Final = "bpf_lsm_"
+MAX_ARGUMENTS: Final = 12
+
+
+def read_context(
+    check: Check, pointer: Pointer, register: int, off: int, size: int, signed: bool
+) -> Value:
+    """Value of a load of *size* bytes at *off* of the context."""
+    row = check.request.program_type
+    if row.typed:
+        require_unmodified(check, pointer, register)
+        return _read_argument(check, off, size)
+    context = _context(check)
+    require_unmodified(check, pointer, register)
+    field = _field(check, context, off, size, False)
+    if signed and field.points is not Points.SCALAR:
+        _refuse(check, off, size)
+    if field.slot >= 0:
+        check.slots[check.pc] = context.native_base + 8 * field.slot
+    return UNKNOWN if field.points is Points.SCALAR else _pointer(check, field)
+
+
+def write_context(check: Check, pointer: Pointer, register: int, off: int, size: int) -> None:
+    """Require that *size* bytes at *off* of the context may be stored to."""
+    if check.request.program_type.typed:
+        require_unmodified(check, pointer, register)
+        _refuse(check, off, size)
+    require_unmodified(check, pointer, register)
+    _field(check, _context(check), off, size, True)
+
+
+def _context(check: Check) -> Context:
+    row = check.request.program_type
+    context = context_by_name(row.context)
+    if context is None:
+        check.not_supported(f"the context of program type {row.name}")
+    return context
+
+
+def _refuse(check: Check, off: int, size: int, why: str = "") -> NoReturn:
+    words = f"invalid bpf_context access off={off} size={size}"
+    check.refuse(CONTEXT_FIELD, f"{why}\n{words}" if why else words)
+
+
+def _field(check: Check, context: Context, off: int, size: int, write: bool) -> Field:
+    request = check.request
+    attach_type = effective_attach_type(request.program_type, request.expected_attach_type)
+    field = table.access(context, request.program_type.id, attach_type, off, size, write)
+    if field is None:
+        check.refuse(
+            CONTEXT_FIELD,
+            f"invalid bpf_context access off={off} size={size}",
+            found=f"{'store to' if write else 'load from'} {context.name}",
+        )
+    return field
+
+
+def _pointer(check: Check, field: Field) -> Value:
+    flags = MAYBE_NULL if field.nullable else 0
+    if field.points is Points.BTF:
+        kernel = check.environment.kernel_btf
+        target = kernel.by_name(field.btf, Kind.STRUCT) if kernel is not None else None
+        if kernel is None or target is None:
+            check.not_supported(f"a pointer to struct {field.btf} without kernel BTF")
+        pointer = Pointer(BTF_ID, flags | TRUSTED)
+        pointer.btf, pointer.btf_id = kernel, target
+    else:
+        pointer = Pointer(_KIND_OF[field.points], flags)
+    if flags & MAYBE_NULL:
+        pointer.id = check.new_id()
+    return pointer
+
+
+# --- contexts typed by BTF --------------------------------------------------------------------
+
+
+def target_of(check: Check) -> Target:
+    """What the program is attached to."""
+    if check.target is None:
+        check.not_supported("a program attached to another program, or to nothing")
+    return check.target
+
+
+def _read_argument(check: Check, off: int, size: int) -> Value:
+    """Value of an argument (or the result) of the function that the program is attached to."""
+    if not 0 <= off < 8 * MAX_ARGUMENTS or off % size:
+        _refuse(check, off, size)
+    target = target_of(check)
+    if off % 8:
+        _refuse(check, off, size, f"func '{target.name}' offset {off} is not multiple of 8")
+    number = _argument_at(target, off)
+    params = target.proto.params[target.hidden :]
+    if number < len(params):
+        return _argument(check, target, params[number], number, off, size)
+    if number > len(params) or not _sees_result(check):
+        _refuse(check, off, size, f"func '{target.name}' doesn't have {number + 1}-th argument")
+    return _typed(check, target, target.proto.returns, number, off, size, 0)
+
+
+def _argument_at(target: Target, off: int) -> int:
+    """Number of the argument at *off*: those larger than 8 bytes take several places."""
+    end = 0
+    params = target.proto.params[target.hidden :]
+    for number, param in enumerate(params):
+        end += (target.btf.size_of(param.type) + 7) & ~7 if param.type else 8
+        if off < end:
+            return number
+    return len(params) + (off - end) // 8
+
+
+def _sees_result(check: Check) -> bool:
+    attach_type = check.request.expected_attach_type
+    return attach_type in (
+        AttachType.LSM_MAC, AttachType.LSM_CGROUP, AttachType.TRACE_FEXIT, AttachType.MODIFY_RETURN
+    )  # fmt: skip
+
+
+def _argument(
+    check: Check, target: Target, param: kinds.Param, number: int, off: int, size: int
+) -> Value:
+    request = check.request
+    flags = TRUSTED if _is_trusted(check, target) else 0
+    if param.name.endswith("__nullable"):
+        flags |= MAYBE_NULL
+    if request.expected_attach_type == AttachType.TRACE_ITER:
+        for row in ITERATORS.get(target.name.removeprefix(_ITER_PREFIX), ()):
+            if row.name != param.name:
+                continue
+            if row.buffer:
+                pointer = Pointer(BUF, MAYBE_NULL | (RDONLY if row.rdonly else 0))
+                pointer.id = check.new_id()
+                if size != 8:
+                    _bad_size(check, target, off, size)
+                return pointer
+            flags = MAYBE_NULL | (TRUSTED if row.trusted else 0)
+    elif request.expected_attach_type == AttachType.TRACE_RAW_TP:
+        nulls, errors = RAW_TRACEPOINTS.get(target.name, ((), ()))
+        if number in nulls:
+            flags |= MAYBE_NULL
+        value = _typed(check, target, param.type, number, off, size, flags)
+        return UNKNOWN if number in errors else value
+    return _typed(check, target, param.type, number, off, size, flags)
+
+
+def _is_trusted(check: Check, target: Target) -> bool:
+    request = check.request
+    if request.program_type.id == ProgType.LSM:
+        return target.name.removeprefix(_LSM_PREFIX) not in UNTRUSTED_LSM_HOOKS
+    return request.expected_attach_type in (AttachType.TRACE_RAW_TP, AttachType.TRACE_ITER)
+
+
+def _bad_size(check: Check, target: Target, off: int, size: int) -> NoReturn:
+    _refuse(check, off, size, f"func '{target.name}' size {size} must be 8")
+
+
+def _typed(
+    check: Check, target: Target, type_id: int, number: int, off: int, size: int, flags: int
+) -> Value:
+    """Value of BTF type *type_id*: a number, or a pointer to a kernel object."""
+    btf = target.btf
+    type_ = btf.resolved(type_id)
+    if isinstance(type_, (kinds.Int, kinds.Enumeration, kinds.Composite)):
+        return UNKNOWN
+    if not isinstance(type_, kinds.Ptr):
+        _refuse(
+            check, off, size,
+            f"func '{target.name}' arg{number} '{type_.name}' has type {type_.kind.name}. "
+            "Only pointer access is allowed",
+        )  # fmt: skip
+    if size != 8:
+        _bad_size(check, target, off, size)
+    struct, tags = pointee(btf, type_.type)
+    if not isinstance(btf.type(struct), kinds.Composite):
+        return UNKNOWN
+    pointer = Pointer(BTF_ID, flags | tags)
+    pointer.btf, pointer.btf_id = btf, struct
+    if flags & MAYBE_NULL:
+        pointer.id = check.new_id()
+    return pointer

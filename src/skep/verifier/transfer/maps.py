@@ -1,0 +1,99 @@
+"""Maps and the helpers that get them.
+
+Source: Linux 6.18 kernel/bpf/verifier.c (record_func_map, record_func_key,
+check_map_func_compatibility).
+"""
+
+from typing import Final
+
+from skep.uapi.flags import MapFlag
+from skep.uapi.helper_rows_core import (
+    FOR_EACH_MAP_ELEM,
+    MAP_DELETE_ELEM,
+    MAP_LOOKUP_ELEM,
+    MAP_LOOKUP_PERCPU_ELEM,
+    MAP_PEEK_ELEM,
+    MAP_POP_ELEM,
+    MAP_PUSH_ELEM,
+    MAP_UPDATE_ELEM,
+    TAIL_CALL,
+)
+from skep.uapi.helper_rows_network import REDIRECT_MAP
+from skep.uapi.map_types import takes_map
+from skep.uapi.program_types import effective_attach_type
+from skep.verifier.check import Check
+from skep.verifier.interface import CallFact
+from skep.verifier.rules.calls import MAP_HELPER_FIT, MAP_WRITABLE
+from skep.verifier.scalar import Scalar
+from skep.verifier.transfer.call import Call
+
+_RDONLY_PROG: Final = int(MapFlag.RDONLY_PROG)
+_CHANGES: Final = frozenset(
+    row.id for row in (MAP_DELETE_ELEM, MAP_UPDATE_ELEM, MAP_PUSH_ELEM, MAP_POP_ELEM)
+)
+_RECORDED: Final = _CHANGES | {
+    row.id
+    for row in (
+        TAIL_CALL, MAP_LOOKUP_ELEM, MAP_PEEK_ELEM, FOR_EACH_MAP_ELEM, REDIRECT_MAP,
+        MAP_LOOKUP_PERCPU_ELEM,
+    )
+}  # fmt: skip
+
+
+def note_map(check: Check, call: Call) -> None:
+    """Record for the compiler which map, and which constant key, reach the call."""
+    shape = call.map
+    if shape is None or call.id not in _RECORDED:
+        _note(check, CallFact(helper=call.id, map=shape, callback=_callback(check, call)))
+        return
+    if shape.map_flags & _RDONLY_PROG and call.id in _CHANGES:
+        check.refuse(MAP_WRITABLE, "write into map forbidden")
+    key: int | None = call.const_key if call.const_key >= 0 else None
+    if call.id == TAIL_CALL.id:
+        key = _constant_index(check, shape.max_entries)
+    callback = _callback(check, call)
+    _note(check, CallFact(helper=call.id, map=shape, constant_key=key, callback=callback))
+
+
+def _callback(check: Check, call: Call) -> int:
+    if call.subprogram < 0:
+        return -1
+    return check.program.functions[call.subprogram].start
+
+
+def _constant_index(check: Check, limit: int) -> int | None:
+    index = check.frame.regs[3]
+    if not isinstance(index, Scalar) or not index.is_const or index.value >= limit:
+        return None
+    check.mark_precise(3)
+    return index.value
+
+
+def _note(check: Check, fact: CallFact) -> None:
+    """Keep of *fact* what holds on all paths to the call."""
+    before = check.calls.get(check.pc)
+    if before is None or before == fact:
+        check.calls[check.pc] = fact
+        return
+    check.calls[check.pc] = CallFact(
+        helper=fact.helper,
+        map=fact.map if before.map is fact.map else None,
+        constant_key=fact.constant_key if before.constant_key == fact.constant_key else None,
+        callback=fact.callback if before.callback == fact.callback else -1,
+        kfunc=fact.kfunc,
+    )
+
+
+def require_map_fits(check: Check, call: Call) -> None:
+    """Require that the helper works on maps of this type."""
+    shape = call.map
+    if shape is None:
+        return
+    request = check.request
+    row = request.program_type
+    attach_type = effective_attach_type(row, request.expected_attach_type)
+    if not takes_map(call.id, shape.map_type, row.id, attach_type):
+        check.refuse(
+            MAP_HELPER_FIT,
+            f"cannot pass map_type {shape.map_type} into func bpf_{call.helper.name}#{call.id}",
+        )
