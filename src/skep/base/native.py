@@ -16,7 +16,8 @@ The subset:
   ``for i in range(...)``, ``break``, ``continue``, ``return``, ``pass``, docstrings, bare calls;
 * ``and``/``or``/``not`` and ``a if c else b`` in expressions, short-circuiting;
 * calls to other native functions, to the intrinsics below, and ``call(address, ...)`` to a compiled
-  function by address (map callbacks); names of module-level integer constants;
+  function by address (map callbacks); ``min`` and ``max`` of two; names of module-level integer
+  constants;
 * all parameters are positional, there are no defaults, and a function returns one value (0 if none).
 """
 

@@ -229,6 +229,7 @@ def atomics(a: int, x: int) -> int:
 @native
 def bits(x: int, y: int) -> int:
     r = swap16(x) + swap32(x) + leading_zeros64(x) + slt(x, y) + 2 * sle(x, y)
+    r = wrap(r * 3 + (min(x, y) ^ max(x, 7)))
     return wrap(r + swap64(x) + (x & ~y) + wrap(-y) + wrap32(x))
 
 

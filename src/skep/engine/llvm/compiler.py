@@ -189,7 +189,7 @@ class _Function:
         base = shape.value_address(0)
         if base is None:
             raise InternalError(f"insn {pc}: map {shape.id} has no direct values")
-        return body.value(f"add i64 {self.linkage.data(base)}, {high}")
+        return body.value(f"add i64 {self.linkage.element(base, shape.value_size, high)}, 0")
 
     def _jump(self, pc: int, op: Op, insn: Insn) -> None:
         body, target = self.frame.body, self._target(pc, op)

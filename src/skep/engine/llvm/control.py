@@ -98,7 +98,8 @@ def _constant_element(site: Site) -> str:
     first, size = getattr(shape, "values", 0), -(-shape.value_size // 8) * 8
     if shape.map_type != ARRAY or not first or index >= shape.max_entries:
         return ""
-    return f"add nuw i64 {site.linkage.data(first)}, {index * size}"
+    element = site.linkage.element(first, size * shape.max_entries, size * index)
+    return f"add i64 {element}, 0"
 
 
 def missing_helper(helper: int) -> NotSupported:

@@ -87,8 +87,11 @@ class Expressions:
             return LOWER[intrinsic](self.body, args)
         if is_native(target) and callable(target):
             return self._call_native(node, target, args)
-        if isinstance(node.func, ast.Name) and node.func.id == "int" and len(args) == 1:
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name == "int" and len(args) == 1:
             return args[0]
+        if name in {"min", "max"} and len(args) == 2:
+            return self.body.value(f"call i64 @llvm.u{name}.i64({integers(args)})")
         raise self.source.refuse(node, f"a call to {ast.unparse(node.func)}")
 
     def _call_native(self, node: ast.Call, target: NativeFunction, args: list[str]) -> str:

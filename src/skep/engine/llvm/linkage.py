@@ -35,18 +35,23 @@ class Linkage:
         self._helpers, self._library, self._upcalls = helpers, library, upcalls
         self._declarations: list[str] = []
         self._symbols: dict[int, str] = {}
+        self._sizes: dict[str, int] = {}
 
     def data(self, address: int) -> str:
         """Spell *address* as an ``i64`` constant that the loader fills in."""
-        return f"ptrtoint (ptr @{self.data_symbol(address)} to i64)"
+        return f"ptrtoint (ptr @{self._data_symbol(address, 1)} to i64)"
 
-    def data_symbol(self, address: int) -> str:
-        """Name of the external symbol at *address*."""
+    def element(self, address: int, size: int, offset: int) -> str:
+        """Spell *offset* into the *size* bytes at *address*: LLVM then knows it is not NULL."""
+        symbol = self._data_symbol(address, size)
+        return f"ptrtoint (ptr getelementptr inbounds (i8, ptr @{symbol}, i64 {offset}) to i64)"
+
+    def _data_symbol(self, address: int, size: int) -> str:
         symbol = self._symbols.get(address)
         if symbol is None:
-            symbol = f"data.{len(self._symbols)}"
-            self._symbols[address] = symbol
-            self.declare_data(symbol, address)
+            symbol = self._symbols[address] = f"data.{len(self._symbols)}"
+            self.imports[symbol] = address
+        self._sizes[symbol] = max(size, self._sizes.get(symbol, 0))
         return symbol
 
     def declare_data(self, symbol: str, address: int) -> None:
@@ -92,7 +97,8 @@ class Linkage:
     def text(self) -> str:
         """Declarations, and the native functions that came along."""
         natives = self.translator.text()
-        return "".join(self._declarations) + natives
+        data = (f"@{name} = external global [{size} x i8]\n" for name, size in self._sizes.items())
+        return "".join((*data, *self._declarations)) + natives
 
     def _call_python(self, code: HelperCode, run: str, args: list[str]) -> str:
         symbol = f"upcall.{code.id}"
