@@ -210,6 +210,15 @@ class Hash(StoredMap):
             raise refuse(command, errno.ENOENT, "that was the last key")
         return ctypes.string_at(target, self.key_size)
 
+    @property
+    def bucket_count(self) -> int:
+        """How many buckets there are."""
+        return self._buckets
+
+    def used_bucket(self, index: int) -> int:
+        """The first bucket from *index* on that may have elements, or ``bucket_count``."""
+        return self._used(self.address, index)
+
     def bucket_keys(self, index: int) -> list[bytes]:
         """Keys of one bucket, as they are together at one moment."""
         room = _KEYS_AT_ONCE

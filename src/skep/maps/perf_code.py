@@ -132,7 +132,7 @@ def packet_part(run: int, length: int) -> int:
 
 
 @native
-def perf_event_output(  # noqa: PLR0913
+def perf_event_output(
     run: int,
     context: int,  # noqa: ARG001 - a helper's signature
     this: int,
