@@ -65,10 +65,11 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """The rest of the path is covered by what was walked before."""
+    """The rest of the path is covered by what was walked before; *frame* is what is known."""
 
     pc: int
     previous_pc: int
+    frame: Frame
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from skep.verifier.rules import flow
 from skep.verifier.state import State
 from skep.verifier.transfer.arithmetic import address_space_cast, arithmetic
 from skep.verifier.transfer.branches import jump, may_goto
+from skep.verifier.transfer.calls import call_helper, call_kfunc
 from skep.verifier.transfer.memory import atomic, legacy_load, load, store
 from skep.verifier.transfer.subprograms import call_subprogram, leave
 from skep.verifier.transfer.wide import wide
@@ -31,10 +32,6 @@ def _goto(check: Check, step: Step) -> None:
 
 def _indirect(check: Check, step: Step) -> None:
     check.not_supported(f"{step.op.symbol} (indirect call)")
-
-
-def _unknown_call(check: Check, step: Step) -> None:
-    check.not_supported(f"call of {step.imm}")
 
 
 HANDLERS: Final[Mapping[Kind, Handler]] = {
@@ -54,9 +51,9 @@ HANDLERS: Final[Mapping[Kind, Handler]] = {
     Kind.ADDR_SPACE_CAST: address_space_cast,
 }
 _CALLS: Final[Mapping[Sem, Handler]] = {
-    Sem.HELPER: _unknown_call,
+    Sem.HELPER: call_helper,
     Sem.LOCAL: call_subprogram,
-    Sem.KFUNC: _unknown_call,
+    Sem.KFUNC: call_kfunc,
 }
 _JUMPS: Final = frozenset((Kind.JUMP, Kind.GOTO, Kind.MAY_GOTO, Kind.CALL, Kind.EXIT))
 
@@ -112,7 +109,7 @@ def _one_instruction(check: Check, marks: Checkpoints, handlers: list[Handler | 
     state.last_pc = check.previous_pc
     if step.prune_point and marks.is_visited(step):
         if check.journal is not None:
-            check.journal.append(Pruned(pc, check.previous_pc))
+            check.journal.append(Pruned(pc, check.previous_pc, check.frame.copy()))
         check.path_ends = True
         return
     if step.jump_point:

@@ -11,7 +11,6 @@ from skep.verifier.scalar import Scalar
 from skep.verifier.spelling import kind_text
 from skep.verifier.state import (
     DYNPTR,
-    INVALID,
     ITER,
     ITER_ACTIVE,
     ITER_DRAINED,
@@ -37,7 +36,6 @@ from skep.verifier.values import (
     MEM,
     NON_OWN_REF,
     PACKET,
-    PACKET_END,
     PACKET_META,
     STACK,
     Pointer,
@@ -127,7 +125,7 @@ def _kind_parts(pointer: Pointer) -> list[str]:
         parts.append(f"ks={pointer.map.key_size},vs={pointer.map.value_size}")
     if pointer.off:
         parts.append(f"off={signed_text(pointer.off)}")
-    if pointer.kind in (PACKET, PACKET_META, PACKET_END):
+    if pointer.kind in (PACKET, PACKET_META):
         parts.append(f"r={unsigned_text(pointer.range & U64)}")
     if pointer.kind == MEM:
         parts.append(f"sz={unsigned_text(pointer.size)}")
@@ -218,13 +216,20 @@ def frame_parts(frame: Frame, refs: tuple[Reference, ...] = ()) -> list[str]:
     return [part for part in parts if part]
 
 
-def change_parts(old: Frame, new: Frame, touched: frozenset[int]) -> list[str]:
-    """What differs between two frames, and the registers in *touched*, in the order of the log."""
-    parts = [f"frame{new.number}:"] if new.number else []
-    for number, value in enumerate(new.regs):
-        if value is not None and (number in touched or value is not old.regs[number]):
-            parts.append(f"R{number}={value_text(value, new.number)}")
-    for spi, slot in enumerate(new.stack):
-        if slot is not old.slot(spi) and slot.types != bytes([INVALID]) * 8:
-            parts.append(slot_text(slot, spi, new.number))
-    return [part for part in parts if part]
+def register_parts(frame: Frame, touched: int) -> list[str]:
+    """Registers of *frame* that are in the bit set *touched*."""
+    return [
+        f"R{number}={value_text(value, frame.number)}"
+        for number, value in enumerate(frame.regs)
+        if value is not None and touched >> number & 1
+    ]
+
+
+def slot_parts(frame: Frame, before: Frame, touched: frozenset[int]) -> list[str]:
+    """Slots of *frame* that are in *touched*, or differ from *before*."""
+    texts = [
+        slot_text(slot, spi, frame.number)
+        for spi, slot in enumerate(frame.stack)
+        if spi in touched or slot is not before.slot(spi)
+    ]
+    return [text for text in texts if text]

@@ -4,6 +4,7 @@ Source: Linux 6.18 kernel/bpf/verifier.c (bpf_check, do_check_common).
 """
 
 import time
+from collections.abc import Sequence
 
 from skep.verifier import prototypes
 from skep.verifier.cfg import KernelCalls, check_flow, number_loops
@@ -14,9 +15,11 @@ from skep.verifier.decode import decode
 from skep.verifier.depth import check_depth
 from skep.verifier.events import FunctionEntered
 from skep.verifier.explore import Handler, bind, walk
+from skep.verifier.fixups import rewrite
 from skep.verifier.interface import Proof, Request, Statistics, Subprogram
 from skep.verifier.liveness import compute_liveness
-from skep.verifier.program import Function
+from skep.verifier.log import render
+from skep.verifier.program import Function, Program
 from skep.verifier.report import Rejected
 from skep.verifier.scalar import UNKNOWN
 from skep.verifier.setup import check_request
@@ -32,6 +35,9 @@ def verify(request: Request) -> Proof:
         Rejected: it may not be.
     """
     began = time.perf_counter_ns()
+    program: Program | None = None
+    check: Check | None = None
+    marks: Checkpoints | None = None
     try:
         program = decode(request)
         attach_debug_info(request, program)
@@ -44,9 +50,12 @@ def verify(request: Request) -> Proof:
         marks = Checkpoints(check)
         _walk_all(check, marks)
         check_depth(check)
-        insns = tuple(request.insns)
+        insns = rewrite(check)
     except Rejected as rejected:
-        rejected.log = rejected.detail
+        journal: Sequence[object] = () if check is None else check.journal or ()
+        cost = _statistics(check, marks, began)
+        rejected.log = render(program, request, journal, cost, rejected.detail)
+        rejected.describe(program, request, journal)
         raise
     statistics = _statistics(check, marks, began)
     return Proof(
@@ -61,7 +70,7 @@ def verify(request: Request) -> Proof:
         callback_at=check.callback_at,
         btf_address_at=check.btf_address_at,
         statistics=statistics,
-        log="",
+        log=render(program, request, check.journal or (), statistics),
         journal=check.journal or (),
     )
 
@@ -131,7 +140,10 @@ def _describe(function: Function) -> Subprogram:
     )
 
 
-def _statistics(check: Check, marks: Checkpoints, began: int) -> Statistics:
+def _statistics(check: Check | None, marks: Checkpoints | None, began: int) -> Statistics:
+    microseconds = (time.perf_counter_ns() - began) // 1000
+    if check is None or marks is None:
+        return Statistics(0, 0, 0, 0, microseconds, "0")
     depths = [
         str(function.stack_depth)
         for function in check.program.functions
@@ -142,6 +154,6 @@ def _statistics(check: Check, marks: Checkpoints, began: int) -> Statistics:
         total_states=marks.total,
         peak_states=marks.peak,
         max_states_per_insn=marks.max_per_insn,
-        microseconds=(time.perf_counter_ns() - began) // 1000,
+        microseconds=microseconds,
         stack_depth="+".join(depths),
     )
