@@ -6,6 +6,7 @@ Source: Linux 6.18 kernel/bpf/verifier.c (bpf_check, do_check_common).
 import time
 from collections.abc import Sequence
 
+from skep.isa.table import Sem
 from skep.verifier import prototypes
 from skep.verifier.cfg import KernelCalls, check_flow, number_loops
 from skep.verifier.check import Check
@@ -21,6 +22,7 @@ from skep.verifier.liveness import compute_liveness
 from skep.verifier.log import render
 from skep.verifier.program import Function, Program
 from skep.verifier.report import Rejected
+from skep.verifier.rules.calls import KFUNC_KNOWN
 from skep.verifier.scalar import UNKNOWN
 from skep.verifier.setup import check_request
 from skep.verifier.state import Frame, State, new_frame
@@ -50,6 +52,7 @@ def verify(request: Request) -> Proof:
         marks = Checkpoints(check)
         _walk_all(check, marks)
         check_depth(check)
+        _require_no_empty_calls(check)
         insns = rewrite(check)
     except Rejected as rejected:
         journal: Sequence[object] = () if check is None else check.journal or ()
@@ -125,6 +128,16 @@ def _argument(check: Check, argument: prototypes.Argument) -> Value:
     if argument.kind == prototypes.DYNPTR:
         check.not_supported("a dynptr argument of a global function")
     return UNKNOWN
+
+
+def _require_no_empty_calls(check: Check) -> None:
+    """Refuse calls of kernel function 0, a weak symbol that was not found, where they are live."""
+    for step in check.program.steps:
+        if step is not None and step.sem is Sem.KFUNC and step.imm == 0 and check.seen[step.pc]:
+            check.pc = step.pc
+            check.refuse(
+                KFUNC_KNOWN, "invalid kernel function call not eliminated in verifier pass"
+            )
 
 
 def _describe(function: Function) -> Subprogram:
