@@ -5,6 +5,7 @@ Source: Linux 6.18 kernel/bpf/verifier.c (bpf_check, do_check_common).
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from skep.isa.table import Sem
 from skep.verifier import prototypes
@@ -58,7 +59,8 @@ def verify(request: Request) -> Proof:
         journal: Sequence[object] = () if check is None else check.journal or ()
         cost = _statistics(check, marks, began)
         rejected.log = render(program, request, journal, cost, rejected.detail)
-        rejected.describe(program, request, journal)
+        rejected.statistics = cost
+        rejected.describe(request, program, journal, _verify_again)
         raise
     statistics = _statistics(check, marks, began)
     return Proof(
@@ -76,6 +78,15 @@ def verify(request: Request) -> Proof:
         log=render(program, request, check.journal or (), statistics),
         journal=check.journal or (),
     )
+
+
+def _verify_again(request: Request) -> Rejected | None:
+    """Verify once more, with a journal, to explain a refusal."""
+    try:
+        verify(replace(request, collect_journal=True, log_level=0))
+    except Rejected as rejected:
+        return rejected
+    return None
 
 
 def _walk_all(check: Check, marks: Checkpoints) -> None:

@@ -1,17 +1,30 @@
 """Rejected: the verdict that a rule may not hold, with all that explains it.
 
-``skep.verifier.explanation`` finds out how it came to that, which takes a second verification.
+The text says which instruction, from which source line, what was found there, which rule that
+breaks, what made the values so, and what usually helps::
+
+    insn 3: r0 = *(u64 *)(r10 -8)    ; sum += stats.total;   prog.bpf.c:41
+      invalid read from stack off -8+0 size 8
+      found: 4 of 8 bytes are unwritten, first fp-4
+      rule stack-initialised: a stack byte is written before it is read
+      because:
+        insn 1: (63) *(u32 *)(r10 -8) = r1    fp-8=????scalar()
+      hint: zero the object before taking its address
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from skep.errors import CommandError
+from skep.verifier.causes import Cause, find_causes
 from skep.verifier.events import Refused
-from skep.verifier.interface import Request
+from skep.verifier.interface import LineInfo, Request, Statistics
 from skep.verifier.listing import step_text
 from skep.verifier.notation import value_text
 from skep.verifier.program import Program
 from skep.verifier.rules.rule import Rule
+
+Retry: TypeAlias = Callable[[Request], "Rejected | None"]
 
 
 class Rejected(CommandError):  # noqa: N818 - a verdict, not a fault
@@ -24,9 +37,13 @@ class Rejected(CommandError):  # noqa: N818 - a verdict, not a fault
         found: what was found, in values.
         hint: what usually helps; "" if nothing does.
         path: slots on the way to *pc*, oldest first, jumps and their targets only.
-        insn: the refused instruction in the kernel's notation.
-        registers: registers in the kernel's notation, by name, if a log or journal was asked for.
         source: "file:line" of the instruction; "" without line info.
+
+    After the verification it also has:
+        insn: the refused instruction in the kernel's notation.
+        line: its source line; None without line info.
+        registers: registers in the kernel's notation, by name.
+        statistics: what the verification cost.
         log: the kernel-style text log, if one was asked for.
     """
 
@@ -52,23 +69,32 @@ class Rejected(CommandError):  # noqa: N818 - a verdict, not a fault
         self.path = path
         self.source = source
         self.insn = ""
+        self.line: LineInfo | None = None
         self.registers: dict[str, str] = {}
+        self.statistics: Statistics | None = None
         self.log = ""
         self._request: Request | None = None
+        self._causes: tuple[Cause, ...] | None = None
+        self._retry: Retry | None = None
 
-    @property
-    def request(self) -> Request | None:
-        """What was asked."""
-        return self._request
+    def __str__(self) -> str:
+        return explain(self)
 
     def describe(
-        self, program: Program | None, request: Request, journal: Sequence[object]
+        self, request: Request, program: Program | None, journal: Sequence[object], retry: Retry
     ) -> None:
-        """Add what is known only of the whole verification."""
+        """Add what is known only of the whole verification.
+
+        *retry* verifies once more and returns the same verdict with a journal: causes are looked
+        for only when someone wants to read them.
+        """
         self._request = request
-        if program is not None and 0 <= self.pc < program.size:
-            step = program.steps[self.pc]
-            self.insn = step_text(step) if step is not None else ""
+        self._retry = retry
+        if program is None or not 0 <= self.pc < program.size:
+            return
+        step = program.steps[self.pc]
+        self.insn = step_text(step) if step is not None else ""
+        self.line = _line_of(request, self.pc)
         last = journal[-1] if journal else None
         if isinstance(last, Refused) and last.frame is not None:
             frame = last.frame
@@ -77,3 +103,95 @@ class Rejected(CommandError):  # noqa: N818 - a verdict, not a fault
                 for number, value in enumerate(frame.regs)
                 if value is not None
             }
+            if request.collect_journal or request.log_level & 2:
+                self._causes = find_causes(program, journal)
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """The instructions and decisions that made the values so, in the order of the path."""
+        if self._causes is None:
+            self._causes = ()
+            again = self._retry(self._request) if self._retry and self._request else None
+            if again is not None and (again.rule, again.pc) == (self.rule, self.pc):
+                self._causes = again._causes or ()  # noqa: SLF001 - the same class
+                self.registers = again.registers
+        return self._causes
+
+    def source_of(self, pc: int) -> str:
+        """``file:line`` of slot *pc*; "" without line info."""
+        line = _line_of(self._request, pc) if self._request is not None else None
+        return _place(line) if line is not None else ""
+
+
+def _line_of(request: Request, pc: int) -> LineInfo | None:
+    found: LineInfo | None = None
+    for info in request.line_infos:
+        if info.pc > pc:
+            break
+        found = info
+    return found
+
+
+def _place(line: LineInfo) -> str:
+    return f"{line.file.rsplit('/', 1)[-1]}:{line.line}"
+
+
+def _headline(rejected: Rejected) -> str:
+    if rejected.pc < 0:
+        return "the program"
+    insn = rejected.insn.partition(") ")[2]
+    text = f"insn {rejected.pc}: {insn}" if insn else f"insn {rejected.pc}"
+    if rejected.line is None:
+        return text
+    return f"{text}    ; {rejected.line.text.strip()}   {_place(rejected.line)}"
+
+
+def explain(rejected: Rejected) -> str:
+    """Say in a few lines what was refused, why, and what made it so."""
+    lines = [_headline(rejected)]
+    lines += [f"  {line}" for line in rejected.detail.splitlines()]
+    if rejected.found:
+        lines.append(f"  found: {rejected.found}")
+    lines.append(f"  rule {rejected.rule.id}: {rejected.rule.sentence}")
+    if rejected.causes:
+        lines.append("  because:")
+    for cause in rejected.causes:
+        source = rejected.source_of(cause.pc)
+        where = f"    ; {source}" if source else ""
+        insn = cause.insn.partition(") ")[2]
+        lines.append(f"    insn {cause.pc}: {insn:<32} {cause.effect}{where}")
+    if not rejected.causes and len(rejected.path) > 1:
+        latest = ", ".join(str(pc) for pc in rejected.path[-12:])
+        more = "..., " if len(rejected.path) > 12 else ""
+        lines.append(f"  reached through insns {more}{latest}")
+    if rejected.hint:
+        lines.append(f"  hint: {rejected.hint}")
+    return "\n".join(lines)
+
+
+def as_dict(rejected: Rejected) -> dict[str, object]:
+    """Everything about the verdict, ready for JSON."""
+    causes = [
+        {
+            "insn": cause.pc,
+            "text": cause.insn,
+            "effect": cause.effect,
+            "source": rejected.source_of(cause.pc),
+        }
+        for cause in rejected.causes
+    ]
+    return {
+        "rule": rejected.rule.id,
+        "sentence": rejected.rule.sentence,
+        "errno": rejected.errno_name,
+        "insn": rejected.pc,
+        "text": rejected.insn,
+        "source": rejected.source,
+        "line": rejected.line.text.strip() if rejected.line is not None else "",
+        "message": rejected.detail,
+        "found": rejected.found,
+        "hint": rejected.hint,
+        "registers": dict(rejected.registers),
+        "causes": causes,
+        "path": list(rejected.path),
+    }
