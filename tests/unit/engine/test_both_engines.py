@@ -201,6 +201,19 @@ def test_a_subprogram_has_registers_and_a_stack_of_its_own(engine: Engine) -> No
     assert result(engine, prove(program, subprograms=parts)) == 1321
 
 
+def test_a_loop_may_begin_with_the_first_instruction(engine: Engine) -> None:
+    program = [
+        slot("ldx_u64", 0, 1),
+        slot("add64_imm", 0, imm=5),
+        slot("stx_u64", 1, 0),
+        slot("jlt64_imm", 0, off=-4, imm=18),
+        EXIT,
+    ]
+    run = Run(context=bytes([1, *bytes(7)]))
+
+    assert engine.compile(prove(program))(run.address, run.context.address) == 21
+
+
 def test_the_stack_reads_as_zero_where_nothing_was_written(engine: Engine) -> None:
     program = [slot("st_u8", 10, off=-3, imm=-1), slot("ldx_u64", 0, 10, off=-8), EXIT]
     entry, run = engine.compile(prove(program, depth=8)), Run()

@@ -59,7 +59,6 @@ class _Function:
         if self.metered and part.is_callback:
             self._stop_without_fuel("1")
         self._reserve_budget()
-        self._block_label(part.start)
         expected = part.start
         for pc, op in self.ops.items():
             if pc != expected:
@@ -95,7 +94,7 @@ class _Function:
         return pc + 1 + (insn.imm if op.code == GOTO_LONG else insn.off)
 
     def _leaders(self) -> set[int]:
-        leaders = set()
+        leaders = {self.part.start}
         for pc, op in self.ops.items():
             if op.kind in JUMPS:
                 leaders |= {self._target(pc, op), pc + 1}

@@ -121,6 +121,7 @@ class Machine:
         """Parse *text* and run the passes; returns LLVM's module and target machine."""
         try:
             module = llvm.parse_assembly(EXTERNALS + text + ATTRIBUTES)
+            module.verify()
         except RuntimeError as error:
             raise InternalError(f"LLVM refuses generated IR: {error}") from error
         target = _target_machine(tier.codegen)
