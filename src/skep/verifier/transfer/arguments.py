@@ -184,7 +184,7 @@ def _folded_flags(call: Call, argument: ArgType, kind: Arg, register: int, value
         flags &= ~RDONLY
     if argument.nullable:
         flags &= ~MAYBE_NULL
-    if kind is Arg.MEM:
+    if kind is Arg.MEM or value.kind == CONST_DYNPTR:
         flags &= ~DYNPTR_FLAGS
     if call.id == KPTR_XCHG.id and register == 2 and flags & ALLOC:
         flags &= ~(ALLOC | PERCPU)
