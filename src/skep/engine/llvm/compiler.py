@@ -63,7 +63,7 @@ class _Function:
         for pc, op in self.ops.items():
             if pc != expected:
                 self._trap()
-            if pc in self.leaders and pc != part.start:
+            if pc in self.leaders:
                 self._block_label(pc)
             self._instruction(pc, op)
             expected = pc + (2 if op.kind is Kind.WIDE else 1)
