@@ -267,6 +267,8 @@ class Array(IndexedMap):
         """Overwrite the value at *key*."""
         self.check_key("MAP_UPDATE_ELEM", key)
         self.check_value("MAP_UPDATE_ELEM", value)
+        if flags:
+            self.check_lock_flag("MAP_UPDATE_ELEM", flags)
         answer = self._update(self.address, address_of(key), address_of(value), flags)
         expect_success("MAP_UPDATE_ELEM", answer)
 
@@ -327,6 +329,7 @@ class PercpuArray(IndexedMap):
         """Overwrite all copies at *key*."""
         self.check_key("MAP_UPDATE_ELEM", key)
         self.check_value("MAP_UPDATE_ELEM", value)
+        self.check_lock_flag("MAP_UPDATE_ELEM", flags)
         place = address_of(key)
         answer = self._copy_in(self.address, place, address_of(value), self.cpus, flags)
         expect_success("MAP_UPDATE_ELEM", answer)

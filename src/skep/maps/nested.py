@@ -246,8 +246,10 @@ class HashOfMaps(Hash):
             old = self.targets.pop(key, None)
         self._kept.release(old)
 
-    def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes:  # noqa: ARG002
+    def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes:
         """Refuse: Linux has it only for hashes of plain values."""
+        self.check_key("MAP_LOOKUP_AND_DELETE_ELEM", key)
+        self.check_read_flags("MAP_LOOKUP_AND_DELETE_ELEM", flags)
         raise refuse("MAP_LOOKUP_AND_DELETE_ELEM", ENOTSUPP)
 
     def inline_lookup(self) -> InlineLookup | None:

@@ -159,8 +159,10 @@ class StoredMap:
         """Refuse: the family has no deletion."""
         raise refuse("MAP_DELETE_ELEM", self.no_operation)
 
-    def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes:  # noqa: ARG002
+    def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes:
         """Refuse: only hashes, queues and stacks can."""
+        self.check_key("MAP_LOOKUP_AND_DELETE_ELEM", key)
+        self.check_read_flags("MAP_LOOKUP_AND_DELETE_ELEM", flags)
         raise refuse("MAP_LOOKUP_AND_DELETE_ELEM", ENOTSUPP)
 
     def next_key(self, key: bytes | None) -> bytes:  # noqa: ARG002
