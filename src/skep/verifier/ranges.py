@@ -16,7 +16,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from skep.verifier import tnum
-from skep.verifier.tnum import HIGH, SIGN32, U32, below, signed32
+from skep.verifier.tnum import HIGH, SIGN32, U32, below, most, signed32
 
 S32_MAX: Final = 0x7FFF_FFFF
 S32_MIN: Final = -0x8000_0000
@@ -39,7 +39,7 @@ class Ranges:
 
     def __init__(self) -> None:
         ones: i64 = -1
-        least: i64 = ones << 63
+        least: i64 = ~most()
         self.value_word: i64 = 0
         self.mask_word: i64 = ones
         self.umin_word: i64 = 0
@@ -88,8 +88,7 @@ class Ranges:
 
     def forget_signed64(self) -> None:
         """Forget the signed 64-bit interval."""
-        ones: i64 = -1
-        least = ones << 63
+        least = ~most()
         self.smin = least
         self.smax = ~least
 
@@ -149,8 +148,7 @@ class Ranges:
 
     def _learn64_from_bits(self) -> None:
         value, mask = self.value_word, self.mask_word
-        ones: i64 = -1
-        least = ones << 63
+        least = ~most()
         self.meet_s64(value | (mask & least), value | (mask & ~least))
         self.meet_u64(value, value | mask)
 

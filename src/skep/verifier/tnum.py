@@ -23,11 +23,15 @@ SIGN32: Final = 0x8000_0000
 HIGH: Final = -0x1_0000_0000  # the word whose upper half is all ones
 
 
+def most() -> i64:
+    """The greatest word. Shifting a constant -1 left by 63 is an int to the C compiler."""
+    return 0x7FFF_FFFF_FFFF_FFFF
+
+
 def wrap(number: i64) -> i64:
     """Reduce *number* to 64 bits, two's complement."""
-    ones: i64 = -1
     sign: i64 = -((number >> 63) & 1)
-    return (sign << 63) | (number & ~(ones << 63))
+    return (sign << 63) | (number & most())
 
 
 def below(x: i64, y: i64) -> bool:

@@ -113,7 +113,7 @@ def _symbol(check: Check, step: Step) -> Value:
 
 
 def _is_percpu(btf: Btf, variable: int) -> bool:
-    section = btf.find(PERCPU_SECTION, kinds.Kind.DATASEC)
+    section = btf.by_name(PERCPU_SECTION, kinds.Kind.DATASEC)
     if section is None:
         return False
     type_ = btf.type(section)
