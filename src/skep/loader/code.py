@@ -222,7 +222,7 @@ class _Places:
         if insn.code == CALL:
             raise self.wrong(relocation, f"a call into {section.name}")
         if content_of(section) is not Content.NOTHING:
-            index = self.maps[section.name, 0]
+            index = self.maps[section.name, 0]  # of the last one, if sections share a name
             return Mention(Target.VALUE, index, relocation.value + insn.imm)
         if section.name == ARENA:
             raise self.wrong(relocation, "global variables in an arena are not supported yet")

@@ -13,6 +13,7 @@ Source: libbpf 0.8, ``bpf_object__init_user_maps``; iproute2 include/bpf_elf.h.
 
 import struct
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 from skep.btf import kinds
@@ -60,8 +61,8 @@ def _definitions(elf: Elf, section: Section) -> list[tuple[str, int, int]]:
         if symbol.section == section.index and symbol.kind not in (FUNC, SECTION) and symbol.name
     }
     starts = sorted(start for start in names if start < len(section.data))
-    ends = [*starts[1:], len(section.data)]
-    return [(names[at], at, end - at) for at, end in zip(starts, ends, strict=True)]
+    bounds = [*starts, len(section.data)]
+    return [(names[at], at, end - at) for at, end in pairwise(bounds)]
 
 
 def _parse(
