@@ -5,14 +5,14 @@ from typing import Final
 
 from skep.base.native import load64
 from skep.engine.batch import run_batch
-from skep.engine.interface import HelperCode, NativeLibrary
+from skep.engine.interface import HelperCode
 from skep.engine.llvm.cache import DiskCache
 from skep.engine.llvm.compiler import generate
 from skep.engine.llvm.library import CompiledLibrary
 from skep.engine.llvm.linkage import Linkage
 from skep.engine.llvm.machine import FULL, Loaded, Machine, Tier
 from skep.engine.machinery import Stop
-from skep.engine.upcalls import PROTOTYPE, Upcalls
+from skep.engine.upcalls import Upcalls
 from skep.errors import RunError
 from skep.runtime.invocation import FAULT
 from skep.verifier.interface import Proof
@@ -24,16 +24,17 @@ class CompiledEntry:
     """A program as machine code."""
 
     def __init__(
-        self, loaded: Loaded, upcalls: Upcalls, library: NativeLibrary, *, metered: bool
+        self, loaded: Loaded, upcalls: Upcalls, library: CompiledLibrary, *, metered: bool
     ) -> None:
         self._loaded, self._upcalls = loaded, upcalls  # they live as long as the code may run
         self._library, self._metered = library, metered
         self.address: int = loaded.address(ENTRY)
-        self._function = PROTOTYPE(self.address)
+        # r2 to r5 are whatever the registers hold: no proved program reads them at its start
+        self._function = library.callers.function(ENTRY, loaded, self.address, 2)
 
     def __call__(self, run: int, context: int, /) -> int:
         """Run once; returns r0. Raises what a helper in Python raised, RunError without fuel."""
-        result: int = self._function(run, context, 0, 0, 0, 0)
+        result = self._function(run, context)
         if self._upcalls.raised or self._metered:
             self._check(run)
         return result

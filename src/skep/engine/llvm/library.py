@@ -1,12 +1,13 @@
 """Native functions compiled to machine code, on demand."""
 
-import ctypes
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from skep.base.native import NativeFunction
 from skep.engine.llvm.cache import DiskCache
+from skep.engine.llvm.callers import Callers
 from skep.engine.llvm.machine import Loaded, Machine
 from skep.engine.llvm.native import Translator
 from skep.engine.source import arity
@@ -28,7 +29,13 @@ class CompiledLibrary:
     def __init__(self, machine: Machine | None = None) -> None:
         self._machine = machine or Machine(DiskCache())
         self._compiled: dict[NativeFunction, _Compiled] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+
+    @functools.cached_property
+    def callers(self) -> Callers:
+        """What makes Python functions of machine code."""
+        with self._lock:
+            return Callers(self._machine)
 
     def bind(self, function: NativeFunction) -> Callable[..., int]:
         """The callable that runs *function*."""
@@ -50,6 +57,6 @@ class CompiledLibrary:
         translator = Translator()
         symbol = translator.symbol(function, export=True)
         loaded = self._machine.load(translator.text(), [symbol])
-        address = loaded.address(symbol)
-        prototype = ctypes.CFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * arity(function))
-        return _Compiled(loaded, address, prototype(address))
+        address, count = loaded.address(symbol), arity(function)
+        made = self.callers.function(function.__name__, loaded, address, count)
+        return _Compiled(loaded, address, made)
