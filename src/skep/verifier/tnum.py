@@ -28,6 +28,12 @@ def most() -> i64:
     return 0x7FFF_FFFF_FFFF_FFFF
 
 
+def bit(count: i64) -> i64:
+    """1 shifted left by *count*, 0 to 62. To the C compiler a constant 1 would be an int."""
+    one = most() >> 62
+    return one << count
+
+
 def wrap(number: i64) -> i64:
     """Reduce *number* to 64 bits, two's complement."""
     sign: i64 = -((number >> 63) & 1)
@@ -48,8 +54,7 @@ def shift_right(word: i64, count: i64) -> i64:
     """Shift zeros in from the left; *count* is 0 to 63."""
     if word >= 0 or count == 0:
         return word >> count
-    ones: i64 = -1
-    return (word >> count) & ~(ones << (64 - count))
+    return (word >> count) & (most() >> (count - 1))
 
 
 def smear(word: i64) -> i64:

@@ -18,7 +18,7 @@ from skep.isa.table import Sem
 from skep.verifier import tnum
 from skep.verifier.ranges import S32_MAX, S32_MIN
 from skep.verifier.scalar import UNKNOWN, ZERO, Scalar, const
-from skep.verifier.tnum import HIGH, U32, below, shift_right, signed32, wrap
+from skep.verifier.tnum import HIGH, U32, below, bit, most, shift_right, signed32, wrap
 from skep.verifier.transfer.casts import finish32
 from skep.verifier.transfer.moves import (
     keep16,
@@ -250,7 +250,7 @@ def shift_left(x: Scalar, y: Scalar, is32: bool) -> Scalar:
     if not is32:
         _shift_left64(made, count)
     made.s32_min, made.s32_max = S32_MIN, S32_MAX
-    if count > 31 or made.u32_max > 1 << (31 - count):
+    if count > 31 or made.u32_max > bit(31 - count):
         made.u32_min, made.u32_max = 0, U32
     else:
         made.u32_min <<= count
@@ -271,8 +271,8 @@ def _shift_left64(made: Scalar, count: i64) -> None:
         made.smin, made.smax = wrap(made.s32_min << 32), wrap(made.s32_max << 32)
     else:
         made.forget_signed64()
-    one: i64 = 1
-    if below(wrap(one << (63 - count)), made.umax_word):
+    limit = bit(63 - count) if count > 0 else ~most()
+    if below(limit, made.umax_word):
         made.umin_word, made.umax_word = 0, -1
     else:
         made.umin_word = wrap(made.umin_word << count)

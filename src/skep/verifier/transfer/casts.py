@@ -8,7 +8,7 @@ from mypy_extensions import i64
 
 from skep.verifier import tnum
 from skep.verifier.scalar import UNKNOWN, Scalar, const, unknown_bits
-from skep.verifier.tnum import U32, signed32
+from skep.verifier.tnum import U32, bit, signed32
 
 
 def finish32(made: Scalar) -> Scalar:
@@ -95,8 +95,7 @@ def _signed(word: i64, size: i64) -> i64:
 
 def _least(size: i64) -> i64:
     """Least number of *size* bytes, 1, 2 or 4."""
-    ones: i64 = -1
-    return ones << (8 * size - 1)
+    return -bit(8 * size - 1)
 
 
 def _set_signed(made: Scalar, low: i64, high: i64) -> None:
