@@ -20,6 +20,7 @@ class SubsystemEnvironment:
         self.kernel_btf: Btf | None = state.kernel_btf
         self._state = state
         self.holds: list[Holding] = []
+        self.program_btf_id = 0
 
     def map_by_fd(self, fd: int) -> MapShape | None:
         """The map that *fd* names, or None if it names none."""

@@ -142,6 +142,12 @@ class LogBuffer:
         self._true_size = deliver(self._call.memory, self._request, self.text, self.peak)
         self._call.put(self._member, self._true_size)
 
+    def finish(self, text: str) -> None:
+        """Deliver *text*; ENOSPC if it was cut, whatever else the command found."""
+        self.text = text
+        self.deliver()
+        self.check()
+
     def check(self) -> None:
         """Refuse with ENOSPC if the delivered log was cut, whatever else the command found."""
         refusal = overflow(self._call.command.name, self._request, self._true_size)

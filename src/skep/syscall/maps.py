@@ -35,8 +35,8 @@ def create(state: State, call: Call[MapCreate]) -> int:
     attr = call.attr
     check_create(call)
     name = attr.map_name.rstrip(b"\0").decode("ascii")
-    btf = _value_btf(state, call)
     inner, holds = _inner_map(state, call)
+    btf, btf_holds = _value_btf(state, call)
     special, lock_offset = special_fields(btf, attr.btf_value_type_id)
     holder = holder_for(state, attr.map_type)
     map_ = create_map(
@@ -51,9 +51,10 @@ def create(state: State, call: Call[MapCreate]) -> int:
     )  # fmt: skip
     holder.map = map_
     map_.id = state.new_id(Kind.MAP)
+    holds += btf_holds
     for holding in holds:
         state.objects.take(holding)
-    return state.objects.install(Kind.MAP, map_, holds)
+    return state.objects.install(Kind.MAP, map_, holds, attr.map_flags & (RDONLY | WRONLY))
 
 
 def check_create(call: Call[MapCreate]) -> None:
@@ -78,10 +79,12 @@ def check_create(call: Call[MapCreate]) -> None:
                  "maps of one program are not supported yet", "excl_prog_hash_size")  # fmt: skip
 
 
-def _value_btf(state: State, call: Call[MapCreate]) -> BtfObject | None:
+def _value_btf(
+    state: State, call: Call[MapCreate]
+) -> tuple[BtfObject | None, list[Holding]]:
     attr = call.attr
     if not attr.btf_key_type_id and not attr.btf_value_type_id:
-        return None
+        return None, []
     holding = state.objects.get(call.command.name, attr.btf_fd, Kind.BTF)
     target = holding.target
     assert isinstance(target, BtfObject)
@@ -92,7 +95,7 @@ def _value_btf(state: State, call: Call[MapCreate]) -> BtfObject | None:
             found = target.btf.size_of(type_id) if 0 < type_id < len(target.btf) else -1
             call.require(found == size, EINVAL, f"its size is {found}, {member}_size {size}",
                          f"btf_{member}_type_id")  # fmt: skip
-    return target
+    return target, [holding]
 
 
 def _inner_map(state: State, call: Call[MapCreate]) -> tuple[Map | None, list[Holding]]:
@@ -109,10 +112,11 @@ def as_map(holding: Holding) -> Map:
 
 
 def _element_map(state: State, call: Call[MapElem], *, reads: bool, writes: bool) -> Map:
-    """The map of an element command, if its access flags allow it."""
+    """The map of an element command, if the descriptor's access allows it."""
     map_ = as_map(state.objects.get(call.command.name, call.attr.map_fd, Kind.MAP))
-    call.require(not reads or not map_.map_flags & WRONLY, EPERM, "the map may not be read")
-    call.require(not writes or not map_.map_flags & RDONLY, EPERM, "the map may not be written")
+    access = state.objects.access(call.attr.map_fd)
+    call.require(not reads or not access & WRONLY, EPERM, "may not be read", "map_fd")
+    call.require(not writes or not access & RDONLY, EPERM, "may not be written", "map_fd")
     call.require(not writes or not map_.frozen, EPERM, "the map is frozen")
     return map_
 

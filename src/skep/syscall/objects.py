@@ -55,6 +55,7 @@ class Objects:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._fds: dict[int, Holding] = {}
+        self._access: dict[int, int] = {}
         self._ids: dict[Kind, dict[int, Holding]] = {kind: {} for kind in Kind}
         self._last_id = dict.fromkeys(Kind, 0)
         self._pins: dict[str, Holding] = {}
@@ -65,27 +66,43 @@ class Objects:
             self._last_id[kind] += 1
             return self._last_id[kind]
 
-    def install(self, kind: Kind, target: Target, holds: "list[Holding] | None" = None) -> int:
+    def install(
+        self, kind: Kind, target: Target, holds: "list[Holding] | None" = None, access: int = 0
+    ) -> int:
         """Make an object of *target* and a descriptor for it; *holds* are referred to already."""
         with self._lock:
             holding = Holding(kind, target.id, target, 0, holds or [])
             self._ids[kind][target.id] = holding
-            return self.open(holding)
+            return self.open(holding, access)
 
-    def open(self, holding: Holding) -> int:
-        """A new descriptor: the lowest free number."""
+    def keep(self, kind: Kind, target: Target) -> Holding:
+        """Make an object of *target* that stays as long as the tables do."""
+        with self._lock:
+            holding = Holding(kind, target.id, target, 1)
+            self._ids[kind][target.id] = holding
+            return holding
+
+    def open(self, holding: Holding, access: int = 0) -> int:
+        """A new descriptor: the lowest free number; *access* is RDONLY, WRONLY or 0 for both."""
         with self._lock:
             fd = FIRST_FD
             while fd in self._fds:
                 fd += 1
             self._fds[fd] = holding
+            self._access[fd] = access
             holding.references += 1
             return fd
+
+    def access(self, fd: int) -> int:
+        """What the open descriptor is limited to: RDONLY, WRONLY, or 0 for nothing."""
+        with self._lock:
+            return self._access.get(fd, 0)
 
     def close(self, fd: int) -> None:
         """Close a descriptor; EBADF if it is not open."""
         with self._lock:
             holding = self._fds.pop(fd, None)
+            self._access.pop(fd, None)
             if holding is None:
                 raise CommandError("CLOSE", EBADF, f"fd {fd} is not open")
             self.drop(holding)

@@ -35,6 +35,7 @@ SLEEPABLE: Final = 0x10
 TOKEN_FD: Final = 1 << 16
 FUNC_INFO: Final = struct.Struct("<II")
 LINE_INFO: Final = struct.Struct("<IIII")
+RECORDS: Final = (("func_info", FUNC_INFO), ("line_info", LINE_INFO))
 MAX_RECORD: Final = 252
 WIDE: Final = 0x18
 MAP_SOURCES: Final = frozenset({1, 2, 5, 6})
@@ -46,6 +47,8 @@ class LoadedProgram:
     Attributes:
         proof: what runs.
         entry: calls it.
+        btf_id: id of its BTF object, 0 if it has none.
+        func_info, line_info: the records that it was loaded with, each of its known size.
         run_count, run_ns: runs and their time while statistics are on.
     """
 
@@ -58,6 +61,7 @@ class LoadedProgram:
         self.load_time_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self.uid = os.getuid()
         self.btf_id = 0
+        self.func_info = self.line_info = b""
         self.run_count = self.run_ns = 0
 
     @property
@@ -93,6 +97,8 @@ def load(state: State, call: Call[ProgLoad]) -> int:
         environment.release()
         raise
     program = LoadedProgram(state.new_id(Kind.PROG), proof, entry, code)
+    program.btf_id = environment.program_btf_id
+    program.func_info, program.line_info = (shown_records(call, *known) for known in RECORDS)
     return state.objects.install(Kind.PROG, program, environment.holds)
 
 
@@ -101,12 +107,9 @@ def prove(request: Request, log: LogBuffer) -> Proof:
     try:
         proof = verify(request)
     except Rejected as rejected:
-        log.text = rejected.log
-        log.deliver()
+        log.finish(rejected.log)
         raise
-    log.text = proof.log
-    log.deliver()
-    log.check()
+    log.finish(proof.log)
     return proof
 
 
@@ -132,7 +135,7 @@ def build_request(
     call.require(VALID_NAME.fullmatch(attr.prog_name), EINVAL,
                  "letters, digits, '_' and '.', zero-filled", "prog_name")  # fmt: skip
     type_, attach_type = check_type(call)
-    btf = _program_btf(state, call)
+    btf = _program_btf(state, call, environment)
     attach_btf, attach_program = _target(state, call, type_)
     array = _fd_array(state, call, environment)
     return Request(
@@ -160,13 +163,17 @@ def check_type(call: Call[ProgLoad]) -> tuple[ProgramType, int]:
     return type_, attach_type
 
 
-def _program_btf(state: State, call: Call[ProgLoad]) -> Btf | None:
+def _program_btf(
+    state: State, call: Call[ProgLoad], environment: SubsystemEnvironment
+) -> Btf | None:
     attr = call.attr
     if not (attr.prog_btf_fd or attr.func_info_cnt or attr.line_info_cnt):
         return None
     target = state.objects.get(call.command.name, attr.prog_btf_fd, Kind.BTF).target
     assert isinstance(target, BtfObject)
     call.require(not target.is_kernel, EACCES, "is the kernel's BTF", "prog_btf_fd")
+    environment.btf_by_fd(attr.prog_btf_fd)  # held as long as the program
+    environment.program_btf_id = target.id
     return target.btf
 
 
@@ -219,6 +226,13 @@ class _SparseArray(Sequence[int]):
         assert isinstance(index, int)
         data = self._call.memory.read(self._call.attr.fd_array + 4 * index, 4)
         return int.from_bytes(data, "little", signed=True)
+
+
+def shown_records(call: Call[ProgLoad], kind: str, layout: struct.Struct) -> bytes:
+    """The records of func_info or line_info, packed."""
+    if not call.attr.prog_btf_fd:
+        return b""
+    return b"".join(layout.pack(*row) for row in _records(call, kind, layout))
 
 
 def _records(call: Call[ProgLoad], kind: str, layout: struct.Struct) -> list[tuple[int, ...]]:

@@ -3,7 +3,17 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from skep.syscall import maps, programs, test_run
+from skep.syscall import (
+    batch,
+    events,
+    identities,
+    introspection,
+    loading,
+    maps,
+    pins,
+    programs,
+    test_run,
+)
 from skep.syscall.call import Call
 from skep.syscall.state import State
 from skep.uapi import commands
@@ -30,5 +40,37 @@ ROUTES: Final = (
     Route(commands.PROG_LOAD, programs.load),
     Route(commands.PROG_BIND_MAP, programs.bind_map),
     Route(commands.PROG_TEST_RUN, test_run.test_run),
+    Route(commands.MAP_LOOKUP_BATCH, batch.lookup),
+    Route(commands.MAP_LOOKUP_AND_DELETE_BATCH, batch.lookup_and_delete),
+    Route(commands.MAP_UPDATE_BATCH, batch.update),
+    Route(commands.MAP_DELETE_BATCH, batch.delete),
+    Route(commands.BTF_LOAD, loading.load_btf),
+    Route(commands.ENABLE_STATS, loading.enable_stats),
+    Route(commands.OBJ_GET_INFO_BY_FD, introspection.get_info),
+    Route(commands.PROG_GET_NEXT_ID, identities.next_program),
+    Route(commands.MAP_GET_NEXT_ID, identities.next_map),
+    Route(commands.BTF_GET_NEXT_ID, identities.next_btf),
+    Route(commands.LINK_GET_NEXT_ID, identities.next_link),
+    Route(commands.PROG_GET_FD_BY_ID, identities.open_program),
+    Route(commands.MAP_GET_FD_BY_ID, identities.open_map),
+    Route(commands.BTF_GET_FD_BY_ID, identities.open_btf),
+    Route(commands.LINK_GET_FD_BY_ID, identities.open_link),
+    Route(commands.OBJ_PIN, pins.pin),
+    Route(commands.OBJ_GET, pins.get),
+    Route(commands.PROG_ATTACH, events.attach),
+    Route(commands.PROG_DETACH, events.detach),
+    Route(commands.PROG_QUERY, events.query),
+    Route(commands.RAW_TRACEPOINT_OPEN, events.open_raw_tracepoint),
+    Route(commands.TASK_FD_QUERY, events.query_task),
+    Route(commands.LINK_CREATE, events.create_link),
+    Route(commands.LINK_UPDATE, events.update_link),
+    Route(commands.LINK_DETACH, events.detach_link),
+    Route(commands.ITER_CREATE, events.create_iterator),
+    Route(commands.TOKEN_CREATE, events.create_token),
+    Route(commands.PROG_STREAM_READ_BY_FD, events.read_stream),
+    Route(commands.PROG_ASSOC_STRUCT_OPS, events.associate),
 )
 HANDLERS: Final[Mapping[int, Handler]] = {route.command.number: route.handler for route in ROUTES}
+
+if HANDLERS.keys() != commands.BY_NUMBER.keys():
+    raise AssertionError("a command has no route")

@@ -28,6 +28,7 @@ class State:
         memory: the caller's memory.
         objects: descriptors, ids, references.
         statistics: how many ENABLE_STATS descriptors are open.
+        kernel_btf_id: its id as an object, 0 if there is none.
     """
 
     def __init__(
@@ -37,6 +38,11 @@ class State:
         self.kernel_btf, self.memory = kernel_btf, memory
         self.objects = Objects()
         self.statistics = 0
+        self.kernel_btf_id = 0
+        if kernel_btf is not None:
+            self.kernel_btf_id = self.new_id(Kind.BTF)
+            known = BtfObject(self.kernel_btf_id, kernel_btf, kernel_btf.to_bytes(), "vmlinux")
+            self.objects.keep(Kind.BTF, known)
 
     def new_id(self, kind: Kind) -> int:
         """An id for a new object."""

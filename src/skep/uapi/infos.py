@@ -1,0 +1,111 @@
+"""Info structs that OBJ_GET_INFO_BY_FD fills, one for each kind of object.
+
+Members that are addresses and counts are read and written: the caller says where and how many, the
+answer says how many there are.
+
+Source: Linux 6.18 include/uapi/linux/bpf.h.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from skep.base.layout import U32, U64, Layout, Name, Pointer, Tag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgInfo(Layout):
+    """``struct bpf_prog_info``."""
+
+    type: U32 = 0
+    id: U32 = 0
+    tag: Tag = b""
+    jited_prog_len: U32 = 0
+    xlated_prog_len: U32 = 0
+    jited_prog_insns: Pointer = 0
+    xlated_prog_insns: Pointer = 0
+    load_time: U64 = 0
+    created_by_uid: U32 = 0
+    nr_map_ids: U32 = 0
+    map_ids: Pointer = 0
+    name: Name = b""
+    ifindex: U32 = 0
+    gpl_compatible: U32 = 0  # one bit
+    netns_dev: U64 = 0
+    netns_ino: U64 = 0
+    nr_jited_ksyms: U32 = 0
+    nr_jited_func_lens: U32 = 0
+    jited_ksyms: Pointer = 0
+    jited_func_lens: Pointer = 0
+    btf_id: U32 = 0
+    func_info_rec_size: U32 = 0
+    func_info: Pointer = 0
+    nr_func_info: U32 = 0
+    nr_line_info: U32 = 0
+    line_info: Pointer = 0
+    jited_line_info: Pointer = 0
+    nr_jited_line_info: U32 = 0
+    line_info_rec_size: U32 = 0
+    jited_line_info_rec_size: U32 = 0
+    nr_prog_tags: U32 = 0
+    prog_tags: Pointer = 0
+    run_time_ns: U64 = 0
+    run_cnt: U64 = 0
+    recursion_misses: U64 = 0
+    verified_insns: U32 = 0
+    attach_btf_obj_id: U32 = 0
+    attach_btf_id: U32 = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapInfo(Layout):
+    """``struct bpf_map_info``."""
+
+    type: U32 = 0
+    id: U32 = 0
+    key_size: U32 = 0
+    value_size: U32 = 0
+    max_entries: U32 = 0
+    map_flags: U32 = 0
+    name: Name = b""
+    ifindex: U32 = 0
+    btf_vmlinux_value_type_id: U32 = 0
+    netns_dev: U64 = 0
+    netns_ino: U64 = 0
+    btf_id: U32 = 0
+    btf_key_type_id: U32 = 0
+    btf_value_type_id: U32 = 0
+    btf_vmlinux_id: U32 = 0
+    map_extra: U64 = 0
+    hash: Pointer = 0
+    hash_size: U32 = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BtfInfo(Layout):
+    """``struct bpf_btf_info``."""
+
+    btf: Pointer = 0
+    btf_size: U32 = 0
+    id: U32 = 0
+    name: Pointer = 0
+    name_len: U32 = 0
+    kernel_btf: U32 = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkInfo(Layout):
+    """``struct bpf_link_info``: the head that all link types share."""
+
+    type: U32 = 0
+    id: U32 = 0
+    prog_id: U32 = 0
+
+
+# sizeof, with the padding at the end
+PROG_INFO_SIZE: Final = 232
+MAP_INFO_SIZE: Final = 104
+BTF_INFO_SIZE: Final = 32
+LINK_INFO_SIZE: Final = 64
+FUNC_INFO_SIZE: Final = 8
+LINE_INFO_SIZE: Final = 16
+JITED_LINE_INFO_SIZE: Final = 8
