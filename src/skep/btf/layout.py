@@ -83,7 +83,9 @@ class Layouts:
             made = self._struct(type_, packed=False) or self._struct(type_, packed=True)
         self._open.discard(type_id)
         if made is None:
-            raise self._btf.error(type_id, "members that overlap", "a layout that C can express")
+            raise self._btf.error(
+                type_id, "members that overlap or stick out", "a layout that C can express"
+            )
         self._known[type_id] = made
         return made
 
@@ -133,6 +135,8 @@ class Layouts:
         if type_.size % layout.align and not packed:
             return None
         end = -(-at // (layout.align * 8)) * layout.align
+        if end > type_.size:
+            return None
         layout.gaps.append(_fill(at, type_.size * 8) if end < type_.size else [])
         return layout
 
