@@ -17,10 +17,14 @@ class SubsystemEnvironment:
     """
 
     def __init__(self, state: State) -> None:
-        self.kernel_btf: Btf | None = state.kernel_btf
         self._state = state
         self.holds: list[Holding] = []
         self.program_btf_id = 0
+
+    @property
+    def kernel_btf(self) -> Btf | None:
+        """The BTF in force, or None."""
+        return self._state.kernel_btf
 
     def map_by_fd(self, fd: int) -> MapShape | None:
         """The map that *fd* names, or None if it names none."""

@@ -34,6 +34,7 @@ def next_map(state: State, call: Call[GetId]) -> int:
 
 def next_btf(state: State, call: Call[GetId]) -> int:
     """BTF_GET_NEXT_ID: the id after start_id."""
+    _ = state.kernel_btf  # it is an object once it was asked for
     return _next_id(state, call, Kind.BTF)
 
 
@@ -63,6 +64,7 @@ def open_map(state: State, call: Call[GetId]) -> int:
 def open_btf(state: State, call: Call[GetId]) -> int:
     """BTF_GET_FD_BY_ID: a descriptor of the BTF object with the id."""
     call.require(not call.attr.open_flags, EINVAL, "must be 0: there are no tokens", "open_flags")
+    _ = state.kernel_btf  # it is an object once it was asked for
     return _open(state, call, Kind.BTF)
 
 

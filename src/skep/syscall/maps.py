@@ -79,9 +79,7 @@ def check_create(call: Call[MapCreate]) -> None:
                  "maps of one program are not supported yet", "excl_prog_hash_size")  # fmt: skip
 
 
-def _value_btf(
-    state: State, call: Call[MapCreate]
-) -> tuple[BtfObject | None, list[Holding]]:
+def _value_btf(state: State, call: Call[MapCreate]) -> tuple[BtfObject | None, list[Holding]]:
     attr = call.attr
     if not attr.btf_key_type_id and not attr.btf_value_type_id:
         return None, []

@@ -38,7 +38,7 @@ LINE_INFO: Final = struct.Struct("<IIII")
 RECORDS: Final = (("func_info", FUNC_INFO), ("line_info", LINE_INFO))
 MAX_RECORD: Final = 252
 WIDE: Final = 0x18
-MAP_SOURCES: Final = frozenset({1, 2, 5, 6})
+MAP_SOURCES: Final = frozenset({1, 2})
 
 
 class LoadedProgram:
@@ -74,14 +74,14 @@ class LoadedProgram:
 
 
 def tag_of(code: bytes) -> bytes:
-    """The 8-byte tag: SHA-1 of the instructions, map descriptors taken out."""
+    """The 8-byte tag: SHA-256 of the instructions, map descriptors taken out (6.18)."""
     insns, was_wide = [], False
     for insn in decode(code):
         first = insn.code == WIDE and insn.src in MAP_SOURCES
         cleared = Insn(insn.code, insn.dst, insn.src, insn.off, 0) if first or was_wide else insn
         insns.append(cleared)
         was_wide = first
-    return hashlib.sha1(encode(insns), usedforsecurity=False).digest()[:8]
+    return hashlib.sha256(encode(insns)).digest()[:8]
 
 
 def load(state: State, call: Call[ProgLoad]) -> int:

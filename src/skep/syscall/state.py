@@ -1,5 +1,7 @@
 """State: everything that outlives one call of bpf(2)."""
 
+from collections.abc import Callable
+
 from skep.base.memory import UserMemory
 from skep.btf.graph import Btf
 from skep.engine.interface import Engine
@@ -24,25 +26,38 @@ class State:
     Attributes:
         world: clock, CPUs, tasks of the programs.
         engine: compiles proofs.
-        kernel_btf: the BTF in force, or None.
         memory: the caller's memory.
         objects: descriptors, ids, references.
         statistics: how many ENABLE_STATS descriptors are open.
-        kernel_btf_id: its id as an object, 0 if there is none.
+        kernel_btf_id: the id of the kernel's BTF as an object, if there is one.
     """
 
     def __init__(
-        self, *, world: World, engine: Engine, kernel_btf: Btf | None, memory: UserMemory
+        self,
+        *,
+        world: World,
+        engine: Engine,
+        kernel_btf: Callable[[], Btf | None],
+        memory: UserMemory,
     ) -> None:
-        self.world, self.engine = world, engine
-        self.kernel_btf, self.memory = kernel_btf, memory
+        self.world, self.engine, self.memory = world, engine, memory
         self.objects = Objects()
         self.statistics = 0
-        self.kernel_btf_id = 0
-        if kernel_btf is not None:
-            self.kernel_btf_id = self.new_id(Kind.BTF)
-            known = BtfObject(self.kernel_btf_id, kernel_btf, kernel_btf.to_bytes(), "vmlinux")
-            self.objects.keep(Kind.BTF, known)
+        self.kernel_btf_id = self.new_id(Kind.BTF)
+        self._find_kernel_btf: Callable[[], Btf | None] | None = kernel_btf
+        self._kernel_btf: Btf | None = None
+
+    @property
+    def kernel_btf(self) -> Btf | None:
+        """The BTF in force, or None; read when it is first asked for, since it is large."""
+        with self.objects.lock:
+            if self._find_kernel_btf is not None:
+                self._kernel_btf, self._find_kernel_btf = self._find_kernel_btf(), None
+                if self._kernel_btf is not None:
+                    data = self._kernel_btf.to_bytes()
+                    known = BtfObject(self.kernel_btf_id, self._kernel_btf, data, "vmlinux")
+                    self.objects.keep(Kind.BTF, known)
+            return self._kernel_btf
 
     def new_id(self, kind: Kind) -> int:
         """An id for a new object."""

@@ -1,6 +1,7 @@
 """Subsystem: the kernel side's door, and the only holder of state."""
 
 from errno import EFAULT, EINVAL, ENOMEM, EOPNOTSUPP
+from functools import cache
 from typing import Final
 
 from skep.base.memory import Fault, OwnMemory, UserMemory
@@ -23,7 +24,7 @@ class Subsystem:
     Args:
         world: clock, CPUs, tasks; the real ones by default.
         engine: compiles programs; LLVM by default.
-        kernel_btf: the BTF in force; None for a world without kernel types.
+        kernel_btf: the BTF in force; the running kernel's by default, else the shipped one.
         memory: the caller's memory; this process's by default.
 
     Attributes:
@@ -41,7 +42,7 @@ class Subsystem:
         self.state = State(
             world=world,
             engine=engine or _default_engine(world),
-            kernel_btf=kernel_btf,
+            kernel_btf=_default_btf if kernel_btf is None else lambda: kernel_btf,
             memory=memory or OwnMemory(),
         )
         self.last_error: Exception | None = None
@@ -98,6 +99,13 @@ class Subsystem:
     def close(self, fd: int) -> None:
         """Close a descriptor; raises CommandError EBADF if it is not open."""
         self.state.objects.close(fd)
+
+
+@cache
+def _default_btf() -> Btf | None:
+    from skep.btf.kernel import kernel_btf
+
+    return kernel_btf()
 
 
 def _default_engine(world: World) -> Engine:

@@ -42,7 +42,10 @@ class MapShape(Protocol):
 class Environment(Protocol):
     """What the verifier may ask of the subsystem that calls it."""
 
-    kernel_btf: Btf | None
+    @property
+    def kernel_btf(self) -> Btf | None:
+        """The BTF in force, or None."""
+        ...
 
     def map_by_fd(self, fd: int) -> MapShape | None:
         """The map that *fd* names, or None if it names none."""
