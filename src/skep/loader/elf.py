@@ -36,8 +36,7 @@ FUNC: Final = 2
 SECTION: Final = 3
 HIDDEN: Final = (1, 2)  # visibilities INTERNAL and HIDDEN
 
-R_BPF_64_64: Final = 1
-R_BPF_64_32: Final = 10
+STRUCT_OPS: Final = (".struct_ops", ".struct_ops.link", "?.struct_ops", "?.struct_ops.link")
 
 _MAX_SIZE: Final = 1 << 31  # of a section that takes no room in the file
 _SYMBOL: Final = struct.Struct("<IBBHQQ")
@@ -257,7 +256,8 @@ def _string(strings: bytes, off: int) -> str | None:
 def _matters(table: Section, sections: tuple[Section, ...]) -> bool:
     """Whether *table* completes code or maps; debugging information may be broken."""
     target = sections[table.info] if table.info < len(sections) else table
-    return target is table or bool(target.flags & EXECUTABLE) or target.name == ".maps"
+    named = target.name == ".maps" or target.name in STRUCT_OPS
+    return target is table or bool(target.flags & EXECUTABLE) or named
 
 
 def _relocations(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from skep.base.bits import S32_MAX, signed
+from skep.base.bits import signed
 from skep.btf.core_types import TooDeep, essential_name, types_compatible
 from skep.btf.graph import Btf
 from skep.btf.kinds import Kind
@@ -159,35 +159,52 @@ class Finisher:
 
     # --- attach target --------------------------------------------------------------------------
 
-    def attach_id(self, program: ProgramSpec) -> int:
-        """BTF id of what *program* is attached to; 0 if its type needs none.
+    def attach(self, program: ProgramSpec) -> tuple[int, int]:
+        """BTF id of what *program* is attached to, 0 if its type needs none; and its attach type.
 
         Raises:
             LoadError: the kernel has no such target, or the section names none.
             NotSupported: the target is another program.
         """
+        attach_type = program.expected_attach_type
         if program.program_type == ProgType.STRUCT_OPS:
-            raise NotSupported("program type struct_ops")
+            return self._struct_ops(program)
         if not program.attach_btf:
-            return 0
+            return 0, attach_type
         if program.program_type == ProgType.EXT:
-            raise NotSupported("program type ext without a program to extend")
-
-        def wrong(why: str) -> LoadError:
-            return LoadError(why, source=self.spec.source, name=program.name)
-
+            raise NotSupported("program type ext", "no program to extend can be named yet")
         if not program.attach_target:
-            raise wrong(f'SEC("{program.section}") names no target')
-        btf = self.kernel.btf
-        if btf is None:
-            raise wrong("the kernel's types are not known")
-        prefix, kind = _PREFIXES.get(program.expected_attach_type, ("", Kind.FUNC))
+            raise self._untargeted(program, f'SEC("{program.section}") names no target')
+        prefix, kind = _PREFIXES.get(attach_type, ("", Kind.FUNC))
         module, _, function = program.attach_target.rpartition(":")
         name = function if module in ("", "vmlinux") else program.attach_target
-        type_id = btf.by_name(prefix + name, kind)
-        if type_id is None or type_id > S32_MAX:
-            raise wrong(f"the kernel's types do not name {prefix + name}")
+        return self._kernel_type(program, prefix + name, kind), attach_type
+
+    def _untargeted(self, program: ProgramSpec, why: str) -> LoadError:
+        return LoadError(why, source=self.spec.source, name=program.name)
+
+    def _kernel_type(self, program: ProgramSpec, name: str, kind: Kind) -> int:
+        btf = self.kernel.btf
+        if btf is None:
+            raise self._untargeted(program, "the kernel's types are not known")
+        type_id = btf.by_name(name, kind)
+        if type_id is None:
+            raise self._untargeted(program, f"the kernel's types do not name {name}")
         return type_id
+
+    def _struct_ops(self, program: ProgramSpec) -> tuple[int, int]:
+        """The structure, and the number of the member that the program fills."""
+        if not program.attach_member:
+            raise self._untargeted(program, "no struct_ops map refers to it")
+        name = essential_name(program.attach_target)
+        self._kernel_type(program, f"bpf_struct_ops_{name}", Kind.STRUCT)
+        type_id = self._kernel_type(program, name, Kind.STRUCT)
+        members = self.kernel.btf.members(type_id) if self.kernel.btf is not None else ()
+        names = [member.name for member in members]
+        if program.attach_member not in names:
+            why = f"the kernel's {name} has no member {program.attach_member}"
+            raise self._untargeted(program, why)
+        return type_id, names.index(program.attach_member)
 
 
 def _alike(local: Btf, local_id: int, kernel: Btf, type_id: int) -> bool:

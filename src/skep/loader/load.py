@@ -236,14 +236,15 @@ class LoadedObject:
             isinstance(spec.problem, SectionError) and spec.program_type
         ):
             raise spec.problem
+        attach_id, attach_type = self._finisher.attach(spec)
         ready = Program(
             name=spec.name,
             program_type=spec.program_type,
-            attach_btf_id=self._finisher.attach_id(spec),
+            attach_btf_id=attach_id,
             insns=encode(self._finisher.finish(spec)),
             license=self.spec.license,
             kernel_version=self.spec.kernel_version,
-            expected_attach_type=spec.expected_attach_type,
+            expected_attach_type=attach_type,
             prog_flags=spec.prog_flags,
             btf_fd=self.btf_fd,
             functions=spec.functions,

@@ -6,7 +6,8 @@ one program only waits in that program's ``problem``.
 Source: libbpf 1.x, ``bpf_object__elf_collect``.
 """
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from skep.btf import kinds
@@ -14,7 +15,7 @@ from skep.btf.ext import BtfExt
 from skep.btf.graph import Btf
 from skep.btf.kinds import Kind
 from skep.errors import BpfError, BtfError, LoadError, SectionError
-from skep.loader import sections
+from skep.loader import sections, structops
 from skep.loader.code import Code, Function, read_code
 from skep.loader.datamaps import ARENA, data_maps, kconfig_map
 from skep.loader.definitions import MAPS, btf_maps
@@ -23,12 +24,12 @@ from skep.loader.externs import Externs, collect
 from skep.loader.legacy import legacy_maps
 from skep.loader.linking import link
 from skep.loader.spec import MapSpec, ObjectSpec, ProgramSpec
+from skep.loader.structops import NOWHERE, Place
 from skep.loader.typefix import complete
 from skep.uapi.flags import AttachType, ProgType
 
 _LICENSE_SIZE: Final = 63  # as much as libbpf keeps
 _EXCEPTION: Final = "exception_callback:"
-_STRUCT_OPS: Final = (".struct_ops", ".struct_ops.link")
 
 
 def read_object(data: bytes, source: str = "object") -> ObjectSpec:
@@ -49,8 +50,12 @@ def read_object(data: bytes, source: str = "object") -> ObjectSpec:
     kconfig = kconfig_map(source, externs.specs, btf)
     if kconfig is not None:
         maps.append(kconfig)
-    code = read_code(elf, maps, externs)
-    callbacks = _callbacks(btf) if btf is not None else {}
+    around = _Surroundings(
+        read_code(elf, maps, externs),
+        ext,
+        _callbacks(btf) if btf is not None else {},
+        structops.places(elf, btf) if btf is not None else {},
+    )
     return ObjectSpec(
         source=source,
         license=_license(elf),
@@ -58,9 +63,7 @@ def read_object(data: bytes, source: str = "object") -> ObjectSpec:
         btf=btf,
         maps=tuple(maps),
         programs=tuple(
-            _program(code, function, ext, callbacks)
-            for function in code.functions
-            if function.entry
+            _program(function, around) for function in around.code.functions if function.entry
         ),
         externs=externs.specs,
         refused=(*lost, *_refused(elf, btf)),
@@ -116,17 +119,10 @@ def _version(elf: Elf) -> int:
 
 
 def _refused(elf: Elf, btf: Btf | None) -> tuple[str, ...]:
-    found: list[str] = []
-    for section in elf.sections:
-        if section.name.removeprefix("?") in _STRUCT_OPS:
-            type_id = btf.by_name(section.name, Kind.DATASEC) if btf is not None else None
-            types = btf.type(type_id) if btf is not None and type_id is not None else None
-            entries = types.entries if isinstance(types, kinds.DataSec) else ()
-            names = [btf.name(entry.type) for entry in entries] if btf is not None else []
-            found += [f"struct_ops map {name}" for name in names]
-        elif section.name == ARENA and section.size:
-            found.append("global variables in an arena")
-    return tuple(found)
+    names = structops.tables(elf, btf) if btf is not None else []
+    arena = elf.named(ARENA)
+    lost = ["global variables in an arena"] if arena is not None and arena.size else []
+    return (*(f"struct_ops map {name}" for name in names), *lost)
 
 
 def _callbacks(btf: Btf) -> dict[str, str]:
@@ -141,9 +137,17 @@ def _callbacks(btf: Btf) -> dict[str, str]:
     return found
 
 
-def _program(
-    code: Code, main: Function, ext: BtfExt | None, callbacks: dict[str, str]
-) -> ProgramSpec:
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What a program is linked from, besides its function."""
+
+    code: Code
+    ext: BtfExt | None
+    callbacks: Mapping[str, str]
+    places: Mapping[str, Place]
+
+
+def _program(main: Function, around: _Surroundings) -> ProgramSpec:
     section = main.section_name.removeprefix("?")
     problem: BpfError | None = None
     row, target = sections.UNKNOWN, ""
@@ -152,31 +156,24 @@ def _program(
         row, target = found.row, found.target
     except SectionError as error:
         problem = error
-    linked = None
-    try:
-        also = None
-        if main.name in callbacks:
-            also = code.named(callbacks[main.name])
-            if also is None:
-                raise LoadError("no such exception callback", name=callbacks[main.name])
-        linked = link(code, main, ext, also)
-    except BpfError as error:
-        problem = error
-    attach_type: int = AttachType.TRACE_UPROBE_MULTI if row.usdt else row.attach_type
+    place = around.places.get(main.name, NOWHERE)
     spec = ProgramSpec(
         name=main.name,
         section=section,
-        program_type=ProgType.UNSPEC if problem is not None and not row.name else row.program_type,
-        expected_attach_type=attach_type,
+        program_type=row.program_type,
+        expected_attach_type=AttachType.TRACE_UPROBE_MULTI if row.usdt else row.attach_type,
         prog_flags=row.flags,
-        attach_target=target,
+        attach_target=place.structure if row.program_type == ProgType.STRUCT_OPS else target,
+        attach_member=place.member,
         attach_btf=row.attach_btf,
         autoload=not main.section_name.startswith("?"),
         insns=main.insns,
         problem=problem,
     )
-    if linked is None:
-        return spec
+    try:
+        linked = link(around.code, main, around.ext, _callback(main, around))
+    except BpfError as error:
+        return replace(spec, problem=error)
     return replace(
         spec,
         insns=tuple(linked.insns),
@@ -185,3 +182,13 @@ def _program(
         lines=tuple(linked.lines),
         relocations=tuple(linked.relocations),
     )
+
+
+def _callback(main: Function, around: _Surroundings) -> Function | None:
+    name = around.callbacks.get(main.name)
+    if name is None:
+        return None
+    found = around.code.named(name)
+    if found is None:
+        raise LoadError("its exception callback is not in the object", name=main.name, hint=name)
+    return found

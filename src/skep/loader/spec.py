@@ -124,7 +124,9 @@ class ProgramSpec:
         name: of its function.
         section: without a leading ``?``.
         program_type: 0 if the section does not tell; *problem* then says so.
-        attach_target: what stood behind the ``/`` of the section.
+        attach_target: what stood behind the ``/`` of the section; for struct_ops the structure
+            whose member the program is.
+        attach_member: name of that member.
         attach_btf: the target is looked up in the kernel's BTF.
         autoload: False for ``SEC("?…")``.
         insns: linked, except for *references* and *relocations*.
@@ -139,6 +141,7 @@ class ProgramSpec:
     expected_attach_type: int = 0
     prog_flags: int = 0
     attach_target: str = ""
+    attach_member: str = ""
     attach_btf: bool = False
     autoload: bool = True
     insns: tuple[Insn, ...] = ()

@@ -228,7 +228,7 @@ def one(section: str) -> ObjectSpec:
     [
         ("fentry", LoadError),
         ("fentry/no_such_function_at_all", LoadError),
-        ("struct_ops/x", NotSupported),
+        ("struct_ops/x", LoadError),
         ("freplace/x", NotSupported),
     ],
 )
@@ -285,6 +285,17 @@ def test_iterators_find_their_target_in_the_kernels_types() -> None:
 
     assert attr.attach_btf_id == btf.by_name("bpf_iter_task", Kind.FUNC)
     assert attr.expected_attach_type == 28
+
+
+def test_a_struct_ops_program_is_loaded_for_its_member() -> None:
+    spec = shipped("ops")
+    with LoadedObject(spec, kernel(), Target.running()) as loaded:
+        try:
+            assert loaded.load_program("half").fd > 0
+        except LoadError as error:
+            pytest.skip(f"no TCP congestion control to fill: {error}")
+        with pytest.raises(LoadError, match="no struct_ops map refers to it"):
+            loaded.load_program("lonely")
 
 
 def test_a_weak_extern_that_is_missing_is_zero_and_its_call_is_poisoned() -> None:

@@ -160,6 +160,17 @@ def test_functions_that_call_each_other_are_linked_once() -> None:
     assert len(read(writer).program("main").insns) == 4
 
 
+def test_programs_of_a_struct_ops_table_know_their_member() -> None:
+    spec = shipped("ops")
+
+    assert [(p.name, p.attach_target, p.attach_member) for p in spec.programs] == [
+        ("half", "tcp_congestion_ops___short", "ssthresh"),
+        ("undo", "tcp_congestion_ops___short", "undo_cwnd"),
+        ("lonely", "", ""),
+    ]
+    assert spec.refused == ("struct_ops map table",)
+
+
 # --- maps -----------------------------------------------------------------------------------------
 
 
