@@ -37,7 +37,7 @@ TCP_CLOSE: Final = 7
 NO_QUEUE: Final = 0xFFFF_FFFF
 IPV4: Final = 0x0800
 IPV6: Final = 0x86DD
-PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST, PACKET_OTHERHOST = range(4)
+PACKET_HOST, PACKET_MULTICAST, PACKET_OTHERHOST = 0, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def packet_type(destination: bytes) -> int:
     if not any(destination):
         return PACKET_HOST
     if destination[0] & 1:
-        return PACKET_BROADCAST if destination == b"\xff" * 6 else PACKET_MULTICAST
+        return PACKET_MULTICAST  # the broadcast address of the loopback device is all zeros
     return PACKET_OTHERHOST
 
 

@@ -22,7 +22,7 @@ _FLAGS: Final = frozenset(b"0+- ")
 _INTEGERS: Final = frozenset(b"iduxX")
 _DIGITS: Final = frozenset(b"0123456789")
 _ASCII_END: Final = 0x7F
-_PRINTABLE: Final = frozenset(range(0x20, 0x7F)) | frozenset(b"\t\n\v\f\r")
+_TEXT: Final = frozenset(range(0x20, 0x100)) - {0x7F} | frozenset(b"\t\n\v\f\r")
 
 
 class FormatRefused(Exception):  # noqa: N818 - carries the errno, not a failure of ours
@@ -68,7 +68,7 @@ class Parser:
         while self._place < len(text):
             start = self._place
             while self._place < len(text) and text[self._place] != ord("%"):
-                if text[self._place] not in _PRINTABLE:
+                if text[self._place] not in _TEXT:
                     raise FormatRefused(errno.EINVAL)
                 self._place += 1
             if self._place > start:

@@ -23,11 +23,14 @@ from skep.base.native import (
 from skep.helpers.binding import Binding
 from skep.helpers.checksum import add_sums, fold
 from skep.helpers.packet import (
+    ETHERNET,
     SKB_HASH,
     SKB_PROTOCOL,
     SKB_TYPE,
     XDP,
     is_inside,
+    is_vlan,
+    link_size,
     network_offset,
     packet_size,
 )
@@ -196,9 +199,26 @@ def mark_ipv4(header: int) -> int:
 
 
 @native
-def skb_ecn_set_ce(run: int, context: int) -> int:
-    """Mark the packet as having met congestion; 1 if it is marked now."""
+def inner_protocol(run: int, context: int) -> int:
+    """The packet's ethertype, VLAN tags inside the packet skipped; 0 if they are cut off."""
     protocol = swap16(load32(context + SKB_PROTOCOL) & 0xFFFF)
+    offset = link_size(run)
+    offset = offset - 4 if offset >= 4 else ETHERNET  # as Linux: the type field comes first
+    while is_vlan(protocol):
+        if not is_inside(run, offset, 4):
+            return 0
+        protocol = swap16(load16(load64(run + DATA) + offset + 2))
+        offset += 4
+    return protocol
+
+
+@native
+def skb_ecn_set_ce(run: int, context: int) -> int:
+    """Mark the packet as having met congestion; 1 if it is marked now.
+
+    As in Linux the IP header is taken to be where the network header is, tags or not.
+    """
+    protocol = inner_protocol(run, context)
     offset = network_offset(run)
     header = load64(run + DATA) + offset
     if protocol == IPV4 and is_inside(run, offset, 20):
@@ -254,7 +274,9 @@ def xdp_load_bytes(run: int, context: int, offset: int, target: int, size: int) 
     """Copy packet bytes out."""
     offset &= _LOW
     size &= _LOW
-    if offset > _FARTHEST or size > _FARTHEST or not is_inside(run, offset, size):
+    if offset > _FARTHEST or size > _FARTHEST:
+        return MINUS_EFAULT
+    if not is_inside(run, offset, size):
         return MINUS_EINVAL
     copy(target, load64(run + DATA) + offset, size)
     return 0
@@ -265,7 +287,9 @@ def xdp_store_bytes(run: int, context: int, offset: int, source: int, size: int)
     """Copy bytes into the packet."""
     offset &= _LOW
     size &= _LOW
-    if offset > _FARTHEST or size > _FARTHEST or not is_inside(run, offset, size):
+    if offset > _FARTHEST or size > _FARTHEST:
+        return MINUS_EFAULT
+    if not is_inside(run, offset, size):
         return MINUS_EINVAL
     copy(load64(run + DATA) + offset, source, size)
     return 0

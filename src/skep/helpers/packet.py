@@ -18,6 +18,8 @@ from skep.runtime.invocation import (
 from skep.uapi.contexts import SK_BUFF, XDP_MD
 
 ETHERNET: Final = 14
+VLAN_Q: Final = 0x8100
+VLAN_AD: Final = 0x88A8
 
 SKB: Final = 1
 XDP: Final = 2
@@ -35,6 +37,12 @@ _SKB_META: Final = SK_BUFF.native_base + 8 * SK_BUFF.field("data_meta").slot
 _XDP_DATA: Final = XDP_MD.native_base + 8 * XDP_MD.field("data").slot
 _XDP_END: Final = XDP_MD.native_base + 8 * XDP_MD.field("data_end").slot
 _XDP_META: Final = XDP_MD.native_base + 8 * XDP_MD.field("data_meta").slot
+
+
+@native
+def is_vlan(protocol: int) -> int:
+    """Whether *protocol* is that of a VLAN tag."""
+    return protocol == VLAN_Q or protocol == VLAN_AD  # noqa: PLR1714 - the subset has no "in"
 
 
 @native

@@ -33,6 +33,9 @@ from skep.helpers.packet import (
     SKB_VLAN_PRESENT,
     SKB_VLAN_PROTO,
     SKB_VLAN_TCI,
+    VLAN_AD,
+    VLAN_Q,
+    is_vlan,
     link_size,
     network_offset,
     packet_size,
@@ -62,8 +65,6 @@ _MOST_PACKET: Final = 0x3FEC0  # SKB_MAX_ALLOC: 64 pages' worth less the overhea
 _VLAN: Final = 4
 _ADDRESSES: Final = 12
 _GROWTH: Final = 20  # sizeof(ipv6 header) - sizeof(ipv4 header)
-_Q: Final = 0x8100
-_AD: Final = 0x88A8
 _LEAST_802_3: Final = 1536
 
 _ADJ_NET: Final = 0
@@ -344,12 +345,6 @@ def skb_adjust_room(run: int, context: int, step: int, mode: int, flags: int) ->
 
 
 @native
-def is_vlan(protocol: int) -> int:
-    """Whether *protocol* is that of a VLAN tag."""
-    return protocol == _Q or protocol == _AD  # noqa: PLR1714 - the native subset has no "in"
-
-
-@native
 def put_tag(context: int, protocol: int, control: int) -> int:
     """Put a tag beside the packet."""
     store32(context + SKB_VLAN_PRESENT, 1)
@@ -376,6 +371,8 @@ def remove_tag(run: int, context: int) -> int:
     data = load64(run + DATA)
     protocol = load16(data + _ADDRESSES + _VLAN)
     close_gap(run, _ADDRESSES, _VLAN)
+    if network_offset(run) < ETHERNET:
+        store64(run + NETWORK_HEADER, data + _VLAN + ETHERNET)
     if swap16(protocol) < _LEAST_802_3:
         protocol = swap16(4)  # ETH_P_802_2
     store32(context + SKB_PROTOCOL, protocol)
@@ -386,8 +383,8 @@ def remove_tag(run: int, context: int) -> int:
 def skb_vlan_push(run: int, context: int, protocol: int, control: int) -> int:
     """Add a VLAN tag; anything but 802.1ad means 802.1Q."""
     kind = swap16(protocol & 0xFFFF)
-    if kind != _AD:
-        kind = _Q
+    if kind != VLAN_AD:
+        kind = VLAN_Q
     if load32(context + SKB_VLAN_PRESENT) != 0 and insert_tag(run, context) == 0:
         return MINUS_ENOMEM
     return put_tag(context, kind, control & 0xFFFF)
