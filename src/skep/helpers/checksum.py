@@ -63,6 +63,21 @@ def exchange(place: int, old: int, new: int) -> int:
 
 
 @native
+def add_16(x: int, y: int) -> int:
+    """One's complement sum of 16-bit numbers."""
+    total = x + y
+    return (total & 0xFFFF) + (total >> 16)
+
+
+@native
+def exchange_16(place: int, old: int, new: int) -> int:
+    """As exchange, in 16 bits: of the two zeros it may leave the other."""
+    rest = add_16(~load16(place) & 0xFFFF, ~old & 0xFFFF)
+    store16(place, ~add_16(rest, new) & 0xFFFF)
+    return 0
+
+
+@native
 def add_difference(place: int, difference: int) -> int:
     """Correct the checksum at *place* by a difference from csum_diff."""
     store16(place, ~fold(add_sums(difference, ~load16(place) & _LOW)) & 0xFFFF)
@@ -107,7 +122,10 @@ def l3_csum_replace(
     answer = place_answer(run, offset)
     if answer != 0:
         return answer
-    return correct(load64(run + DATA) + offset, old, new, flags)
+    place = load64(run + DATA) + offset
+    if flags == 2:
+        return exchange_16(place, old & 0xFFFF, new & 0xFFFF)
+    return correct(place, old, new, flags)
 
 
 @native
