@@ -10,6 +10,7 @@ import mmap
 import re
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -227,7 +228,8 @@ class Capture:
 
     def close(self) -> None:
         """Unmap the file; batches handed out are invalid then."""
-        self._map.close()
+        with suppress(BufferError):  # a batch is still being read: the mapping goes with it
+            self._map.close()
 
 
 def write_pcap(path: str | Path, packets: "list[Packet]") -> None:

@@ -34,16 +34,17 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print the types; returns the exit status."""
-    from skep.btf.render import as_c, as_raw, as_rows
-    from skep.session.listings import open_btf
+    from skep.btf.raw import format_all
+    from skep.btf.render import format_header
+    from skep.session.listings import btf_rows, open_btf
 
     base = open_btf(arguments.base) if arguments.base else None
     types = open_btf(arguments.file, base=base)
     if arguments.json:
-        print_json(list(as_rows(types)))
+        print_json(list(btf_rows(types)))
     elif arguments.format == "c":
-        sys.stdout.write(as_c(types))
+        sys.stdout.writelines(format_header(types))
     else:
-        for line in as_raw(types):
+        for line in format_all(types):
             print(line)
     return 0

@@ -1,7 +1,9 @@
 """Programs and types as text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from skep.btf.graph import Btf
 from skep.btf.kernel import RUNNING, read_btf
@@ -45,6 +47,14 @@ def open_btf(path: str, base: Btf | None = None) -> Btf:
     if spec.btf is None:
         raise LoadError("the object has no BTF", source=path, hint="compile with -g")
     return spec.btf
+
+
+def btf_rows(btf: Btf) -> Iterator[dict[str, Any]]:
+    """Every type as ``{"id", "kind", "name", …}``, its other members as BTF has them."""
+    first = len(btf.base) if btf.base is not None else 1
+    for type_id in range(first, len(btf)):
+        type_ = btf.type(type_id)
+        yield {"id": type_id, "kind": type_.kind.name, **asdict(type_)}
 
 
 def disassemble_file(

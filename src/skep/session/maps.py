@@ -74,11 +74,16 @@ class Map(MutableMapping[Any, Any]):
         except CommandError as error:
             raise _missing(error, key) from None
 
+    def _keys(self) -> Iterator[bytes]:
+        if self.target.map_type in KEYLESS | STREAMS - {MapType.PERF_EVENT_ARRAY}:
+            raise TypeError(f"a {self.type_name} has no keys")
+        return self.target.keys()
+
     def __iter__(self) -> Iterator[Any]:
-        return map(self._key.decode, self.target.keys())
+        return map(self._key.decode, self._keys())
 
     def __len__(self) -> int:
-        return sum(1 for _ in self.target.keys())  # noqa: SIM118 - Map is no dict
+        return sum(1 for _ in self._keys())
 
     def __contains__(self, key: object) -> bool:
         try:

@@ -91,7 +91,8 @@ def spec_of(source: str | Path | bytes | ObjectSpec) -> ObjectSpec:
 class Object:
     """A loaded object; a context manager that closes all it opened.
 
-    Data sections are attributes: ``obj.bss.counter``, ``obj.data``, ``obj.rodata``; a custom section ``.data.limits`` is ``obj.sections[".data.limits"]``.
+    Data sections are attributes: ``obj.bss.counter``, ``obj.data``, ``obj.rodata``; a custom one
+    is ``obj.sections[".data.limits"]``.
 
     Attributes:
         maps: maps by name.

@@ -41,6 +41,7 @@ class Program:
     def __init__(self, subsystem: Subsystem, loaded: LoadedProgram, fd: int, name: str) -> None:
         self._subsystem, self.loaded, self.fd, self.name = subsystem, loaded, fd, name
         self.type_name = loaded.type.name
+        self._runner: PacketRunner | None = None
 
     def run(
         self, data: bytes = b"", ctx: bytes | None = None, repeat: int = 1, cpu: int = 0
@@ -90,7 +91,9 @@ class Program:
         return self._packets().run(batch)
 
     def _packets(self) -> PacketRunner:
-        return PacketRunner(self._subsystem.state, self.loaded)
+        if self._runner is None:
+            self._runner = PacketRunner(self._subsystem.state, self.loaded)
+        return self._runner
 
     def replay(
         self,

@@ -2,6 +2,7 @@
 
 import ctypes
 import struct
+import threading
 from array import array
 from collections import Counter
 from typing import Final
@@ -25,7 +26,7 @@ WORDS: Final = struct.Struct("<11Q")  # the batch block of skep.engine.batch
 
 
 class PacketRunner:
-    """Runs *program* on packets; keeps its context, buffer and counters between batches.
+    """Runs *program* on packets, one batch at a time; keeps context and buffers between batches.
 
     Raises:
         NotSupported: programs of the type do not run on packets.
@@ -45,6 +46,8 @@ class PacketRunner:
         )
         self._buffer = Block(BUFFER_SIZE, "skep-packet") if changes else None
         self._size = row.native_size
+        self._block = ctypes.create_string_buffer(WORDS.size)
+        self._lock = threading.Lock()
         self._skip = LINK_HEADER_SIZE if program.type.name in FROM_NETWORK else 0
 
     def run(self, batch: Batch) -> Counter[int]:
@@ -53,16 +56,16 @@ class PacketRunner:
         if not count:
             return Counter()
         results = array("Q", bytes(8 * count))
-        block = ctypes.create_string_buffer(self._describe(batch), WORDS.size)
-        with self._state.world.running() as invocation:
+        with self._lock, self._state.world.running() as invocation:
             invocation.set_context(self._context.address, self._origin)
-            place = ctypes.addressof(block)
-            self._program.entry.batch(invocation.address, place, count, results.buffer_info()[0])
-        return self._count(results)
+            WORDS.pack_into(self._block, 0, *self._describe(batch))
+            place, answers = ctypes.addressof(self._block), results.buffer_info()[0]
+            self._program.entry.batch(invocation.address, place, count, answers)
+            return self._count(results)
 
-    def _describe(self, batch: Batch) -> bytes:
+    def _describe(self, batch: Batch) -> tuple[int, ...]:
         context = self._context.address
-        return WORDS.pack(
+        return (
             batch.addresses.buffer_info()[0], batch.lengths.buffer_info()[0],
             context, context + self._size, self._size,
             self._histogram.buffer_info()[0], BINS, self._skip,

@@ -55,6 +55,8 @@ class RingReader:
         while not self._closed:
             for record in self:
                 yield record
+                if self._closed:
+                    return
             await asyncio.sleep(POLL)
 
     def close(self) -> None:

@@ -46,7 +46,9 @@ class Holder:
     def release(self, target: Held) -> None:
         """Give one reference back."""
         with self._state.objects.lock:
-            holdings = self._held[id(target)]
+            holdings = self._held.get(id(target))
+            if holdings is None:  # the host put it in directly: a perf ring
+                return
             holding = holdings.pop()
             if not holdings:
                 del self._held[id(target)]
