@@ -17,13 +17,14 @@ from skep.verifier.rules.memory import (
     NO_ADDRESS_STORED,
     SAME_KIND,
 )
-from skep.verifier.scalar import UNKNOWN, const
+from skep.verifier.scalar import UNKNOWN, ZERO, const
 from skep.verifier.spelling import type_text
 from skep.verifier.transfer.accesses import read_memory, write_memory
 from skep.verifier.transfer.arithmetic import require_writable
 from skep.verifier.transfer.regions import require_unmodified
 from skep.verifier.transfer.returns import require_nothing_held
 from skep.verifier.transfer.stack import read_stack
+from skep.verifier.transfer.subprograms import return_to_caller
 from skep.verifier.values import (
     ARENA,
     BTF_ID,
@@ -164,11 +165,15 @@ def _modify(check: Check, step: Step) -> None:
         read_stack(check, pointer, step.dst, step.off + pointer.off, step.size, False)
     if step.op.fetch and step.sem is not Sem.CMPXCHG:
         require_writable(check, step.src)
+    loaded = 0 if step.sem is Sem.CMPXCHG else step.src
+    if step.op.fetch and loaded == step.dst:
+        # Linux overwrites the register before it looks at the address in it, so it refuses.
+        check.frame.regs[loaded] = UNKNOWN
     old = read_memory(check, step.dst, step.off, step.size, strict=True)
     note_access(check, pointer)
     write_memory(check, step.dst, step.off, step.size, None, -1, strict=True)
     if step.op.fetch:
-        check.frame.regs[0 if step.sem is Sem.CMPXCHG else step.src] = old
+        check.frame.regs[loaded] = old
 
 
 def _require_number(check: Check, value: Value, register: int) -> None:
@@ -213,4 +218,7 @@ def legacy_load(check: Check, step: Step) -> None:
         regs[number] = None
     regs[0] = UNKNOWN
     if len(check.state.frames) > 1:
-        check.not_supported("BPF_LD_[ABS|IND] in a subprogram")
+        # Out of the packet's bounds it returns 0 from the subprogram.
+        check.push_branch(step.next_pc)
+        check.frame.regs[0] = ZERO
+        return_to_caller(check, step)
