@@ -10,7 +10,7 @@ Source: Linux 6.18 kernel/bpf/verifier.c (do_check, print_verification_stats), k
 from collections.abc import Sequence
 from typing import Final
 
-from skep.isa.table import Kind, registers_read, registers_written
+from skep.isa.table import Kind, Sem, registers_read, registers_written
 from skep.verifier.events import (
     BranchPushed,
     Called,
@@ -156,6 +156,8 @@ class Log:
             self.write(f"returning from callee:\n{callee}")
             self.write(f"to caller at {target}:\n{caller}")
             self._resume(event.pc, target)
+            self._fresh = False
+            self._previous = None
         else:
             self.write(f"caller:\n{caller}")
             self.write(f"callee:\n{callee}")
@@ -185,8 +187,9 @@ class Log:
         parts = self._changes(frame, refs)
         if not parts:
             return
-        if self._step is None or self._is_decided_jump():
-            at = pc if self._step is None else self._step.pc
+        if self._step is None or self._needs_precision():
+            jump = self._step is not None and self._step.kind is Kind.JUMP
+            at = self._step.pc if jump and self._step is not None else pc
             self.write(f"{at}:{_line(parts)}")
             return
         line = self._lines[-1]
@@ -196,23 +199,28 @@ class Log:
         self._lines[-1] = f"{line}{' ' * width};{_line(parts)}"
         self._step = None
 
-    def _is_decided_jump(self) -> bool:
-        """Whether the last instruction was a comparison of numbers that can come out one way only.
+    def _needs_precision(self) -> bool:
+        """Whether the exact value of a register mattered to the last instruction.
 
-        Linux searches for precise registers then, and writes about it at level 2 in between.
+        Linux searches for where it came from then, and writes about it at level 2 in between. It
+        does so for comparisons that can come out one way only, and for sums with a pointer.
         """
         step, before = self._step, self._before
-        if step is None or before is None or step.kind is not Kind.JUMP or self._open:
-            return False
-        if not self._level & ALL_PATHS:
+        if step is None or before is None or not self._level & ALL_PATHS:
             return False
         operands = [before.regs[step.dst]] + [before.regs[step.src]] * step.reg_source
-        return any(isinstance(value, Scalar) for value in operands)
+        scalars = sum(isinstance(value, Scalar) for value in operands)
+        if step.kind is Kind.JUMP:
+            return not self._open and scalars > 0
+        is_sum = step.kind is Kind.ALU and step.sem in (Sem.ADD, Sem.SUB)
+        return is_sum and len(operands) == 2 and scalars == 1
 
     def _changes(self, frame: Frame, refs: tuple[Reference, ...]) -> list[str]:
-        if self._fresh or self._previous is None or self._before is None:
+        if self._fresh:
             return frame_parts(frame, refs)
         step = self._previous
+        if step is None or self._before is None:  # a subprogram returned: all is shown already
+            return []
         if step.kind in (Kind.GOTO, Kind.EXIT):
             return []
         touched = 1
