@@ -9,6 +9,7 @@ from typing import Final
 
 from skep.base.bits import U32
 from skep.btf import kinds
+from skep.btf.index import TypeIndex
 from skep.btf.kinds import COMPOSITES, MODIFIERS, TRANSPARENT, Kind
 from skep.btf.table import TypeTable
 from skep.errors import BtfError
@@ -40,8 +41,10 @@ class Field:
 class Btf(TypeTable):
     """The types of a program or a kernel; made by ``parse``."""
 
-    def __init__(self, data: bytes, base: "Btf | None", source: str) -> None:
-        super().__init__(data, base, source)
+    def __init__(
+        self, data: bytes, base: "Btf | None", source: str, index: TypeIndex | None = None
+    ) -> None:
+        super().__init__(data, base, source, index)
         self.base = base
         self._tags: dict[int, list[kinds.DeclTag]] | None = None
         self._aligns: dict[int, int] = {}
@@ -93,6 +96,9 @@ class Btf(TypeTable):
 
     def size_of(self, type_id: int) -> int:
         """``sizeof`` in bytes; raises BtfError for what has no size (void, functions, FWD)."""
+        held = self.resolved(type_id)
+        if isinstance(held, kinds.Var):
+            type_id = held.type
         element, count = self.array_elems(type_id)
         type_ = self.type(element)
         size = POINTER_SIZE
@@ -100,8 +106,6 @@ class Btf(TypeTable):
             type_, (kinds.Int, kinds.Composite, kinds.Enumeration, kinds.Float, kinds.DataSec)
         ):
             size = type_.size
-        elif isinstance(type_, kinds.Var):
-            return self.size_of(type_.type)
         elif not isinstance(type_, kinds.Ptr):
             raise self.error(element, type_.kind.name, "a type that has a size")
         if size * count > U32:

@@ -1,56 +1,60 @@
-"""Names to type ids: an index over one BTF, without its base.
+"""The index of one BTF: where its types start, and which start with which name.
 
 Invariant: ids come out in ascending order. No string is read to build the index: a look-up searches
 the string section for the bytes of the name, and the index for types whose name starts there.
 """
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Sequence
 
 
-class NameIndex:
-    """Types by the offset of their name.
+class TypeIndex:
+    """Where types start, and types in order of where their names start.
 
     Args:
-        words: the type section.
-        starts: where each type starts, in words.
-        first: id of the first type.
-        strings: the string section.
-        string_base: offset of its first byte: the size of the base's strings.
+        starts: the start of each type, in words.
+        name_offs: offsets of names, ascending.
+        name_ids: for each, a type; ids of one name ascend.
     """
 
     def __init__(
-        self,
-        words: Sequence[int],
-        starts: Sequence[int],
-        first: int,
-        strings: bytes,
-        string_base: int,
+        self, starts: "array[int]", name_offs: "array[int]", name_ids: "array[int]"
     ) -> None:
-        self._strings = strings
-        self._string_base = string_base
-        self._by_offset: dict[int, list[int]] = {}
-        by_offset = self._by_offset
-        for type_id, start in enumerate(starts, first):
-            off = words[start]
-            if off:
-                known = by_offset.get(off)
-                if known is None:
-                    by_offset[off] = [type_id]
-                else:
-                    known.append(type_id)
+        self.starts = starts
+        self.name_offs = name_offs
+        self.name_ids = name_ids
 
     def find(self, offsets: Sequence[int]) -> list[int]:
         """Ids of the types whose name starts at one of *offsets*."""
         found: list[int] = []
         for off in offsets:
-            found += self._by_offset.get(off, ())
+            at = bisect_left(self.name_offs, off)
+            while at < len(self.name_offs) and self.name_offs[at] == off:
+                found.append(self.name_ids[at])
+                at += 1
         return sorted(found)
 
-    def offsets(self, needle: bytes) -> list[int]:
-        """Every offset at which this string section says *needle*, inside longer strings too."""
-        found: list[int] = []
-        at = self._strings.find(needle)
-        while at >= 0:
-            found.append(at + self._string_base)
-            at = self._strings.find(needle, at + 1)
-        return found
+
+def make_index(words: "array[int]", starts: "array[int]", first: int) -> TypeIndex:
+    """Index the types of a section.
+
+    Args:
+        words: the type section.
+        starts: where each type starts, in words.
+        first: id of the first type.
+    """
+    offs = [words[start] for start in starts]
+    order = sorted([n for n, off in enumerate(offs) if off], key=offs.__getitem__)
+    name_offs = array("I", [offs[position] for position in order])
+    return TypeIndex(starts, name_offs, array("I", [first + position for position in order]))
+
+
+def find_all(data: bytes, needle: bytes, base: int) -> list[int]:
+    """Every offset at which *data*, which begins at *base*, says *needle*; inside words too."""
+    found: list[int] = []
+    at = data.find(needle)
+    while at >= 0:
+        found.append(at + base)
+        at = data.find(needle, at + 1)
+    return found

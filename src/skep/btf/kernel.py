@@ -6,6 +6,7 @@ Invariant: what is found is parsed, never executed or trusted; a file that is no
 from pathlib import Path
 from typing import Final
 
+from skep.btf import cache
 from skep.btf.graph import Btf
 from skep.errors import BtfError
 
@@ -47,4 +48,10 @@ def read_btf(path: str, base: Btf | None = None) -> Btf:
             source=path, where="file", found=error.strerror or str(error),
             expected="a readable file of raw BTF",
         ) from None  # fmt: skip
-    return Btf.parse(data, base, path)
+    if base is not None or len(data) < cache.MIN_SIZE:
+        return Btf.parse(data, base, path)
+    index = cache.load(data)
+    btf = Btf(data, None, path, index)
+    if index is None:
+        cache.store(data, btf.index())
+    return btf

@@ -79,10 +79,11 @@ class _Shower:
         self._ended = False  # and a NUL was met
         self._type: kinds.Type | None = None
         self._type_id = 0
+        self._vars = 0  # met; nothing but the outermost type may be one
 
     def show(self, type_id: int, named: int, bit: int) -> None:
         """Print the type *type_id* at *bit* of the data; *named* is the type to call it by."""
-        if self._depth > MAX_DEPTH:
+        if self._depth > MAX_DEPTH or self._vars > 1:
             raise self._btf.error(type_id, "types that nest without end", "nesting that ends")
         type_id = self._btf.resolve(type_id)
         type_ = self._btf.type(type_id)
@@ -95,6 +96,7 @@ class _Shower:
         elif isinstance(type_, kinds.Ptr):
             self._pointer(type_, named, bit)
         elif isinstance(type_, kinds.Var):
+            self._vars += 1
             self.show(type_.type, type_.type, bit)
         else:
             self._write(f"<unsupported kind:{int(type_.kind)}>")

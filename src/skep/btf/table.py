@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from skep.btf import kinds
 from skep.btf.codec import Section, decode_string, read_header, read_words, scan
-from skep.btf.index import NameIndex
+from skep.btf.index import TypeIndex, find_all, make_index
 from skep.btf.kinds import Kind
 from skep.errors import BtfError
 
@@ -24,9 +24,12 @@ class TypeTable:
         data: a ``.BTF`` section.
         base: what it extends.
         source: whose it is, for messages ("BTF of x.bpf.o").
+        index: its index, where one is at hand.
     """
 
-    def __init__(self, data: bytes, base: "TypeTable | None", source: str) -> None:
+    def __init__(
+        self, data: bytes, base: "TypeTable | None", source: str, index: TypeIndex | None
+    ) -> None:
         header = read_header(data, source)
         self.source = source
         self.parent = base
@@ -36,10 +39,12 @@ class TypeTable:
         self.strings = self._read_strings(header.size + header.string_off, header.string_size)
         offset = header.size + header.type_off
         words = read_words(data[offset : offset + header.type_size])
-        starts = scan(words, self.first_id, offset, source)
+        if index is not None and len(index.starts) and index.starts[-1] >= len(words):
+            index = None  # of other data
+        starts = index.starts if index else scan(words, self.first_id, offset, source)
         self.section = Section(words, starts, self.first_id, self.string, offset, source)
         self._types: dict[int, kinds.Type] = {}
-        self._index: NameIndex | None = None
+        self._index = index
 
     def _read_strings(self, offset: int, size: int) -> bytes:
         strings = self._data[offset : offset + size]
@@ -156,20 +161,16 @@ class TypeTable:
         found: list[int] = []
         offsets: list[int] = []
         for table in self._chain():
-            index = table.name_index()
-            offsets += index.offsets(needle)
-            for type_id in index.find(offsets):
+            offsets += find_all(table.strings, needle, table.string_base)
+            for type_id in table.index().find(offsets):
                 if not wanted or table.kind(type_id) in wanted:
                     found.append(type_id)  # noqa: PERF401
         return found
 
-    def name_index(self) -> NameIndex:
+    def index(self) -> TypeIndex:
         """The index over this BTF's own types, made when first asked for."""
         if self._index is None:
-            section = self.section
-            self._index = NameIndex(
-                section.words, section.starts, self.first_id, self.strings, self.string_base
-            )
+            self._index = make_index(self.section.words, self.section.starts, self.first_id)
         return self._index
 
     def _chain(self) -> "list[TypeTable]":
