@@ -33,7 +33,7 @@ class Externs:
     problems: dict[int, BpfError]
 
 
-NONE: Final = Externs((), {}, {})
+_MAX_SIZE: Final = 4096  # of a kconfig extern; the longest values are short strings
 
 
 def collect(elf: Elf, btf: Btf | None) -> Externs:
@@ -112,6 +112,6 @@ def _extern(
     if isinstance(type_, kinds.Func):
         raise wrong("a function cannot be a kconfig extern")
     size, align = btf.size_of(type_.type), btf.align_of(type_.type)
-    if size == 0:
-        raise wrong("a kconfig extern of no size")
+    if not 0 < size <= _MAX_SIZE:
+        raise wrong(f"a kconfig extern of {size} bytes")
     return ExternSpec(symbol.name, Extern.KCONFIG, type_.type, weak, 0, size), align

@@ -197,7 +197,8 @@ class LoadedObject:
         return self.door.create_map(plain)
 
     def _initialise(self, spec: MapSpec, fd: int) -> None:
-        if spec.content is Content.NOTHING:
+        zero = spec.content is Content.DATA and not any(spec.data)
+        if spec.content is Content.NOTHING or zero:  # as the kernel makes it
             return
         data = spec.data.ljust(spec.value_size, b"\0")
         if spec.content is Content.KCONFIG and self.spec.btf is not None:
