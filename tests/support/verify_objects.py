@@ -19,6 +19,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from verify_case import kernel_btf
+
 from skep.btf.graph import Btf
 from skep.errors import BpfError
 from skep.isa.codec import decode
@@ -31,7 +33,6 @@ from skep.uapi.flags import ProgType
 from skep.uapi.program_types import by_id, effective_attach_type
 from skep.verifier import Rejected, verify
 from skep.verifier.interface import FunctionInfo, MapShape, Request
-from verify_case import kernel_btf
 
 INNER = re.compile(r"(\w+): inner map (\w+)\((\d+),(\d+),(\d+)\)")
 MAP_KINDS = {"ARRAY": 2, "HASH": 1, "LRU_HASH": 9, "LPM_TRIE": 11, "PERCPU_HASH": 5}

@@ -83,6 +83,7 @@ class Check:
         self.seen = bytearray(program.size)
         self.memory = bytearray(program.size)
         self.slots: dict[int, int] = {}  # offset of the native slot that a context load reads
+        self.masks: dict[int, tuple[int, int]] = {}  # how unprivileged arithmetic is masked
         self.access_kinds: dict[int, Pointer] = {}  # pointer of the first access of each pc
         self.calls: dict[int, CallFact] = {}
         self.map_at: dict[int, MapShape] = {}

@@ -117,18 +117,21 @@ class _Walk:
         start += (self.off - start) // size * size
         type_ = self.btf.type(element)
         if isinstance(type_, kinds.Composite):
-            if self.off == start:
-                return Found(STRUCT, element)
-            self.off -= start
-            return element
+            return self._enter_struct(element, start)
         if isinstance(type_, kinds.Ptr):
             return self._pointer(owner, member, type_, start, size)
-        if self.off + self.size > end and not self.flags & UNTRUSTED:
-            return _failed(
-                f"access beyond the end of member {member.name} (mend:{end}) "
-                f"in struct {owner.name} with off {self.off} size {self.size}"
-            )
-        return Found(SCALAR)
+        if self.off + self.size <= end or self.flags & UNTRUSTED:
+            return Found(SCALAR)
+        return _failed(
+            f"access beyond the end of member {member.name} (mend:{end}) "
+            f"in struct {owner.name} with off {self.off} size {self.size}"
+        )
+
+    def _enter_struct(self, type_id: int, start: int) -> Found | int:
+        if self.off == start:
+            return Found(STRUCT, type_id)
+        self.off -= start
+        return type_id
 
     def _pointer(
         self, owner: kinds.Composite, member: kinds.Member, type_: kinds.Ptr, start: int, size: int
@@ -188,7 +191,7 @@ def access(btf: Btf, type_id: int, off: int, size: int, flexible: bool) -> Found
 
 
 def is_part_of(
-    btf: Btf, type_id: int, off: int, wanted: Btf, wanted_id: int, strict: bool, flexible: bool
+    btf: Btf, type_id: int, off: int, wanted: Btf, wanted_id: int, *, strict: bool, flexible: bool
 ) -> bool:
     """Whether at *off* of struct *type_id* stands a *wanted_id*, at once or as a first member.
 

@@ -58,6 +58,11 @@ MAP_WRITABLE: Final = Rule(
     "map-writable-by-programs", "read-only maps are not changed by programs", _DENIED
 )
 MAP_SAME: Final = Rule("same-map", "a timer belongs to the map it is initialised with", _BAD)
+TAIL_CALL_MAP: Final = Rule(
+    "tail-call-of-one-map",
+    "a tail call of an unprivileged program uses the same map on all paths",
+    _BAD,
+)
 MAP_CALLBACK: Final = Rule("map-walkable", "the map type can be walked by a callback", 524)
 STORAGE_FLAGS: Final = Rule("storage-flags-zero", "get_local_storage() takes no flags", _BAD)
 FUNC_IP_AVAILABLE: Final = Rule(

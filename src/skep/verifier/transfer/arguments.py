@@ -174,7 +174,7 @@ def _require_type(
             found=f"argument {register} of bpf_{call.helper.name}",
         )
     if isinstance(value, Pointer) and value.kind == BTF_ID:
-        require_object(check, call.helper, argument, kind, register, value, call.kptr)
+        require_object(check, call, argument, kind, register, value)
 
 
 def _folded_flags(call: Call, argument: ArgType, kind: Arg, register: int, value: Pointer) -> int:

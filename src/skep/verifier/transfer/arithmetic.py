@@ -18,6 +18,7 @@ from skep.verifier.rules.registers import POINTER_BITS_KEPT
 from skep.verifier.scalar import UNKNOWN, Scalar, const, unknown_bits
 from skep.verifier.transfer.alu import TRANSFER, split
 from skep.verifier.transfer.links import moved_by_constant
+from skep.verifier.transfer.masking import note_numbers
 from skep.verifier.transfer.pointers import pointer_arithmetic
 from skep.verifier.values import ARENA, Pointer, Value
 
@@ -121,6 +122,8 @@ def _binary(check: Check, step: Step) -> None:
     if isinstance(left, Pointer) or isinstance(right, Pointer):
         check.frame.regs[step.dst] = pointer_arithmetic(check, step, left, right)
         return
+    if not check.privileged:
+        note_numbers(check, step)
     halves = split(step.sem, left, right)
     if halves is not None:
         left, other = halves

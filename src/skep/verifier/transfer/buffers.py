@@ -21,7 +21,7 @@ from skep.verifier.spelling import type_text
 from skep.verifier.transfer import kernel_objects, regions
 from skep.verifier.transfer.context import read_context, write_context
 from skep.verifier.transfer.pointers import MAX_OFFSET
-from skep.verifier.transfer.stack import require_initialised
+from skep.verifier.transfer.stack_ranges import require_initialised
 from skep.verifier.values import (
     BTF_ID,
     BUF,
@@ -98,7 +98,9 @@ def _require_other(
     elif kind == MEM:
         _require_written(check, value, register, write)
         if not (value.flags & RDONLY and value.flags & UNTRUSTED):
-            regions.require_inside(check, value, register, value.off, size, value.size, zero_ok)
+            regions.require_inside(
+                check, value, register, value.off, size, value.size, zero_ok=zero_ok
+            )
     elif kind == BUF:
         _require_written(check, value, register, write)
         words = "rdonly" if value.flags & RDONLY else "rdwr"

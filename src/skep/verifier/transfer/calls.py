@@ -28,6 +28,7 @@ from skep.verifier.transfer.maps import note_map, require_map_fits
 from skep.verifier.transfer.packets import forget_packet
 from skep.verifier.transfer.releases import release_argument
 from skep.verifier.transfer.results import result
+from skep.verifier.transfer.stack import ANYTHING
 from skep.verifier.transfer.subprograms import clear_caller_saved
 
 
@@ -109,4 +110,4 @@ def _overwrite(check: Check, call: Call) -> None:
     if call.raw_register < 0:
         return
     for off in range(call.raw_size):
-        write_memory(check, call.raw_register, off, 1, None, -1)
+        write_memory(check, call.raw_register, off, 1, ANYTHING)

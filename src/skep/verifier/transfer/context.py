@@ -14,6 +14,7 @@ from skep.uapi.flags import AttachType, ProgType
 from skep.uapi.program_types import effective_attach_type
 from skep.uapi.typed_contexts import ITERATORS, RAW_TRACEPOINTS, UNTRUSTED_LSM_HOOKS
 from skep.verifier.check import Check
+from skep.verifier.interface import Request
 from skep.verifier.rules.memory import CONTEXT_FIELD
 from skep.verifier.scalar import UNKNOWN
 from skep.verifier.target import Target
@@ -98,13 +99,20 @@ def _field(check: Check, context: Context, off: int, size: int, write: bool) -> 
     request = check.request
     attach_type = effective_attach_type(request.program_type, request.expected_attach_type)
     field = table.access(context, request.program_type.id, attach_type, off, size, write)
-    if field is None:
+    if field is None or (not check.privileged and _needs_capability(request, field, write)):
         check.refuse(
             CONTEXT_FIELD,
             f"invalid bpf_context access off={off} size={size}",
             found=f"{'store to' if write else 'load from'} {context.name}",
         )
     return field
+
+
+def _needs_capability(request: Request, field: Field, write: bool) -> bool:
+    """Whether only privileged programs may access the field."""
+    if request.program_type.id != ProgType.CGROUP_SKB:
+        return False
+    return field.points in (Points.PACKET, Points.PACKET_END) or (write and field.name == "tstamp")
 
 
 def _pointer(check: Check, field: Field) -> Value:
@@ -146,7 +154,7 @@ def _read_argument(check: Check, off: int, size: int) -> Value:
         return _argument(check, target, params[number], number, off, size)
     if number > len(params) or not _sees_result(check):
         _refuse(check, off, size, f"func '{target.name}' doesn't have {number + 1}-th argument")
-    return _typed(check, target, target.proto.returns, number, off, size, 0)
+    return _typed(check, target, target.proto.returns, number, off, size, flags=0)
 
 
 def _argument_at(target: Target, off: int) -> int:
@@ -189,9 +197,9 @@ def _argument(
         nulls, errors = RAW_TRACEPOINTS.get(target.name, ((), ()))
         if number in nulls:
             flags |= MAYBE_NULL
-        value = _typed(check, target, param.type, number, off, size, flags)
+        value = _typed(check, target, param.type, number, off, size, flags=flags)
         return UNKNOWN if number in errors else value
-    return _typed(check, target, param.type, number, off, size, flags)
+    return _typed(check, target, param.type, number, off, size, flags=flags)
 
 
 def _is_trusted(check: Check, target: Target) -> bool:
@@ -206,7 +214,7 @@ def _bad_size(check: Check, target: Target, off: int, size: int) -> NoReturn:
 
 
 def _typed(
-    check: Check, target: Target, type_id: int, number: int, off: int, size: int, flags: int
+    check: Check, target: Target, type_id: int, number: int, off: int, size: int, *, flags: int
 ) -> Value:
     """Value of BTF type *type_id*: a number, or a pointer to a kernel object."""
     btf = target.btf

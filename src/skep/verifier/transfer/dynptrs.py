@@ -19,6 +19,7 @@ from skep.verifier.state import DYNPTR, SLOT_SIZE, StackObject
 from skep.verifier.transfer.accesses import write_memory
 from skep.verifier.transfer.call import Call
 from skep.verifier.transfer.resources import acquire, release
+from skep.verifier.transfer.stack import ANYTHING
 from skep.verifier.transfer.stack_objects import (
     DYNPTR_SLOTS,
     drop_dynptr,
@@ -66,7 +67,7 @@ def make_dynptr(check: Check, register: int, value: Pointer, flavor: int, ref_id
         check.refuse(DYNPTR_UNINITIALISED, "Dynptr has to be an uninitialized dynptr")
     spi = place_of(check, value, DYNPTR_SLOTS, "dynptr", DYNPTR_PLACE)
     for off in (0, SLOT_SIZE):
-        write_memory(check, register, off, SLOT_SIZE, None, -1)
+        write_memory(check, register, off, SLOT_SIZE, ANYTHING)
     reference = ref_id
     if flavor & DYNPTR_RINGBUF and not ref_id:
         reference = acquire(check)

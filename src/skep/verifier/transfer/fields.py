@@ -23,7 +23,7 @@ from skep.verifier.scalar import Scalar
 from skep.verifier.state import SPILL, ZERO
 from skep.verifier.transfer.call import Call
 from skep.verifier.transfer.resources import lock, require_field_offset, unlock
-from skep.verifier.transfer.stack import slot_of
+from skep.verifier.transfer.stack_ranges import slot_of
 from skep.verifier.values import MAP_VALUE, STACK, Pointer, Value
 
 _INNER_MAP: Final = int(MapFlag.INNER_MAP)

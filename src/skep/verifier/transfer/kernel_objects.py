@@ -69,6 +69,11 @@ _MAP_STRUCTS: Final[dict[int, str]] = {
 _RCU_PROTECTED: Final = frozenset(
     ("cgroup", "bpf_cpumask", "task_struct", "bpf_crypto_ctx", "prog_test_ref_kfunc")
 )
+# suffixes of the structs in which the kernel vouches for members
+_SAFE: Final = "__safe_trusted"
+_SAFE_OR_NULL: Final = "__safe_trusted_or_null"
+_RCU: Final = "__safe_rcu"
+_RCU_OR_NULL: Final = "__safe_rcu_or_null"
 # Types of programs whose kernel subsystem lets them write some members of kernel objects.
 _MEMBER_WRITERS: Final = frozenset((ProgType.STRUCT_OPS, ProgType.SCHED_CLS, ProgType.XDP))
 
@@ -146,30 +151,27 @@ def read_object(check: Check, pointer: Pointer, register: int, off: int, size: i
 
 def _flags_of_member(check: Check, pointer: Pointer, btf: Btf, found: walk.Found) -> int:
     """How far a pointer loaded from a member can be trusted."""
-    flags = found.flags
     if pointer.flags & UNTRUSTED:
         return UNTRUSTED
     if not (is_trusted(pointer) or is_rcu(pointer)):
-        return flags & ~(TRUSTED_FLAGS | RCU)
-
-    def listed(suffix: str) -> bool:
-        return walk.is_listed(btf, pointer.btf_id, found.member, found.type_id, suffix)
-
-    if listed("__safe_trusted"):
-        return flags | TRUSTED
-    if listed("__safe_trusted_or_null"):
-        return flags | TRUSTED | MAYBE_NULL
+        return found.flags & ~(TRUSTED_FLAGS | RCU)
+    for suffix, flags in ((_SAFE, TRUSTED), (_SAFE_OR_NULL, TRUSTED | MAYBE_NULL)):
+        if walk.is_listed(btf, pointer.btf_id, found.member, found.type_id, suffix):
+            return found.flags | flags
     if not in_rcu_section(check) or pointer.flags & MAYBE_NULL:
         return UNTRUSTED
-    if listed("__safe_rcu"):
+    return _flags_in_rcu_section(pointer, btf, found)
+
+
+def _flags_in_rcu_section(pointer: Pointer, btf: Btf, found: walk.Found) -> int:
+    flags = found.flags
+    if walk.is_listed(btf, pointer.btf_id, found.member, found.type_id, _RCU):
         return flags | RCU
-    vouched = listed("__safe_rcu_or_null")
-    if flags & RCU or vouched:
-        flags |= RCU | MAYBE_NULL
-        return flags & ~UNTRUSTED if vouched else flags
-    if flags & (PERCPU | USER):
-        return flags
-    return flags & ~(TRUSTED_FLAGS | RCU)
+    if walk.is_listed(btf, pointer.btf_id, found.member, found.type_id, _RCU_OR_NULL):
+        return (flags | RCU | MAYBE_NULL) & ~UNTRUSTED
+    if flags & RCU:
+        return flags | MAYBE_NULL
+    return flags if flags & (PERCPU | USER) else flags & ~TRUSTED_FLAGS
 
 
 def write_object(check: Check, pointer: Pointer, register: int, off: int, size: int) -> None:
@@ -303,7 +305,7 @@ def require_kptr_type(check: Check, field: SpecialField, value: Value | None, so
             require_unmodified(check, value, source, fixed_ok=True)
             if field.btf is not None and walk.is_part_of(
                 value.btf, value.btf_id, value.off, field.btf, field.btf_id,
-                field.kind != KPTR_UNREF, not value.flags & ALLOC,
+                strict=field.kind != KPTR_UNREF, flexible=not value.flags & ALLOC,
             ):  # fmt: skip
                 return
     name = _struct_name(field.btf, field.btf_id)

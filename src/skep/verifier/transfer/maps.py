@@ -23,7 +23,7 @@ from skep.uapi.map_types import takes_map
 from skep.uapi.program_types import effective_attach_type
 from skep.verifier.check import Check
 from skep.verifier.interface import CallFact
-from skep.verifier.rules.calls import MAP_HELPER_FIT, MAP_WRITABLE
+from skep.verifier.rules.calls import MAP_HELPER_FIT, MAP_WRITABLE, TAIL_CALL_MAP
 from skep.verifier.scalar import Scalar
 from skep.verifier.transfer.call import Call
 
@@ -75,6 +75,8 @@ def _note(check: Check, fact: CallFact) -> None:
     if before is None or before == fact:
         check.calls[check.pc] = fact
         return
+    if fact.helper == TAIL_CALL.id and not check.privileged and before.map is not fact.map:
+        check.refuse(TAIL_CALL_MAP, "tail_call abusing map_ptr")
     check.calls[check.pc] = CallFact(
         helper=fact.helper,
         map=fact.map if before.map is fact.map else None,

@@ -17,13 +17,13 @@ from skep.verifier.rules.memory import (
     NO_ADDRESS_STORED,
     SAME_KIND,
 )
-from skep.verifier.scalar import UNKNOWN, ZERO, const
+from skep.verifier.scalar import UNKNOWN, ZERO
 from skep.verifier.spelling import type_text
 from skep.verifier.transfer.accesses import read_memory, write_memory
 from skep.verifier.transfer.arithmetic import require_writable
 from skep.verifier.transfer.regions import require_unmodified
 from skep.verifier.transfer.returns import require_nothing_held
-from skep.verifier.transfer.stack import read_stack
+from skep.verifier.transfer.stack import ANYTHING, IMMEDIATE, read_stack
 from skep.verifier.transfer.subprograms import return_to_caller
 from skep.verifier.values import (
     ARENA,
@@ -126,9 +126,10 @@ def load(check: Check, step: Step) -> None:
 def store(check: Check, step: Step) -> None:
     """``*(size *)(dst + off) = src`` or an immediate."""
     immediate = step.kind is Kind.STORE_IMM
-    value = const(step.imm) if immediate else check.read(step.src)
+    if not immediate:
+        check.read(step.src)
     pointer = check.read(step.dst)
-    write_memory(check, step.dst, step.off, step.size, value, -1 if immediate else step.src)
+    write_memory(check, step.dst, step.off, step.size, IMMEDIATE if immediate else step.src)
     note_access(check, pointer)
 
 
@@ -145,9 +146,9 @@ def atomic(check: Check, step: Step) -> None:
         note_access(check, pointer)
         check.frame.regs[step.dst] = value
     elif step.sem is Sem.STORE_RELEASE:
-        value = check.read(step.src)
+        check.read(step.src)
         pointer = check.read(step.dst)
-        write_memory(check, step.dst, step.off, step.size, value, step.src, strict=True)
+        write_memory(check, step.dst, step.off, step.size, step.src, strict=True)
         note_access(check, pointer)
         _require_atomic_target(check, step.dst, "stores into")
     else:
@@ -171,7 +172,7 @@ def _modify(check: Check, step: Step) -> None:
         check.frame.regs[loaded] = UNKNOWN
     old = read_memory(check, step.dst, step.off, step.size, strict=True)
     note_access(check, pointer)
-    write_memory(check, step.dst, step.off, step.size, None, -1, strict=True)
+    write_memory(check, step.dst, step.off, step.size, ANYTHING, strict=True)
     if step.op.fetch:
         check.frame.regs[loaded] = old
 

@@ -43,6 +43,7 @@ from skep.verifier.values import (
 _NEVER_NULL: Final = frozenset(
     (SOCKET, TCP_SOCK, XDP_SOCK, BUF, MAP_VALUE, MAP_KEY, SOCK_COMMON, MEM, CONST_MAP_PTR)
 )
+_AGAINST_NULL: Final[dict[Sem, int]] = {Sem.EQ: 0, Sem.NE: 1}
 TRUSTED_FLAGS: Final = ALLOC | TRUSTED | NON_OWN_REF
 
 
@@ -75,17 +76,17 @@ def pointer_branch_taken(step: Step, x: Value, y: Value) -> int:
     if not step.wide:
         return -1
     if isinstance(x, Pointer) and isinstance(y, Pointer):
-        if is_packet_pointer(x) and is_packet_pointer(y):
-            return packet_branch_taken(step.sem, x, y)
-        return -1
+        both = is_packet_pointer(x) and is_packet_pointer(y)
+        return packet_branch_taken(step.sem, x, y) if both else -1
     pointer, other = (x, y) if isinstance(x, Pointer) else (y, x)
-    if not (isinstance(pointer, Pointer) and isinstance(other, Scalar)):
-        return -1
-    if not other.is_number(0) or not is_not_null(pointer):
-        return -1
-    if step.sem is Sem.EQ:
-        return 0
-    return 1 if step.sem is Sem.NE else -1
+    if (
+        isinstance(pointer, Pointer)
+        and isinstance(other, Scalar)
+        and other.is_number(0)
+        and is_not_null(pointer)
+    ):
+        return _AGAINST_NULL.get(step.sem, -1)
+    return -1
 
 
 def learn_from_pointers(check: Check, step: Step, there: State, x: Value, y: Value) -> None:

@@ -22,11 +22,10 @@ from skep.verifier.rules.registers import (
     POINTER_SUBTRAHEND,
     POINTER_WIDTH,
     STACK_POINTER_ADDED,
-    UNPRIVILEGED_BOUNDS,
 )
-from skep.verifier.scalar import UNKNOWN, Scalar, const
-from skep.verifier.spelling import tnum_text, type_text
-from skep.verifier.state import STACK_SIZE
+from skep.verifier.scalar import UNKNOWN, Scalar
+from skep.verifier.spelling import type_text
+from skep.verifier.transfer.masking import require_maskable
 from skep.verifier.values import (
     ARENA,
     BTF_ID,
@@ -123,7 +122,7 @@ def _move(check: Check, step: Step, pointer: Pointer, offset: Scalar, first: boo
         )
     require_sane_pointer(check, moved)
     if not check.privileged:
-        _require_unprivileged_bounds(check, step, pointer, moved, offset)
+        require_maskable(check, step, pointer, moved, offset, first)
     return moved
 
 
@@ -236,56 +235,3 @@ def subtract_ranges(x: Scalar, y: Scalar) -> Scalar:
 
 def _word(number: int) -> i64:
     return number - (1 << 64) if number >> 63 else number
-
-
-def _require_unprivileged_bounds(
-    check: Check, step: Step, pointer: Pointer, moved: Pointer, offset: Scalar
-) -> None:
-    """Require what the kernel's masking against speculation needs; refuse what it would mask."""
-    if moved.kind == STACK:
-        _require_stack_bounds(check, step, moved)
-    elif moved.kind == MAP_VALUE:
-        size = moved.map.value_size if moved.map is not None else 0
-        low: int = int(moved.var.smin) + moved.off
-        if low < 0 or moved.var.umax + moved.off >= size:
-            check.refuse(
-                UNPRIVILEGED_BOUNDS,
-                f"R{step.dst} pointer arithmetic of map value goes out of range, "
-                "prohibited for !root",
-            )
-    if step.reg_source:
-        if offset.smin < 0 <= offset.smax:
-            check.refuse(
-                UNPRIVILEGED_BOUNDS,
-                f"R{step.src} has unknown scalar with mixed signed bounds, "
-                "pointer arithmetic with it prohibited for !root",
-            )
-        if pointer.kind not in (STACK, MAP_VALUE):
-            check.refuse(
-                UNPRIVILEGED_BOUNDS,
-                f"R{step.dst} has pointer with unsupported alu operation, "
-                "pointer arithmetic with it prohibited for !root",
-            )
-        if not offset.is_const:
-            check.not_supported("masking of speculative pointer arithmetic for unprivileged users")
-
-
-def _require_stack_bounds(check: Check, step: Step, moved: Pointer) -> None:
-    if not moved.var.is_const:
-        check.refuse(
-            UNPRIVILEGED_BOUNDS,
-            f"R{step.dst} variable stack access prohibited for !root, "
-            f"var_off={tnum_text(moved.var)} off={moved.off}",
-        )
-    off: int = moved.off + int(moved.var.smin)
-    if not -STACK_SIZE <= off < 0:
-        check.refuse(
-            UNPRIVILEGED_BOUNDS,
-            f"R{step.dst} stack pointer arithmetic goes out of range, "
-            f"prohibited for !root; off={off}",
-        )
-
-
-def immediate(step: Step) -> Scalar:
-    """Operand two of an instruction without source register: its sign-extended immediate."""
-    return const(step.imm)

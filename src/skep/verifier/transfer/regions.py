@@ -144,6 +144,7 @@ def require_inside(
     off: int,
     size: int,
     limit: int,
+    *,
     zero_ok: bool = False,
 ) -> None:
     """Require that *size* bytes at *off* lie in *limit* bytes, whatever the variable part is."""
@@ -205,7 +206,7 @@ def require_map_value(
     """Require that bytes of a map value may be accessed, by a helper or by an instruction."""
     shape = pointer.map
     assert shape is not None
-    require_inside(check, pointer, register, off, size, shape.value_size, zero_ok)
+    require_inside(check, pointer, register, off, size, shape.value_size, zero_ok=zero_ok)
     record = check.records.of_map(shape)
     if record is None:
         return

@@ -4,10 +4,9 @@ A register stored whole, or in its low half at the slot's start, is remembered i
 back as it was; other stores leave bytes of which is known that they are zero, or nothing.
 
 Source: Linux 6.18 kernel/bpf/verifier.c (check_stack_write_fixed_off, check_stack_write_var_off,
-check_stack_read_fixed_off, check_stack_access_within_bounds, check_stack_range_initialized).
+check_stack_read_fixed_off).
 """
 
-import errno
 from typing import Final
 
 from skep.verifier.check import Check
@@ -16,19 +15,15 @@ from skep.verifier.rules.memory import (
     SPILL_UNCORRUPTED,
     SPILL_WHOLE,
     STACK_CONSTANT_OFFSET,
-    STACK_IN_FRAME,
     STACK_INITIALISED,
-    STACK_OFFSET_BOUND,
     STACK_POINTER_HOME,
     UNPRIVILEGED_STACK_RANGE,
 )
-from skep.verifier.rules.resources import DYNPTR_NOT_BUFFER
-from skep.verifier.scalar import UNKNOWN, Scalar
+from skep.verifier.scalar import UNKNOWN, Scalar, const
 from skep.verifier.scalar import ZERO as ZERO_NUMBER
 from skep.verifier.spelling import tnum_text
 from skep.verifier.state import (
     DYNPTR,
-    EMPTY_SLOT,
     INVALID,
     IRQ,
     ITER,
@@ -36,26 +31,26 @@ from skep.verifier.state import (
     SLOT_SIZE,
     SPILL,
     SPILL_TYPES,
-    STACK_SIZE,
     ZERO,
     Frame,
     Slot,
 )
-from skep.verifier.transfer.pointers import MAX_OFFSET
 from skep.verifier.transfer.stack_objects import destroy_dynptr
+from skep.verifier.transfer.stack_ranges import (
+    READ,
+    SCRUBBED,
+    WRITE,
+    require_in_stack,
+    require_initialised,
+    slot_of,
+)
 from skep.verifier.values import STACK, Pointer, Value
 
-READ: Final = " read from"
-WRITE: Final = " write to"
+IMMEDIATE: Final = -1  # sources of a store other than a register
+ANYTHING: Final = -2
 
 _SPECIAL: Final = frozenset((SPILL, DYNPTR, ITER, IRQ))
-_SCRUBBED: Final = bytes(INVALID if kind == INVALID else MISC for kind in range(256))
 _REST: Final = bytes(kind if kind in (INVALID, ZERO) else MISC for kind in range(256))
-
-
-def slot_of(off: int) -> int:
-    """Number of the slot that holds the byte ``fp + off``."""
-    return (-off - 1) // SLOT_SIZE
 
 
 def link(check: Check, register: int, scalar: Scalar) -> Scalar:
@@ -68,79 +63,20 @@ def link(check: Check, register: int, scalar: Scalar) -> Scalar:
     return scalar
 
 
-# --- bounds -----------------------------------------------------------------------------------
-
-
-def require_in_stack(
-    check: Check, pointer: Pointer, register: int, off: int, size: int, access: str
-) -> None:
-    """Require that ``fp + off .. fp + off + size`` lies in the frame, for every variable part.
-
-    Args:
-        check: the examination.
-        pointer: the stack pointer.
-        register: where it stands.
-        off: bytes, the pointer's known part included.
-        size: bytes.
-        access: READ or WRITE.
-    """
-    var = pointer.var
-    if not var.is_const and (var.smax >= MAX_OFFSET or var.smin <= -MAX_OFFSET):
-        check.refuse(
-            STACK_OFFSET_BOUND, f"invalid unbounded variable-offset{access} stack R{register}"
-        )
-    low: int = int(var.smin) + off
-    high: int = int(var.smax) + off + size
-    frame = check.state.frames[pointer.frame]
-    least = -STACK_SIZE
-    if access is READ and not check.privileged:
-        least = -SLOT_SIZE * len(frame.stack)
-    number = 0
-    if low < least or low > -1:
-        number = errno.EACCES
-    elif high > 0:
-        number = errno.EINVAL
-    elif size < 0:
-        number = errno.EFAULT
-    if number:
-        kind = "" if var.is_const else " variable-offset"
-        bits = "" if var.is_const else f" var_off={tnum_text(var)}"
-        check.refuse(
-            STACK_IN_FRAME,
-            f"invalid{kind}{access} stack R{register}{bits} off={off} size={size}",
-            found=f"fp{low:+d} .. fp{high:+d}",
-            errno=number,
-        )
-    grow(check, frame, low)
-
-
-def grow(check: Check, frame: Frame, low: int) -> None:
-    """Note that the function of *frame* uses the stack down to ``fp + low``."""
-    function = check.program.functions[frame.subprog]
-    depth = (7 - low) & ~7
-    function.stack_depth = max(function.stack_depth, depth)
-    if not check.privileged:
-        spi = depth // SLOT_SIZE - 1
-        if spi >= len(frame.stack):
-            owned = check.state.own(frame.number)
-            owned.set_slot(spi, EMPTY_SLOT)
-            if frame is check.frame:
-                check.frame = owned
-
-
 # --- stores -----------------------------------------------------------------------------------
 
 
+def stored(check: Check, source: int) -> Value | None:
+    """What a store writes: the register *source*, or IMMEDIATE, or None for ANYTHING."""
+    if source >= 0:
+        return check.read(source)
+    return const(check.step.imm) if source == IMMEDIATE else None
+
+
 def write_stack(
-    check: Check,
-    pointer: Pointer,
-    register: int,
-    off: int,
-    size: int,
-    value: Value | None,
-    source: int,
+    check: Check, pointer: Pointer, register: int, off: int, size: int, source: int
 ) -> None:
-    """Store *value* (None: something unknown) to the stack.
+    """Store to the stack.
 
     Args:
         check: the examination.
@@ -148,15 +84,18 @@ def write_stack(
         register: where it stands.
         off: bytes, the pointer's known part included.
         size: bytes.
-        value: what is stored.
-        source: the register that holds *value*, -1 for an immediate.
+        source: what is stored, see ``stored``.
     """
     require_in_stack(check, pointer, register, off, size, WRITE)
     frame = check.state.own(pointer.frame)
-    if pointer.var.is_const:
-        _write_fixed(check, frame, off + int(pointer.var.smin), size, value, source)
+    value = stored(check, source)
+    var = pointer.var
+    if var.is_const:
+        _write_fixed(check, frame, off + int(var.smin), size, value, source)
     else:
-        _write_variable(check, frame, pointer, off, size, value, source)
+        low: int = int(var.smin) + off
+        high: int = int(var.smax) + off + size
+        _write_variable(check, frame, low, high, value, source)
 
 
 def _write_fixed(
@@ -223,20 +162,12 @@ def _write_bytes(
 
 
 def _scrub(types: bytes) -> bytes:
-    return types.translate(_SCRUBBED) if types[0] in _SPECIAL else types
+    return types.translate(SCRUBBED) if types[0] in _SPECIAL else types
 
 
 def _write_variable(
-    check: Check,
-    frame: Frame,
-    pointer: Pointer,
-    off: int,
-    size: int,
-    value: Value | None,
-    source: int,
+    check: Check, frame: Frame, low: int, high: int, value: Value | None, source: int
 ) -> None:
-    low: int = int(pointer.var.smin) + off
-    high: int = int(pointer.var.smax) + off + size
     zero = isinstance(value, Scalar) and value.is_number(0)
     for spi in range(slot_of(high - 1), slot_of(low) + 1):
         destroy_dynptr(check, frame, spi)
@@ -353,84 +284,3 @@ def _read_bytes(frame: Frame, low: int, high: int) -> Value:
         if frame.slot(slot_of(at)).types[at % SLOT_SIZE] != ZERO:
             return UNKNOWN
     return ZERO_NUMBER
-
-
-# --- buffers ----------------------------------------------------------------------------------
-
-
-def require_initialised(
-    check: Check,
-    pointer: Pointer,
-    register: int,
-    off: int,
-    size: int,
-    *,
-    write: bool,
-    zero_ok: bool = False,
-    raw: bool = False,
-) -> bool:
-    """Require that a range of the stack may be read, by a helper or at a variable offset.
-
-    Args:
-        check: the examination.
-        pointer: the stack pointer.
-        register: where it stands.
-        off: bytes, the pointer's known part included.
-        size: bytes.
-        write: a helper gets the range and may write it too.
-        zero_ok: *size* may be 0.
-        raw: the helper fills the range, so it need not be initialised.
-
-    Returns:
-        Whether the range is to be overwritten with unknown bytes once the call was checked.
-    """
-    if size == 0 and not zero_ok:
-        check.refuse(STACK_INITIALISED, "invalid zero-sized read")
-    require_in_stack(check, pointer, register, off, size, WRITE if write else READ)
-    var = pointer.var
-    if not var.is_const and not check.privileged:
-        check.refuse(
-            STACK_CONSTANT_OFFSET,
-            f"R{register} variable offset stack access prohibited for !root, "
-            f"var_off={tnum_text(var)}",
-        )
-    low: int = int(var.smin) + off
-    high: int = int(var.smax) + off + size
-    frame = check.state.own(pointer.frame)
-    if raw and var.is_const:
-        _require_no_dynptr(check, frame, low, high)
-        return True
-    for at in range(low, high):
-        if not _touch_for_call(check, frame, at, write):
-            place = f"off {low}+" if var.is_const else f"var_off {tnum_text(var)}+"
-            check.refuse(
-                STACK_INITIALISED,
-                f"invalid read from stack R{register} {place}{at - low} size {size}",
-                hint="write the object before passing its address",
-            )
-    return False
-
-
-def _require_no_dynptr(check: Check, frame: Frame, low: int, high: int) -> None:
-    for at in range(low, high):
-        if frame.slot(slot_of(at)).types[at % SLOT_SIZE] == DYNPTR:
-            check.refuse(DYNPTR_NOT_BUFFER, f"potential write to dynptr at off={at} disallowed")
-
-
-def _touch_for_call(check: Check, frame: Frame, at: int, write: bool) -> bool:
-    """Whether byte *at* may be read; if a helper may *write* it, forget what it holds."""
-    spi, index = slot_of(at), at % SLOT_SIZE
-    slot = frame.slot(spi)
-    kind = slot.types[index]
-    if kind == MISC:
-        return True
-    if kind == ZERO or (kind == INVALID and check.privileged):
-        if write:
-            types = slot.types[:index] + bytes((MISC,)) + slot.types[index + 1 :]
-            frame.set_slot(spi, Slot(types, slot.value, slot.object))
-        return True
-    if slot.types[0] == SPILL and (check.privileged or isinstance(slot.value, Scalar)):
-        if write:
-            frame.set_slot(spi, Slot(slot.types.translate(_SCRUBBED)))
-        return True
-    return False

@@ -191,13 +191,14 @@ def leave(check: Check, step: Step) -> None:
     nested = len(check.state.frames) > 1
     require_nothing_held(check, "BPF_EXIT instruction in main prog", sections=not nested)
     if nested:
-        _return_to_caller(check, step)
+        return_to_caller(check, step)
         return
     require_return_value(check)
     check.path_ends = True
 
 
-def _return_to_caller(check: Check, step: Step) -> None:
+def return_to_caller(check: Check, step: Step) -> None:
+    """Go on after the call that entered the innermost frame."""
     state = check.state
     callee = check.frame
     value = callee.regs[0]
