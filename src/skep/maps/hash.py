@@ -71,7 +71,7 @@ def check_hash(creation: Creation) -> None:
     copy = round8(creation.value_size)
     require(not percpu or copy <= PERCPU_VALUE_LIMIT, errno.E2BIG, f"a copy of {copy} bytes")
     buckets = power_above(creation.max_entries)
-    require(buckets <= _MOST_BUCKETS, errno.E2BIG, f"{buckets} buckets are more than 2^28")
+    require(buckets <= _MOST_BUCKETS, errno.E2BIG, f"{buckets} buckets are too many")
 
 
 class Hash(StoredMap):

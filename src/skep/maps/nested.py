@@ -175,9 +175,8 @@ class ArrayOfMaps(FdArray):
     """ARRAY_OF_MAPS: inner maps of one shape, by index."""
 
     def __init__(self, creation: Creation) -> None:
-        template = check_inner(creation.inner)
         super().__init__(creation)
-        self._template = template
+        self._template = check_inner(creation.inner)
 
     def check_target(self, held: Held) -> None:
         """Refuse an inner map of another shape."""
@@ -198,9 +197,9 @@ class HashOfMaps(Hash):
     """HASH_OF_MAPS: inner maps of one shape, by key."""
 
     def __init__(self, creation: Creation) -> None:
-        self._template = check_inner(creation.inner)
         require(creation.value_size == 4, errno.EINVAL, "value_size is not that of an fd, 4")
         super().__init__(creation)
+        self._template = check_inner(creation.inner)
         self.targets: dict[bytes, Held] = {}
         self._kept = _Kept(creation)
         self._lock = threading.Lock()

@@ -144,9 +144,9 @@ def test_no_update_is_lost(flags: int, compiled: CompiledLibrary, world: World) 
             return int(run(block.address, table.address, place, 16 * number, 2000, 16))
 
     in_threads(work)
-    assert [2000] * THREADS * 16 == [
+    assert [
         int.from_bytes(table.lookup(key), "little") for key in table.keys()
-    ]
+    ] == [2000] * THREADS * 16
 
 
 @native
@@ -207,9 +207,7 @@ def push_and_pop(run: int, this: int, room: int, seed: int, count: int) -> int:
 
 
 @pytest.mark.parametrize("kind", [22, 23])
-def test_queues_lose_and_invent_nothing(
-    kind: int, compiled: CompiledLibrary, world: World
-) -> None:
+def test_queues_lose_and_invent_nothing(kind: int, compiled: CompiledLibrary, world: World) -> None:
     queue = create_map(Creation(map_type=kind, value_size=8, max_entries=3, library=compiled))
     assert isinstance(queue, Queue)
     run = compiled.bind(push_and_pop)
