@@ -259,6 +259,12 @@ def test_a_load_from_a_kernel_object_gives_0_outside_of_their_region() -> None:
         assert values == [0, 0, 8, 16, 0, 0, 0], engine.name
 
 
+def test_without_kernel_objects_every_such_load_gives_0(engine: Engine) -> None:
+    proof = prove([slot("ldx_u64", 0, 1, off=8), EXIT], memory=bytes([Memory.BTF, 0]))
+
+    assert result(engine, proof) == 0
+
+
 def test_may_goto_ends_a_loop_in_the_compiler() -> None:
     program = [
         slot("mov64_imm", 0),

@@ -12,14 +12,17 @@ from skep.engine.llvm import alu, memory
 from skep.engine.llvm.control import Site, call, packet_load, subprogram_symbol
 from skep.engine.llvm.frame import Frame
 from skep.engine.llvm.linkage import Linkage
+from skep.engine.llvm.liveness import live_registers
 from skep.engine.machinery import MAY_GOTO_LIMIT, spend
 from skep.errors import InternalError, NotSupported
 from skep.isa.insn import Insn
 from skep.isa.table import Kind, Op, Sem, op_of
 from skep.verifier.interface import Memory, Proof, Subprogram
 
+NO_OBJECTS: Final = (1, 1)  # an empty region: a symbol cannot have the address 0
 GOTO_LONG: Final = 0x06  # the jump whose distance stands in imm
 WITHOUT_OLD: Final = frozenset({Sem.MOV, Sem.SEXT8, Sem.SEXT16, Sem.SEXT32})
+ALL: Final = 0x7FF  # every register
 JUMPS: Final = frozenset({Kind.JUMP, Kind.GOTO, Kind.MAY_GOTO})
 
 
@@ -38,8 +41,9 @@ def generate(
         NotSupported: the program uses something that this engine cannot run.
     """
     if any(kind == Memory.BTF for kind in proof.memory):
-        linkage.declare_data(memory.OBJECTS, objects[0])
-        linkage.declare_data(memory.OBJECTS_END, objects[1])
+        start, end = objects if objects[0] else NO_OBJECTS
+        linkage.declare_data(memory.OBJECTS, start)
+        linkage.declare_data(memory.OBJECTS_END, end)
         linkage.define(f"{memory.ZERO} = internal constant [8 x i8] zeroinitializer\n")
     functions = [_Function(proof, linkage, part, metered).text() for part in proof.subprograms]
     return linkage.text() + "\n".join(functions)
@@ -51,6 +55,7 @@ class _Function:
         self.frame = Frame(min(-(-part.stack_depth // 8) * 8, 512))
         self.ops = {pc: op for pc, op in self._instructions() if self._is_seen(pc)}
         self.leaders = self._leaders()
+        self.live = live_registers(proof.insns, part.start, part.end)
         self.budget = ""  # pointer to what may_goto counts down
 
     def text(self) -> str:
@@ -101,7 +106,13 @@ class _Function:
         return leaders
 
     def _block_label(self, pc: int) -> None:
-        self.frame.label(f"b{pc}")
+        self.frame.label(f"b{pc}", self._live(pc))
+
+    def _live(self, *targets: int) -> int:
+        live = 0
+        for pc in targets:
+            live |= self.live.get(pc, ALL)
+        return live
 
     def _reserve_budget(self) -> None:
         if any(op.kind is Kind.MAY_GOTO for op in self.ops.values()):
@@ -192,33 +203,34 @@ class _Function:
 
     def _jump(self, pc: int, op: Op, insn: Insn) -> None:
         body, target = self.frame.body, self._target(pc, op)
-        yes, no = f"b{target}", f"b{pc + 1}"
         if self.metered and target <= pc and self._is_seen(target):
             self._stop_without_fuel("0")
         if op.kind is Kind.GOTO or not self._is_seen(pc + 1):
-            self._go(yes)
+            self._go(target)
         elif not self._is_seen(target):
-            self._go(no)
+            self._go(pc + 1)
         elif op.kind is Kind.MAY_GOTO:
-            self._may_goto(yes, no)
+            self._may_goto(target, pc + 1)
         else:
             y = self.frame.get(insn.src) if op.reg_source else str(insn.imm)
             truth = alu.condition(body, op.sem, self.frame.get(insn.dst), y, op.bits)
-            self.frame.flush()
-            body.fork(truth, yes, no)
+            self._fork(truth, target, pc + 1)
 
-    def _go(self, label: str) -> None:
-        self.frame.flush()
-        self.frame.body.jump(label)
+    def _go(self, target: int) -> None:
+        self.frame.flush(self._live(target))
+        self.frame.body.jump(f"b{target}")
 
-    def _may_goto(self, yes: str, no: str) -> None:
+    def _fork(self, truth: str, yes: int, no: int) -> None:
+        self.frame.flush(self._live(yes, no))
+        self.frame.body.fork(truth, f"b{yes}", f"b{no}")
+
+    def _may_goto(self, yes: int, no: int) -> None:
         body = self.frame.body
         left = body.value(f"load i64, ptr {self.budget}")
         spent = body.value(f"icmp eq i64 {left}, 0")
         less = body.value(f"call i64 @llvm.usub.sat.i64(i64 {left}, i64 1)")
         body.emit(f"store i64 {less}, ptr {self.budget}")
-        self.frame.flush()
-        body.fork(spent, yes, no)
+        self._fork(spent, yes, no)
 
     def _stop_without_fuel(self, result: str) -> None:
         body = self.frame.body

@@ -125,14 +125,13 @@ def _tail_call(site: Site) -> None:
     context = frame.get(1)
     frame.forget(ARGUMENTS)
     frame.set(0, "0")
-    frame.flush()
-    go, stay = body.fresh("tail"), f"after.{site.pc}"
+    go, stay = body.fresh("tail"), body.fresh("stay")
     body.fork(body.value(f"icmp ne i64 {target}, 0"), go, stay)
     body.label(go)
     arguments = integers([frame.run, context, "0", "0", "0", "0"])
     result = body.value(f"musttail call i64 {body.pointer(target)}({arguments})")
     body.end(f"ret i64 {result}")
-    frame.label(stay)
+    body.label(stay)
 
 
 def packet_load(site: Site) -> None:

@@ -83,16 +83,17 @@ class Frame:
             self._stack = self.body.local("stack", f"[{STACK_SIZE} x i8]", align=16)
         return self.body.value(f"getelementptr i8, ptr {self._stack}, i64 {STACK_SIZE + offset}")
 
-    def flush(self) -> None:
-        """Before the end of a block: put its registers where the next block finds them."""
+    def flush(self, live: int) -> None:
+        """Before the end of a block: put *live* registers where the next block finds them."""
         for register in sorted(self._dirty):
-            self.body.emit(f"store i64 {self.get(register)}, ptr {self._slot(register)}")
+            if live >> register & 1:
+                self.body.emit(f"store i64 {self.get(register)}, ptr {self._slot(register)}")
         self._dirty.clear()
 
-    def label(self, name: str) -> None:
-        """Begin a block."""
+    def label(self, name: str, live: int) -> None:
+        """Begin a block that needs the *live* registers."""
         if not self.body.closed:
-            self.flush()
+            self.flush(live)
         self.body.label(name)
         self._known.clear()
         self._dirty.clear()

@@ -93,6 +93,8 @@ class Machine:
         for symbol in exports:
             builder.export_symbol(symbol)
         for symbol, address in (imports or {}).items():
+            if address == 0:  # LLVM takes it for unresolved, and ends the process
+                raise InternalError(f"external symbol {symbol} has no address")
             builder.import_symbol(symbol, address)
         try:
             tracker = builder.link(self._jit, f"skep.{next(self._numbers)}")
