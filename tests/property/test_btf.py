@@ -191,7 +191,7 @@ def test_changed_ext_sections_raise_only_btf_errors(data: st.DataObject) -> None
 
 @st.composite
 def fields(draw: st.DrawFn) -> tuple[Btf, int, list[tuple[str, int]]]:
-    """A structure of nested ones: the BTF, its id, and access string and bit offset of each leaf."""
+    """A structure of nested ones: BTF and id, and access string and bit offset of each leaf."""
     b = Builder()
     number = b.integer("unsigned int", 4)
     table = b.array(number, 3, number)

@@ -23,6 +23,7 @@ from skep.base.bits import signed
 from skep.btf import kinds
 from skep.btf.graph import Btf
 from skep.btf.layout import place
+from skep.errors import BtfError
 
 Value = bool | int | float | str | bytes | list["Value"] | dict[str, "Value"]
 
@@ -119,6 +120,8 @@ class _Decoder:
     def _scalar(self, type_id: int, type_: kinds.Type, at: int) -> Value:
         size = self._btf.size_of(type_id)
         raw = self._data[at : at + size]
+        if len(raw) < size:
+            raise _outside(self._btf, type_id)
         if isinstance(type_, kinds.Float):
             if size not in _FLOATS:
                 return raw
@@ -151,10 +154,16 @@ class _Decoder:
                 continue
             where = place(self._btf, member)
             if where.bits:
+                if at * 8 + where.bit_offset + where.bits > len(self._data) * 8:
+                    raise _outside(self._btf, member.type)
                 number = read_bits(self._data, at * 8 + where.bit_offset, where.bits)
                 into[member.name] = _field(inner, number, where.bits)
             else:
                 into[member.name] = self.read(member.type, at + member.offset, depth + 1)
+
+
+def _outside(btf: Btf, type_id: int) -> BtfError:
+    return btf.error(type_id, "a member outside its structure", "members inside")
 
 
 def _integer(type_: kinds.Int, number: int) -> Value:
@@ -187,6 +196,8 @@ class _Encoder:
     def write(self, type_id: int, at: int, value: object, path: str) -> None:
         resolved = self._btf.resolve(type_id)
         type_ = self._btf.type(resolved)
+        if at + self._btf.size_of(resolved) > len(self._out):
+            raise _outside(self._btf, type_id)
         if isinstance(type_, kinds.Array):
             self._array(type_, at, value, path)
         elif isinstance(type_, kinds.Composite):
@@ -204,7 +215,9 @@ class _Encoder:
 
     def _number(self, type_: kinds.Type, bit: int, bits: int, value: object, path: str) -> None:
         number = self._as_int(type_, value, path)
-        is_signed = isinstance(type_, (kinds.Int, kinds.Enumeration)) and type_.signed
+        if bit + bits > len(self._out) * 8:
+            raise self._btf.error(0, f"{path} outside its structure", "members inside")
+        is_signed = isinstance(type_, (kinds.Int, kinds.Enumeration)) and type_.signed and bits > 0
         low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if is_signed else (0, (1 << bits) - 1)
         if not low <= number <= high:
             raise ValueError(f"{path}: {number} is not in {low} .. {high}")
