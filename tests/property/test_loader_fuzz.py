@@ -15,9 +15,9 @@ from skep.loader.spec import ObjectSpec
 from skep.loader.target import Target
 
 OBJECTS = Path(__file__).parents[1] / "objects"
-NAMES = ("counter", "maps", "externs", "legacy", "core")
+NAMES = ("counter", "maps", "externs", "legacy", "core", "ops", "throws")
 TARGET = Target(kernel_btf(), 0x061200, dict, cpus=2)
-ROUNDS = int(os.environ.get("SKEP_FUZZ", "200"))
+ROUNDS = int(os.environ.get("SKEP_FUZZ", "100"))
 
 
 def sections(data: bytes) -> list[tuple[int, int]]:

@@ -95,9 +95,10 @@ class Door:
         """Run *command*; *what* it is about stands in the error."""
         result, _ = self._call(command, attr)
         if result < 0:
-            meaning = command.fails.get(-result) or os.strerror(-result)
             cause = getattr(self.syscall, "last_error", None)
-            raise CommandError(command.name, -result, f"{what}: {cause or meaning}") from cause
+            meaning = command.fails.get(-result) or os.strerror(-result)
+            why = cause.message if isinstance(cause, CommandError) else cause or meaning
+            raise CommandError(command.name, -result, f"{what}: {why}") from cause
         return result
 
     def close(self, fd: int) -> None:

@@ -262,11 +262,13 @@ class LoadedObject:
         return self._programs[spec.name]
 
     def fill_program_arrays(self) -> None:
-        """Put loaded programs into the program arrays that the source initialises with them."""
+        """Put loaded programs into the arrays that the source initialises with them."""
         fds = {name: program.fd for name, program in self._programs.items()}
+        left_out = {program.name for program in self.spec.programs} - set(fds)
         for spec in self.spec.maps:
-            if spec.map_type == MapType.PROG_ARRAY and spec.slots:
-                self._fill(spec, fds)
+            if spec.map_type == MapType.PROG_ARRAY:
+                slots = {at: name for at, name in spec.slots.items() if name not in left_out}
+                self._fill(replace(spec, slots=slots), fds)
 
 
 def load(

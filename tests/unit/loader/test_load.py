@@ -20,7 +20,7 @@ from skep.loader.spec import ObjectSpec
 from skep.loader.target import Target, parse_config, running_version
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import commands
-from skep.uapi.flags import ProgType
+from skep.uapi.flags import MapType, ProgType
 from support.elf_writer import ObjectWriter
 
 OBJECTS = Path(__file__).parents[2] / "objects"
@@ -95,6 +95,31 @@ def test_maps_of_maps_and_program_arrays_are_filled(syscall: Syscall) -> None:
         assert [lookup(syscall, maps["jumps"], at, 4) is not None for at in range(2)] == [
             False, True
         ]  # fmt: skip
+
+
+def test_per_cpu_variables_have_their_value_on_every_cpu() -> None:
+    recorder = Recorder(value_size=16)
+    with LoadedObject(shipped("throws"), recorder, TARGET) as loaded:
+        spec = loaded.spec.map(".percpu.counts")
+
+    assert spec.map_type == MapType.PERCPU_ARRAY
+    assert recorder.values == [struct.pack("<i4xi4x", 3, 3)]
+
+
+def test_programs_that_are_left_out_are_left_out_of_program_arrays(syscall: Syscall) -> None:
+    with load(shipped("maps"), syscall, TARGET, programs=["jump"]) as loaded:
+        assert lookup(syscall, loaded.maps["jumps"], 1, 4) is None
+
+
+def test_a_refused_map_says_which_and_why(syscall: Syscall) -> None:
+    writer = ObjectWriter()
+    writer.symbol("bad", writer.section("maps", struct.pack("<5I", 2, 8, 4, 1, 0)))
+    spec = read_object(writer.to_bytes(), "bad.o")
+
+    with pytest.raises(CommandError, match="MAP_CREATE: EINVAL: map bad: ") as caught:
+        LoadedObject(spec, syscall, TARGET)
+
+    assert str(caught.value).count("MAP_CREATE") == 1
 
 
 def test_a_perf_event_array_without_a_size_has_one_entry_per_cpu(syscall: Syscall) -> None:
@@ -240,13 +265,17 @@ def test_what_has_no_target_is_refused_by_name(section: str, error: type[Excepti
 class Recorder:
     """A bpf(2) that grants everything, up to one command, and remembers."""
 
-    def __init__(self, refused: int = -1) -> None:
-        self.refused = refused
+    def __init__(self, refused: int = -1, value_size: int = 4) -> None:
+        self.refused, self.value_size = refused, value_size
         self.calls: list[tuple[int, bytes]] = []
         self.open: set[int] = set()
+        self.values: list[bytes] = []
 
     def bpf(self, cmd: int, attr: bytearray, /) -> int:
         self.calls.append((cmd, bytes(attr)))
+        if cmd == 2:
+            pointer = commands.MapElem.decode(bytes(attr)).value
+            self.values.append(ctypes.string_at(pointer, self.value_size))
         if len(self.calls) - 1 == self.refused:
             return -errno.EPERM
         if cmd not in {0, 5, 7, 18}:

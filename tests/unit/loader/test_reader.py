@@ -160,6 +160,14 @@ def test_functions_that_call_each_other_are_linked_once() -> None:
     assert len(read(writer).program("main").insns) == 4
 
 
+def test_an_exception_callback_is_linked_though_nothing_calls_it() -> None:
+    spec = shipped("throws")
+    assert spec.btf is not None
+    names = [spec.btf.name(type_id) for _, type_id in spec.program("guarded").functions]
+
+    assert names == ["guarded", "handler"]
+
+
 def test_programs_of_a_struct_ops_table_know_their_member() -> None:
     spec = shipped("ops")
 
