@@ -53,6 +53,7 @@ class Maker:
     kinds: dict[int, str] = field(default_factory=dict)
     slots: set[int] = field(default_factory=set)
     functions: list[Label] = field(default_factory=list)
+    callbacks: list[Label] = field(default_factory=list)
     open: list[tuple[int, Label]] = field(default_factory=list)
 
     def emit(self, code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> None:
@@ -312,9 +313,133 @@ class Maker:
         code = self.rng.choice((0xA5, 0x55, 0xA6, 0xC5))
         self.branch(Insn(code, counter, imm=self.rng.choice((4, 6, 10, 20))), label)
 
+    def buffer(self, register: int) -> None:
+        """Point *register* at some stack."""
+        self.emit(0xBF, register, 10)
+        self.emit(0x07, register, imm=-8 * self.rng.randrange(1, 9))
+
+    def size(self, register: int) -> None:
+        """Put a size into *register*: a constant, or a bounded number."""
+        value = self.some(SCALAR) if self.rng.random() < 0.4 else -1
+        if value >= 0 and value not in (1, 2, 3):
+            self.emit(0xBF, register, value)
+            if self.rng.random() < 0.8:
+                self.emit(0x57, register, imm=self.rng.choice((7, 15, 31, 32)))
+            if self.rng.random() < 0.4:
+                self.emit(0x07, register, imm=1)
+        else:
+            self.emit(0xB7, register, imm=self.rng.choice((1, 4, 8, 8, 16, 24, 0)))
+
+    def packet_bytes(self) -> None:
+        """skb_load_bytes, or skb_store_bytes, which moves the packet."""
+        store = self.rng.random() < 0.4
+        self.buffer(3)
+        self.size(4)
+        self.emit(0xB7, 5)
+        self.emit(0xB7, 2, imm=self.rng.choice((0, 14, 4000)))
+        self.emit(0xBF, 1, 6)
+        self.emit(0x85, imm=9 if store else 26)
+        self.clobber()
+        self.kinds[0] = SCALAR
+        if not store:
+            self.slots.add(-8)
+
+    def update(self) -> None:
+        """map_update_elem or map_delete_elem."""
+        self.emit(0x62, 10, 0, -4, self.rng.randrange(0, 6))
+        self.emit(0xBF, 2, 10)
+        self.emit(0x07, 2, imm=self.rng.choice((-4, -4, -4, -8, -2)))
+        value = self.some(MAP)
+        if value >= 0 and value not in (1, 2) and self.rng.random() < 0.7:
+            self.emit(0xBF, 3, value)
+        else:
+            self.buffer(3)
+        self.emit(0xB7, 4, imm=self.rng.choice((0, 1, 9)))
+        self.emit(0x18, 1, 1, imm=self.rng.choice((0, 1)))
+        self.emit(0x00)
+        self.emit(0x85, imm=self.rng.choice((2, 2, 3)))
+        self.clobber()
+        self.kinds[0] = SCALAR
+
+    def context(self) -> None:
+        """Read or write a field of the context."""
+        off = self.rng.choice((0, 8, 8, 32, 48, 52, 60, 64, 128, 152, 200))
+        size = self.rng.choice((4, 4, 4, 2, 1, 8))
+        value = self.some(SCALAR)
+        if self.rng.random() < 0.5 and value >= 0:
+            self.emit(0x63 | SIZES[size], 6, value, off)
+        else:
+            dst = self.target()
+            self.emit(0x61 | SIZES[size], dst, 6, off)
+            self.kinds[dst] = SCALAR
+
+    def legacy(self) -> None:
+        """BPF_LD_ABS and BPF_LD_IND."""
+        if self.rng.random() < 0.6:
+            self.emit(self.rng.choice((0x20, 0x28, 0x30)), imm=self.rng.randrange(40))
+        else:
+            value = self.some(SCALAR)
+            if value < 0:
+                return
+            self.emit(self.rng.choice((0x40, 0x48, 0x50)), 0, value, 0, self.rng.randrange(20))
+        self.clobber()
+        self.kinds[0] = SCALAR
+
+    def may_goto(self) -> None:
+        """A loop without a bound of its own."""
+        top, out = Label(), Label()
+        self.code.append(top)
+        self.branch(Insn(0xE5), out)
+        for _ in range(self.rng.randrange(0, 3)):
+            self.rng.choice((self.arithmetic, self.load_stack, self.store_stack, self.constant))()
+        self.branch(Insn(0x05), top)
+        self.code.append(out)
+
+    def call_back(self) -> None:
+        """bpf_loop."""
+        self.callbacks.append(Label())
+        self.size(1)
+        self.branch(Insn(0x18, 2, 4), self.callbacks[-1])
+        self.emit(0x00)
+        if self.rng.random() < 0.6:
+            self.buffer(3)
+        else:
+            self.emit(0xB7, 3)
+        self.emit(0xB7, 4)
+        self.emit(0x85, imm=181)
+        self.clobber()
+        self.kinds[0] = SCALAR
+
+    def callback(self, label: Label) -> None:
+        """The function that bpf_loop calls."""
+        self.code.append(label)
+        self.kinds = {1: SCALAR, 2: self.rng.choice((FP, SCALAR))}
+        self.slots, self.open = set(), []
+        pieces = (self.arithmetic, self.compare, self.store_stack, self.through_pointer, self.copy)
+        for _ in range(self.rng.randrange(0, 4)):
+            self.close_some()
+            self.rng.choice(pieces)()
+        self.close_all()
+        self.emit(0xB7, 0, imm=self.rng.choice((0, 0, 1, 2)))
+        self.emit(0x95)
+
+    def through_pointer(self) -> None:
+        """Load or store through a pointer to some stack."""
+        base = self.some(FP)
+        if base < 0:
+            return
+        if self.rng.random() < 0.5:
+            self.emit(0x7A, base, 0, self.rng.choice((0, 0, 8, -8)), self.number())
+        else:
+            dst = self.target()
+            self.emit(0x79, dst, base, self.rng.choice((0, 0, 8, -8)))
+            self.kinds[dst] = SCALAR
+
     def call(self) -> None:
         if not self.functions or self.rng.random() < 0.3:
             self.functions.append(Label())
+        if self.rng.random() < 0.3:
+            self.buffer(1)
         for register in range(1, self.rng.randrange(2, 4)):
             if register not in self.kinds:
                 self.emit(0xB7, register, imm=self.number())
@@ -325,10 +450,13 @@ class Maker:
     def function(self, label: Label) -> None:
         """A subprogram: numbers and its own stack."""
         self.code.append(label)
-        self.kinds = {1: SCALAR, 2: SCALAR}
+        self.kinds = {1: self.rng.choice((SCALAR, SCALAR, FP)), 2: SCALAR}
         self.slots = set()
         self.open = []
-        pieces = (self.arithmetic, self.compare, self.store_stack, self.load_stack, self.copy)
+        pieces = (
+            self.arithmetic, self.compare, self.store_stack, self.load_stack, self.copy,
+            self.through_pointer,
+        )  # fmt: skip
         for _ in range(self.rng.randrange(1, 7)):
             self.close_some()
             self.rng.choice(pieces)()
@@ -359,11 +487,13 @@ class Maker:
         """Make a program; LD_IMM64 of maps hold 0 (array) or 1 (hash) for their fd."""
         self.emit(0xBF, 6, 1)
         self.kinds = {6: CTX}
-        pieces: tuple[tuple[Callable[[], None], int], ...] = (
+        pieces: tuple[tuple[Callable[[], None], float], ...] = (
             (self.constant, 2), (self.unknown, 4), (self.arithmetic, 6), (self.copy, 3),
             (self.compare, 4), (self.leave, 3), (self.store_stack, 4), (self.load_stack, 4),
             (self.vary_stack, 1), (self.look_up, 1), (self.use_map, 4), (self.open_packet, 2),
-            (self.loop, 1), (self.call, 1),
+            (self.loop, 1), (self.call, 1), (self.packet_bytes, 1), (self.update, 1),
+            (self.context, 1), (self.legacy, 0.3), (self.may_goto, 0.4), (self.call_back, 0.5),
+            (self.through_pointer, 1),
         )  # fmt: skip
         names, weights = zip(*pieces, strict=True)
         for _ in range(self.rng.randrange(4, 22)):
@@ -374,6 +504,8 @@ class Maker:
         self.emit(0x95)
         for label in self.functions:
             self.function(label)
+        for label in self.callbacks:
+            self.callback(label)
         return self.link()
 
     def link(self) -> list[Insn]:
@@ -394,12 +526,10 @@ class Maker:
             label = self.jumps.get(index)
             if label is not None:
                 distance = place[id(label)] - slot_of[index] - 1
-                far = item.code == 0x85
-                insns.append(
-                    Insn(0x85, 0, 1, 0, distance)
-                    if far
-                    else Insn(item.code, item.dst, item.src, distance, item.imm)
-                )
+                if item.code in (0x85, 0x18):
+                    insns.append(Insn(item.code, item.dst, item.src, 0, distance))
+                else:
+                    insns.append(Insn(item.code, item.dst, item.src, distance, item.imm))
             else:
                 insns.append(item)
         return insns
