@@ -6,17 +6,18 @@ Source: libbpf 1.x, ``bpf_object_load``.
 """
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
-from skep.errors import CommandError, LoadError, SectionError
+from skep.errors import BpfError, CommandError, LoadError, SectionError
 from skep.isa.codec import encode
 from skep.loader.door import Door, Program, Syscall, short_name
 from skep.loader.finish import Finisher
 from skep.loader.kconfig import kconfig_data
 from skep.loader.spec import Content, MapSpec, ObjectSpec, ProgramSpec
+from skep.loader.spec import Target as Reach
 from skep.loader.target import Target
 from skep.uapi.commands import MapCreate
 from skep.uapi.flags import MapType, ProgType
@@ -50,6 +51,7 @@ class LoadedObject:
         pins: directory for maps that are pinned by name; None to pin none.
         log_level: of the verifier's log.
         explain: load again with a log what is refused without one.
+        partial: leave out maps that are refused; what refers to them is refused for that reason.
 
     Raises:
         CommandError: a map was refused.
@@ -65,6 +67,7 @@ class LoadedObject:
         pins: str | None = None,
         log_level: int = 0,
         explain: bool = True,
+        partial: bool = False,
     ) -> None:
         self.spec = spec
         self.door = Door(syscall)
@@ -73,12 +76,13 @@ class LoadedObject:
         self.log_level, self.explain = log_level, explain
         self.notes: list[str] = []
         self.btf_fd = 0
-        self._map_fds: list[int] = []
+        self._map_fds: list[int] = []  # 0 for a map that was left out
+        self._lost: dict[int, BpfError] = {}
         self._programs: dict[str, LoadedProgram] = {}
         try:
             self._load_btf()
             for map_ in spec.maps:
-                self._map_fds.append(self._map(map_))
+                self._map_fds.append(self._map_or_lost(map_) if partial else self._map(map_))
             self._fill_maps_of_maps()
         except BaseException:
             self.close()
@@ -98,9 +102,8 @@ class LoadedObject:
 
     def close(self) -> None:
         """Close every descriptor; twice is harmless."""
-        fds = [program.fd for program in self._programs.values()] + self._map_fds
-        if self.btf_fd:
-            fds.append(self.btf_fd)
+        fds = [program.fd for program in self._programs.values()]
+        fds += [fd for fd in (*self._map_fds, self.btf_fd) if fd]
         self._programs, self._map_fds, self.btf_fd = {}, [], 0
         for fd in fds:
             self.door.close(fd)
@@ -109,11 +112,16 @@ class LoadedObject:
     def maps(self) -> Mapping[str, int]:
         """Descriptors of the maps by name; data maps also by section (``.bss``)."""
         found: dict[str, int] = {}
-        for spec, fd in zip(self.spec.maps, self._map_fds, strict=True):
+        for spec, fd in self._made():
             found[spec.name] = fd
             if spec.content is not Content.NOTHING:
                 found[spec.section] = fd
         return MappingProxyType(found)
+
+    def _made(self) -> Iterator[tuple[MapSpec, int]]:
+        for spec, fd in zip(self.spec.maps, self._map_fds, strict=False):
+            if fd:
+                yield spec, fd
 
     @property
     def programs(self) -> Mapping[str, LoadedProgram]:
@@ -129,6 +137,13 @@ class LoadedObject:
             self.btf_fd = self.door.load_btf(self.spec.btf.to_bytes())
         except CommandError as error:  # programs and maps can do without
             self.notes.append(str(error))
+
+    def _map_or_lost(self, spec: MapSpec) -> int:
+        try:
+            return self._map(spec)
+        except BpfError as error:
+            self._lost[len(self._map_fds)] = error
+            return 0
 
     def _map(self, spec: MapSpec) -> int:
         path = f"{self.pins}/{spec.name}" if spec.pinned and self.pins is not None else ""
@@ -210,10 +225,12 @@ class LoadedObject:
             self.door.freeze(fd, f"map {spec.name}")
 
     def _fill_maps_of_maps(self) -> None:
-        fds = {spec.name: fd for spec, fd in zip(self.spec.maps, self._map_fds, strict=True)}
-        for spec in self.spec.maps:
+        fds = {spec.name: fd for spec, fd in self._made()}
+        lost = {self.spec.maps[index].name for index in self._lost}
+        for spec, _ in self._made():
             if spec.map_type in _OF_MAPS:
-                self._fill(spec, fds)
+                slots = {at: name for at, name in spec.slots.items() if name not in lost}
+                self._fill(replace(spec, slots=slots), fds)
 
     def _fill(self, spec: MapSpec, fds: Mapping[str, int]) -> None:
         for slot, name in spec.slots.items():
@@ -237,6 +254,9 @@ class LoadedObject:
             isinstance(spec.problem, SectionError) and spec.program_type
         ):
             raise spec.problem
+        for reference in spec.references:
+            if reference.target is not Reach.EXTERN and reference.index in self._lost:
+                raise self._lost[reference.index]
         attach_id, attach_type = self._finisher.attach(spec)
         ready = Program(
             name=spec.name,
@@ -255,7 +275,7 @@ class LoadedObject:
         previous = self._programs.pop(spec.name, None)
         if previous is not None:
             self.door.close(previous.fd)
-        for map_, map_fd in zip(self.spec.maps, self._map_fds, strict=True):
+        for map_, map_fd in self._made():
             if map_.content is Content.CONSTANTS:
                 self.door.bind_map(fd, map_fd)
         self._programs[spec.name] = LoadedProgram(spec, fd, log)
@@ -265,7 +285,7 @@ class LoadedObject:
         """Put loaded programs into the arrays that the source initialises with them."""
         fds = {name: program.fd for name, program in self._programs.items()}
         left_out = {program.name for program in self.spec.programs} - set(fds)
-        for spec in self.spec.maps:
+        for spec, _ in self._made():
             if spec.map_type == MapType.PROG_ARRAY:
                 slots = {at: name for at, name in spec.slots.items() if name not in left_out}
                 self._fill(replace(spec, slots=slots), fds)

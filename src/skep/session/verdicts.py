@@ -99,7 +99,7 @@ def verify_file(
     subsystem = new_subsystem(btf)
     try:
         loaded = LoadedObject(
-            spec, subsystem, target_of(subsystem), log_level=log_level, explain=False
+            spec, subsystem, target_of(subsystem), log_level=log_level, explain=False, partial=True
         )
     except BpfError as error:
         for program in chosen:

@@ -122,6 +122,24 @@ def test_a_refused_map_says_which_and_why(syscall: Syscall) -> None:
     assert str(caught.value).count("MAP_CREATE") == 1
 
 
+def test_a_refused_map_can_be_left_out(syscall: Syscall) -> None:
+    writer = ObjectWriter()
+    maps = writer.section("maps", struct.pack("<10I", 2, 8, 4, 1, 0, 2, 4, 4, 1, 0))
+    symbols = writer.symbol("bad", maps), writer.symbol("good", maps, 20)
+    for name, symbol in zip(("uses_bad", "uses_good"), symbols, strict=True):
+        code = writer.code(f"xdp.{name}", "r1 = 0 ll\nr0 = 0\nexit")
+        writer.function(name, code)
+        writer.relocate(code, 0, symbol)
+    spec = read_object(writer.to_bytes(), "bad.o")
+    with LoadedObject(spec, syscall, TARGET, partial=True) as loaded:
+        bad, good = (with_type(program, ProgType.XDP) for program in spec.programs)
+
+        assert set(loaded.maps) == {"good"}
+        assert loaded.load_program(good).fd > 0
+        with pytest.raises(CommandError, match="map bad"):
+            loaded.load_program(bad)
+
+
 def test_a_perf_event_array_without_a_size_has_one_entry_per_cpu(syscall: Syscall) -> None:
     with LoadedObject(shipped("maps"), syscall, TARGET) as loaded:
         assert Door(syscall).map_info(loaded.maps["events"]).max_entries == TARGET.cpus
