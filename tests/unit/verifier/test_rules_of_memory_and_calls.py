@@ -84,7 +84,7 @@ PAIRS = [
     ("released-unmoved", f"{RESERVE}r0 += 8\n{SUBMIT}{OUT}", f"{RESERVE}{SUBMIT}{OUT}", "xdp"),
     ("not-in-critical-section", look_up(LOCKED, "r1 = r0\nr1 += 8\ncall 93"), look_up(LOCKED, "r6 = r0\nr1 = r0\nr1 += 8\ncall 93\nr1 = r6\nr1 += 8\ncall 94"), "sched_cls"),
     ("field-at-offset", look_up(LOCKED, "r1 = r0\nr1 += 4\ncall 93"), look_up(LOCKED, "r6 = r0\nr1 = r0\nr1 += 8\ncall 93\nr1 = r6\nr1 += 8\ncall 94"), "sched_cls"),
-    ("field-present", look_up(LOCKED, "r1 = r0\ncall 170").replace("call 170", "r2 = map[fd %d]\nr3 = 1\ncall 169" % LOCKED), look_up(TIMED, f"r1 = r0\nr1 += 8\nr2 = map[fd {TIMED}]\nr3 = 1\ncall 169"), "sched_cls"),
+    ("field-present", look_up(LOCKED, "r1 = r0\ncall 170").replace("call 170", f"r2 = map[fd {LOCKED}]\nr3 = 1\ncall 169"), look_up(TIMED, f"r1 = r0\nr1 += 8\nr2 = map[fd {TIMED}]\nr3 = 1\ncall 169"), "sched_cls"),
     ("lock-typed", look_up(ARRAY, "r1 = r0\ncall 93"), look_up(LOCKED, "r6 = r0\nr1 = r0\nr1 += 8\ncall 93\nr1 = r6\nr1 += 8\ncall 94"), "sched_cls"),
     ("lock-held", look_up(LOCKED, "r1 = r0\nr1 += 8\ncall 94"), look_up(LOCKED, "r6 = r0\nr1 = r0\nr1 += 8\ncall 93\nr1 = r6\nr1 += 8\ncall 94"), "sched_cls"),
     ("one-lock", look_up(LOCKED, "r6 = r0\nr1 = r0\nr1 += 8\ncall 93\nr1 = r6\nr1 += 8\ncall 93"), look_up(LOCKED, "r6 = r0\nr1 = r0\nr1 += 8\ncall 93\nr1 = r6\nr1 += 8\ncall 94"), "sched_cls"),
@@ -108,7 +108,7 @@ def test_a_rule_refuses_what_breaks_it_and_nothing_else(
 UNPRIVILEGED = [
     ("stack-initialised", f"*(u64 *)(r10 - 16) = 7\nr0 = *(u64 *)(r10 - 8){OK}", f"*(u64 *)(r10 - 8) = 7\nr0 = *(u64 *)(r10 - 8){OK}"),
     ("no-address-stored", look_up(ARRAY, "*(u64 *)(r0 + 0) = r10"), look_up(ARRAY, "*(u64 *)(r0 + 0) = r7")),
-    ("argument-no-leak", look_up(HASH, "r3 = r0\nr2 = r10\nr2 += -8\nr1 = map[fd %d]\nr4 = r10\ncall 2" % HASH), look_up(HASH, "r3 = r0\nr2 = r10\nr2 += -8\nr1 = map[fd %d]\nr4 = 0\ncall 2" % HASH)),
+    ("argument-no-leak", look_up(HASH, f"r3 = r0\nr2 = r10\nr2 += -8\nr1 = map[fd {HASH}]\nr4 = r10\ncall 2"), look_up(HASH, f"r3 = r0\nr2 = r10\nr2 += -8\nr1 = map[fd {HASH}]\nr4 = 0\ncall 2")),
     ("pointer-comparison", f"if r1 == r10 goto +0{OK}", f"r2 = 1\nif r2 == 1 goto +0{OK}"),
     ("spill-uncorrupted", f"*(u64 *)(r10 - 8) = r1\n*(u8 *)(r10 - 8) = 0{OK}", f"*(u64 *)(r10 - 8) = r1\n*(u64 *)(r10 - 8) = 0{OK}"),
     ("unprivileged-pointer-bounds", f"r2 = r10\nr2 += -520{OK}", f"r2 = r10\nr2 += -512{OK}"),
