@@ -107,19 +107,28 @@ class Call(Generic[Arguments]):
         return bytes(found)
 
 
+def read_attr(where: AttrBytes, name: str) -> bytes:
+    """The bytes of the attr of command *name*, if their number is allowed.
+
+    Raises:
+        CommandError: E2BIG, they are more than a page, or what is beyond the known is not zero.
+    """
+    if where.size > PAGE_SIZE:
+        raise CommandError(name, E2BIG, f"attr of {where.size} bytes, more than a page")
+    data = where.read()
+    if any(data[ATTR_SIZE:]):
+        raise CommandError(name, E2BIG, f"attr has bytes set beyond the {ATTR_SIZE} known")
+    return data
+
+
 def decode(command: Command, where: AttrBytes, memory: UserMemory) -> Call[Layout]:
     """Check sizes and unused members as Linux does, and decode.
 
     Raises:
-        CommandError: E2BIG, *size* is beyond a page or what it adds is not zero; EINVAL, a member
-            that the command does not use is not zero.
+        CommandError: E2BIG, see ``read_attr``; EINVAL, a member that the command does not use is
+            not zero.
     """
-    if where.size > PAGE_SIZE:
-        raise CommandError(command.name, E2BIG, f"attr of {where.size} bytes, more than a page")
-    data = where.read()
-    if any(data[ATTR_SIZE:]):
-        message = f"attr has bytes set beyond the {ATTR_SIZE} known"
-        raise CommandError(command.name, E2BIG, message)
+    data = read_attr(where, command.name)
     last = command.layout.member(command.last)
     tail = data[last.end : ATTR_SIZE]
     if any(tail):

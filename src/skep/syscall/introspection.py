@@ -81,7 +81,7 @@ def _program(state: State, call: Call[GetInfo], holding: Holding) -> int:
         info,
         type=program.type.id, id=program.id, tag=program.tag, load_time=program.load_time_ns,
         created_by_uid=program.uid, gpl_compatible=int(is_gpl_compatible(request.license)),
-        name=request.name.encode(), ifindex=0, netns_dev=0, netns_ino=0,
+        name=request.name.encode("latin-1"), ifindex=0, netns_dev=0, netns_ino=0,
         nr_map_ids=_list(call, info.map_ids, info.nr_map_ids, ids, 4),
         xlated_prog_len=_list(call, info.xlated_prog_insns, info.xlated_prog_len, code, 1),
         jited_prog_len=0, jited_prog_insns=0, nr_jited_ksyms=0, nr_jited_func_lens=0,
@@ -131,7 +131,7 @@ def _map(state: State, call: Call[GetInfo], holding: Holding) -> int:
     btf_id = next((held.id for held in holding.holds if held.kind is Kind.BTF), 0)
     known = MapInfo(
         type=map_.map_type, id=map_.id, key_size=map_.key_size, value_size=map_.value_size,
-        max_entries=map_.max_entries, map_flags=map_.map_flags, name=map_.name.encode(),
+        max_entries=map_.max_entries, map_flags=map_.map_flags, name=map_.name.encode("latin-1"),
         btf_id=btf_id, btf_key_type_id=map_.btf_key_type_id,
         btf_value_type_id=map_.btf_value_type_id, map_extra=map_.map_extra,
     )  # fmt: skip

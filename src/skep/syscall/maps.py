@@ -4,28 +4,28 @@ Source: Linux 6.18 kernel/bpf/syscall.c (map_create, map_lookup_elem, map_update
 """
 
 import re
-from errno import EBUSY, EFAULT, EINVAL, EOPNOTSUPP, EPERM
-from typing import Final
+from errno import EBADF, EFAULT, EINVAL, EOPNOTSUPP, EPERM
+from typing import Any, Final
 
+from skep.errors import CommandError
 from skep.maps.creation import Creation
 from skep.maps.families import create_map
 from skep.maps.interface import Map
 from skep.syscall.call import Call
 from skep.syscall.held import holder_for
 from skep.syscall.objects import Holding, Kind
-from skep.syscall.state import BtfObject, State
-from skep.syscall.values import special_fields
+from skep.syscall.state import State
+from skep.syscall.values import ValueType, value_type
 from skep.uapi.commands import ENOTSUPP, MapCreate, MapElem, MapFreeze
 from skep.uapi.flags import MapType
 
-VALID_NAME: Final = re.compile(rb"[A-Za-z0-9_.]*\0*")
+VALID_NAME: Final = re.compile(rb"[A-Za-z0-9_.\xc0-\xd6\xd8-\xf6\xf8-\xff]*")  # Latin-1
 UPDATE_LOCK: Final = 4
 RDONLY: Final = 1 << 3
 WRONLY: Final = 1 << 4
 NUMA_NODE: Final = 1 << 2
 STRUCT_OPS: Final = MapType.STRUCT_OPS
 MAP_OF_MAPS: Final = frozenset({MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS})
-NO_KEYS: Final = frozenset({MapType.QUEUE, MapType.STACK, MapType.BLOOM_FILTER})
 NO_ELEMENTS: Final = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF, MapType.ARENA})
 NOT_FREEZABLE: Final = frozenset({MapType.STRUCT_OPS})
 
@@ -34,36 +34,44 @@ def create(state: State, call: Call[MapCreate]) -> int:
     """MAP_CREATE: a map, and a descriptor for it."""
     attr = call.attr
     check_create(call)
-    name = attr.map_name.rstrip(b"\0").decode("ascii")
-    inner, holds = _inner_map(state, call)
-    btf, btf_holds = _value_btf(state, call)
-    special, lock_offset = special_fields(btf, attr.btf_value_type_id)
+    types, refusal = _types(state, call)
+    inner, no_inner = _inner_map(state, call)
     holder = holder_for(state, attr.map_type)
-    map_ = create_map(
-        Creation(
-            map_type=attr.map_type, key_size=attr.key_size, value_size=attr.value_size,
-            max_entries=attr.max_entries, map_flags=attr.map_flags, map_extra=attr.map_extra,
-            name=name, library=state.engine.library, cpus=state.world.cpus,
-            btf=btf.btf if btf else None, btf_key_type_id=attr.btf_key_type_id,
-            btf_value_type_id=attr.btf_value_type_id, special=special, lock_offset=lock_offset,
-            inner=inner, resolve=holder.resolve, release=holder.release,
-        )
+    creation = Creation(
+        map_type=attr.map_type, key_size=attr.key_size, value_size=attr.value_size,
+        max_entries=attr.max_entries, map_flags=attr.map_flags, map_extra=attr.map_extra,
+        library=state.engine.library, cpus=state.world.cpus, btf=types.btf,
+        btf_key_type_id=attr.btf_key_type_id, btf_value_type_id=attr.btf_value_type_id,
+        special=types.special, lock_offset=types.lock_offset,
+        inner=as_map(inner) if inner is not None else None,
+        resolve=holder.resolve, release=holder.release,
     )  # fmt: skip
+    map_ = _made(no_inner, creation)
+    call.require(not attr.map_ifindex, EINVAL, "no device to offload to", "map_ifindex")
+    map_.name = object_name(call, "map_name")
+    if refusal is not None:  # Linux looks at sizes, flags and name first, then at the types
+        raise refusal
+    call.require(not attr.excl_prog_hash and not attr.excl_prog_hash_size, EOPNOTSUPP,
+                 "maps of one program are not supported yet", "excl_prog_hash_size")  # fmt: skip
     holder.map = map_
     map_.id = state.new_id(Kind.MAP)
-    holds += btf_holds
+    holds = [holding for holding in (inner, types.holding) if holding is not None]
     for holding in holds:
         state.objects.take(holding)
     return state.objects.install(Kind.MAP, map_, holds, attr.map_flags & (RDONLY | WRONLY))
 
 
+def object_name(call: Call[Any], member: str) -> str:
+    """The name in a 16-byte member; EINVAL if a character is not allowed or no NUL ends it."""
+    name, end, _ = getattr(call.attr, member).partition(b"\0")
+    call.require(end, EINVAL, "at most 15 characters", member)
+    call.require(VALID_NAME.fullmatch(name), EINVAL, "letters, digits, '_' and '.'", member)
+    return str(name, "latin-1")
+
+
 def check_create(call: Call[MapCreate]) -> None:
     """What MAP_CREATE checks before it looks at the map type."""
     attr = call.attr
-    call.require(VALID_NAME.fullmatch(attr.map_name), EINVAL,
-                 "letters, digits, '_' and '.', zero-filled", "map_name")  # fmt: skip
-    call.require(len(attr.map_name.rstrip(b"\0")) < len(attr.map_name), EINVAL,
-                 "at most 15 characters", "map_name")  # fmt: skip
     if attr.btf_vmlinux_value_type_id:
         call.require(attr.map_type == STRUCT_OPS, EINVAL, "only for struct_ops maps",
                      "btf_vmlinux_value_type_id")  # fmt: skip
@@ -74,34 +82,35 @@ def check_create(call: Call[MapCreate]) -> None:
     call.require(node == 0, EINVAL, "there is one node, 0", "numa_node")
     both = RDONLY | WRONLY
     call.require(attr.map_flags & both != both, EINVAL, "RDONLY and WRONLY exclude", "map_flags")
-    call.require(not attr.map_ifindex, EOPNOTSUPP, "no device to offload to", "map_ifindex")
-    call.require(not attr.excl_prog_hash and not attr.excl_prog_hash_size, EOPNOTSUPP,
-                 "maps of one program are not supported yet", "excl_prog_hash_size")  # fmt: skip
 
 
-def _value_btf(state: State, call: Call[MapCreate]) -> tuple[BtfObject | None, list[Holding]]:
-    attr = call.attr
-    if not attr.btf_key_type_id and not attr.btf_value_type_id:
-        return None, []
-    holding = state.objects.get(call.command.name, attr.btf_fd, Kind.BTF)
-    target = holding.target
-    assert isinstance(target, BtfObject)
-    call.require(not target.is_kernel, EINVAL, "names the kernel's BTF", "btf_fd")
-    for member, size in (("key", attr.key_size), ("value", attr.value_size)):
-        type_id: int = getattr(attr, f"btf_{member}_type_id")
-        if type_id:
-            found = target.btf.size_of(type_id) if 0 < type_id < len(target.btf) else -1
-            call.require(found == size, EINVAL, f"its size is {found}, {member}_size {size}",
-                         f"btf_{member}_type_id")  # fmt: skip
-    return target, [holding]
+def _types(state: State, call: Call[MapCreate]) -> tuple[ValueType, CommandError | None]:
+    """What the map's BTF says, or why it cannot be had."""
+    if not call.attr.btf_key_type_id and not call.attr.btf_value_type_id:
+        return ValueType(), None
+    try:
+        holding = state.objects.get(call.command.name, call.attr.btf_fd, Kind.BTF)
+        return value_type(call, holding), None
+    except CommandError as refusal:
+        return ValueType(), refusal
 
 
-def _inner_map(state: State, call: Call[MapCreate]) -> tuple[Map | None, list[Holding]]:
+def _inner_map(state: State, call: Call[MapCreate]) -> tuple[Holding | None, CommandError | None]:
+    """The template of a map of maps, or why it cannot be had."""
     if call.attr.map_type not in MAP_OF_MAPS:
-        call.require(not call.attr.inner_map_fd, EINVAL, "only for maps of maps", "inner_map_fd")
-        return None, []
-    holding = state.objects.get(call.command.name, call.attr.inner_map_fd, Kind.MAP)
-    return as_map(holding), [holding]
+        return None, None
+    try:
+        return state.objects.get(call.command.name, call.attr.inner_map_fd, Kind.MAP), None
+    except CommandError as refusal:
+        return None, refusal
+
+
+def _made(no_inner: CommandError | None, creation: Creation) -> Map:
+    """The map; *no_inner* says better than the map type why it has no template."""
+    try:
+        return create_map(creation)
+    except CommandError as refusal:
+        raise (no_inner if no_inner is not None and refusal.errno == EBADF else refusal) from None
 
 
 def as_map(holding: Holding) -> Map:
@@ -120,7 +129,7 @@ def _element_map(state: State, call: Call[MapElem], *, reads: bool, writes: bool
 
 
 def _key(call: Call[MapElem], map_: Map) -> bytes:
-    if map_.map_type in NO_KEYS:
+    if not map_.key_size:
         call.require(not call.attr.key, EINVAL, "maps without keys take none", "key")
         return b""
     call.require(call.attr.key, EFAULT, "not an address", "key")
@@ -178,7 +187,7 @@ def delete(state: State, call: Call[MapElem]) -> int:
 def next_key(state: State, call: Call[MapElem]) -> int:
     """MAP_GET_NEXT_KEY: the key after *key*, the first for NULL, goes where *value* points."""
     map_ = _element_map(state, call, reads=True, writes=False)
-    key = call.memory.read(call.attr.key, map_.key_size) if call.attr.key else None
+    key = _key(call, map_) if call.attr.key else None
     call.require(map_.map_type not in NO_ELEMENTS, ENOTSUPP, "the map type has no elements")
     call.memory.write(call.attr.value, map_.next_key(key))
     return 0
@@ -201,6 +210,7 @@ def freeze(state: State, call: Call[MapFreeze]) -> int:
     """MAP_FREEZE: no more writes through bpf(2)."""
     map_ = as_map(state.objects.get(call.command.name, call.attr.map_fd, Kind.MAP))
     call.require(map_.map_type not in NOT_FREEZABLE, ENOTSUPP, "the map type cannot be frozen")
-    call.require(not map_.frozen, EBUSY, "the map is frozen already")
+    writable = not map_.frozen and not state.objects.access(call.attr.map_fd) & RDONLY
+    call.require(writable, EPERM, "may not be written", "map_fd")
     map_.frozen = True
     return 0

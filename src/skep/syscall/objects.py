@@ -5,6 +5,7 @@ An object lives while something refers to it: a descriptor, a pin, or another ob
 called and what it held is dropped in turn.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,15 @@ class Holding:
     target: Target
     references: int = 0
     holds: "list[Holding]" = field(default_factory=list)
+
+
+def _stranger(command: str, fd: int) -> CommandError:
+    """The refusal of a number that is no descriptor here: as Linux, it tells files from nothing."""
+    try:
+        os.fstat(fd)
+    except (OSError, OverflowError):
+        return CommandError(command, EBADF, f"fd {fd} is not open")
+    return CommandError(command, EINVAL, f"fd {fd} is a file, not a BPF object")
 
 
 class Objects:
@@ -112,7 +122,7 @@ class Objects:
         with self._lock:
             holding = self._fds.get(fd)
             if holding is None:
-                raise CommandError(command, EBADF, f"fd {fd} is not open")
+                raise _stranger(command, fd)
             if kind is not None and holding.kind is not kind:
                 found = holding.kind.name.lower()
                 message = f"fd {fd} is a {found}, not a {kind.name.lower()}"

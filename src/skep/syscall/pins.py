@@ -42,10 +42,12 @@ def pin(state: State, call: Call[ObjPin]) -> int:
     """OBJ_PIN: name the object; it lives until ``unpin``."""
     attr = call.attr
     call.require(not attr.file_flags & ~PATH_FD, EINVAL, "only PATH_FD", "file_flags")
-    path = _path(call)
+    relative = attr.file_flags & PATH_FD
+    call.require(relative or not attr.path_fd, EINVAL, "without PATH_FD", "path_fd")
     with state.objects.lock:
         holding = state.objects.get(call.command.name, attr.bpf_fd)
         call.require(holding.kind in PINNABLE, EINVAL, "cannot be pinned", "bpf_fd")
+        path = _path(call)
         call.require(path not in state.objects.pins, EEXIST, f"{path} exists", "pathname")
         call.require("." not in posixpath.basename(path), EPERM, "has a dot", "pathname")
         state.objects.pins[path] = state.objects.take(holding)

@@ -19,7 +19,7 @@ from skep.isa.insn import Insn
 from skep.syscall.call import Call
 from skep.syscall.environment import SubsystemEnvironment, hold_maps
 from skep.syscall.log import LogBuffer
-from skep.syscall.maps import VALID_NAME, as_map
+from skep.syscall.maps import as_map, object_name
 from skep.syscall.objects import Kind
 from skep.syscall.state import BtfObject, State
 from skep.uapi import program_types
@@ -132,8 +132,7 @@ def build_request(
     """Everything that the verifier gets to see."""
     attr = call.attr
     license_ = call.string(attr.license, LICENSE_SIZE).decode("latin-1")
-    call.require(VALID_NAME.fullmatch(attr.prog_name), EINVAL,
-                 "letters, digits, '_' and '.', zero-filled", "prog_name")  # fmt: skip
+    name = object_name(call, "prog_name")
     type_, attach_type = check_type(call)
     btf = _program_btf(state, call, environment)
     attach_btf, attach_program = _target(state, call, type_)
@@ -141,7 +140,7 @@ def build_request(
     return Request(
         insns=insns, program_type=type_, environment=environment,
         expected_attach_type=attach_type, prog_flags=attr.prog_flags, license=license_,
-        name=attr.prog_name.rstrip(b"\0").decode("ascii"), btf=btf,
+        name=name, btf=btf,
         function_infos=_functions(call) if btf else (),
         line_infos=_lines(call, btf) if btf else (),
         attach_btf=attach_btf, attach_btf_id=attr.attach_btf_id, attach_program=attach_program,

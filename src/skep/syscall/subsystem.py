@@ -9,7 +9,7 @@ from skep.btf.graph import Btf
 from skep.engine.interface import Engine
 from skep.errors import CommandError, NotSupported
 from skep.runtime.world import World
-from skep.syscall.call import AttrAddress, AttrBuffer, AttrBytes, Buffer, decode
+from skep.syscall.call import AttrAddress, AttrBuffer, AttrBytes, Buffer, decode, read_attr
 from skep.syscall.catalog import helper_codes
 from skep.syscall.routes import HANDLERS
 from skep.syscall.state import State
@@ -90,6 +90,7 @@ class Subsystem:
     def _serve(self, cmd: int, where: AttrBytes) -> int:
         command = BY_NUMBER.get(cmd)
         if cmd & COMMAND_FLAGS_MASK or command is None:
+            read_attr(where, "BPF")
             raise CommandError("BPF", EINVAL, f"there is no command {cmd}")
         handler = HANDLERS.get(cmd)
         if handler is None:

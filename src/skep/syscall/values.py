@@ -1,14 +1,137 @@
-"""What a map's value type tells the map: fields that plain copies leave alone."""
+"""What BTF says of a map's keys and values: whether it fits, and which fields are special.
 
+Source: Linux 6.18 kernel/bpf/syscall.c (map_check_btf), ``map_check_btf`` of each map type.
+"""
+
+from collections.abc import Mapping
+from errno import EACCES, EINVAL, EOPNOTSUPP
+from typing import Final
+
+from skep.btf.graph import Btf
+from skep.btf.kinds import Int, Kind
+from skep.errors import BtfError
+from skep.syscall.call import Call
+from skep.syscall.objects import Holding
 from skep.syscall.state import BtfObject
-from skep.verifier.records import LOCKS, Records
+from skep.uapi import map_types
+from skep.uapi.commands import ENOTSUPP, MapCreate
+from skep.uapi.flags import MapFlag, MapType
+from skep.verifier import records
+from skep.verifier.records import LOCKS, Record, Records
+
+ARRAYS: Final = frozenset({MapType.ARRAY, MapType.PERCPU_ARRAY})
+# types whose maps take no BTF at all
+WITHOUT_BTF: Final = frozenset(
+    {
+        MapType.PERF_EVENT_ARRAY,
+        MapType.CGROUP_ARRAY,
+        MapType.STACK_TRACE,
+        MapType.ARRAY_OF_MAPS,
+        MapType.HASH_OF_MAPS,
+        MapType.DEVMAP,
+        MapType.DEVMAP_HASH,
+        MapType.CPUMAP,
+        MapType.SOCKMAP,
+        MapType.SOCKHASH,
+    }
+)
+# types whose maps may have BTF for their values only
+WITHOUT_KEYS: Final = frozenset({*ARRAYS, MapType.BLOOM_FILTER, MapType.ARENA})
+# field kind -> what map_types calls it
+SPECIAL: Final[Mapping[int, str]] = {
+    records.SPIN_LOCK: "spin_lock",
+    records.RES_SPIN_LOCK: "spin_lock",
+    records.TIMER: "timer",
+    records.WORKQUEUE: "workqueue",
+    records.TASK_WORK: "workqueue",
+    records.KPTR_UNREF: "kptr",
+    records.KPTR_REF: "kptr",
+    records.KPTR_PERCPU: "kptr",
+    records.REFCOUNT: "kptr",
+    records.LIST_HEAD: "list_head",
+    records.RB_ROOT: "rb_root",
+    records.UPTR: "uptr",
+}
 
 
-def special_fields(btf: BtfObject | None, type_id: int) -> tuple[tuple[tuple[int, int], ...], int]:
-    """(offset, size) of the special fields of a value type, and where its lock is (-1: none)."""
-    record = Records(None).of_type(btf.btf, type_id) if btf is not None and type_id else None
-    if record is None:
-        return (), -1
-    lock = record.first(LOCKS)
-    spans = tuple((field.offset, field.size) for field in record.fields)
-    return spans, lock.offset if lock is not None else -1
+class ValueType:
+    """The types of a map to be: *btf*, its object's *holding*, and what is special in a value.
+
+    *special* are (offset, size) of fields that plain copies leave alone, *lock_offset* is where
+    the lock is, -1 for none.
+    """
+
+    def __init__(self, holding: Holding | None = None, record: Record | None = None) -> None:
+        self.holding = holding
+        target = holding.target if holding is not None else None
+        self.btf: Btf | None = target.btf if isinstance(target, BtfObject) else None
+        self.special: tuple[tuple[int, int], ...] = ()
+        self.lock_offset = -1
+        if record is not None:
+            self.special = tuple((field.offset, field.size) for field in record.fields)
+            lock = record.first(LOCKS)
+            self.lock_offset = lock.offset if lock is not None else -1
+
+
+def value_type(call: Call[MapCreate], holding: Holding) -> ValueType:
+    """Check the types that MAP_CREATE names, against sizes and map type."""
+    attr, target = call.attr, holding.target
+    assert isinstance(target, BtfObject)
+    call.require(not target.is_kernel, EACCES, "is the kernel's BTF", "btf_fd")
+    if not attr.btf_value_type_id:
+        return ValueType(holding)
+    if attr.btf_key_type_id:
+        _check_size(call, target.btf, "key")
+    else:
+        allowed = attr.map_type in WITHOUT_KEYS or attr.map_type in WITHOUT_BTF
+        call.require(allowed, EINVAL, "is needed by the map type", "btf_key_type_id")
+    _check_size(call, target.btf, "value")
+    record = _record(call, target.btf)
+    call.require(attr.map_type not in WITHOUT_BTF, ENOTSUPP, "the map type takes none", "btf_fd")
+    if attr.map_type in ARRAYS:
+        _check_array(call, target.btf)
+    elif attr.map_type == MapType.BLOOM_FILTER:
+        call.require(not attr.btf_key_type_id, EINVAL, "there are no keys", "btf_key_type_id")
+    elif attr.map_type == MapType.LPM_TRIE:
+        kind = target.btf.resolved(attr.btf_key_type_id).kind
+        call.require(kind is Kind.STRUCT, EINVAL, "is not a struct", "btf_key_type_id")
+    return ValueType(holding, record)
+
+
+def _check_size(call: Call[MapCreate], btf: Btf, member: str) -> None:
+    type_id: int = getattr(call.attr, f"btf_{member}_type_id")
+    wanted: int = getattr(call.attr, f"{member}_size")
+    try:
+        found = btf.size_of(type_id) if type_id < len(btf) else -1
+    except BtfError:
+        found = -1
+    message = f"its size is {found}, {member}_size {wanted}"
+    call.require(found == wanted, EINVAL, message, f"btf_{member}_type_id")
+
+
+def _check_array(call: Call[MapCreate], btf: Btf) -> None:
+    """Arrays have 32-bit keys; without a key type they are sections of global variables."""
+    attr = call.attr
+    if attr.btf_key_type_id:
+        key = btf.resolved(attr.btf_key_type_id)
+        good = isinstance(key, Int) and key.size == 4 and key.bits == 32
+        call.require(good, EINVAL, "is not a 32-bit integer", "btf_key_type_id")
+        return
+    section = btf.resolved(attr.btf_value_type_id).kind is Kind.DATASEC
+    good = section and attr.map_type == MapType.ARRAY and attr.max_entries == 1
+    call.require(good, EINVAL, "is needed but for a data section", "btf_key_type_id")
+
+
+def _record(call: Call[MapCreate], btf: Btf) -> Record | None:
+    attr = call.attr
+    record = Records(None).of_type(btf, attr.btf_value_type_id)
+    if record is None or not record.fields:
+        return None
+    read_only = attr.map_flags & (MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG)
+    call.require(not read_only, EACCES, "values have special fields", "map_flags")
+    row = map_types.by_id(attr.map_type)
+    for field in record.fields:
+        name = SPECIAL.get(field.kind, "")
+        good = not name or (row is not None and name in row.special)
+        call.require(good, EOPNOTSUPP, f"may not hold a {name}", "map_type")
+    return record
