@@ -7,6 +7,11 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from skep.engine.llvm.library import CompiledLibrary
+from skep.errors import CommandError, NotSupported
+from skep.maps.creation import Creation
+from skep.maps.families import FAMILIES, create_map
 from support.map_drivers import (
     Driver,
     KernelMap,
@@ -17,16 +22,12 @@ from support.map_drivers import (
 )
 from support.running_kernel import RunningKernel, missing
 
-from skep.engine.llvm.library import CompiledLibrary
-from skep.errors import CommandError, NotSupported
-from skep.maps.creation import Creation
-from skep.maps.families import FAMILIES, create_map
-
 REASON = missing()
 pytestmark = pytest.mark.skipif(bool(REASON), reason=f"no kernel to compare with: {REASON}")
 
 LIBRARY = CompiledLibrary()
 NEEDS_INNER = {12, 13}
+CPUMAP = 16  # its limit is the kernel's configuration
 SHAPES = {  # type: (key_size, value_size, flags)
     "hash": (1, 4, 8, 0),
     "hash not preallocated": (1, 4, 8, 1),
@@ -147,7 +148,7 @@ def creations() -> Iterator[Creation]:
     for kind, flag in itertools.product(kinds, FLAGS):
         yield Creation(
             map_type=kind, key_size=0 if kind in (22, 23, 27, 30) else 8 if kind == 11 else 4,
-            value_size=0 if kind == 27 else 4, max_entries=4096, map_flags=flag, library=LIBRARY,
+            value_size=0 if kind == 27 else 4, max_entries=1 if kind == CPUMAP else 4096, map_flags=flag, library=LIBRARY,
             cpus=kernel_cpus(),
         )  # fmt: skip
     for _ in range(1500):
@@ -169,6 +170,8 @@ def test_creation_answers_alike(kernel: RunningKernel) -> None:
         )
         if wanted.value_size * wanted.max_entries > 1 << 27 and wanted.map_type != 11:
             continue  # how much memory there is now decides, not the rules
+        if wanted.map_type == CPUMAP and wanted.max_entries > 1:
+            continue
         try:
             create_map(wanted)
             ours = 0

@@ -36,6 +36,7 @@ from skep.helpers.packet import (
 )
 from skep.maps.answer import MINUS_EFAULT, MINUS_EINVAL, MINUS_ENOMEM
 from skep.maps.hash_table import mix
+from skep.maps.targets import redirect_map
 from skep.runtime.invocation import (
     DATA,
     DATA_END,
@@ -307,6 +308,7 @@ BINDINGS: Final = (
     Binding("skb_ecn_set_ce", skb_ecn_set_ce),
     Binding("redirect", redirect),
     Binding("redirect_peer", redirect_peer),
+    Binding("redirect_map", redirect_map),
     Binding("xdp_get_buff_len", xdp_get_buff_len),
     Binding("xdp_load_bytes", xdp_load_bytes),
     Binding("xdp_store_bytes", xdp_store_bytes),

@@ -54,7 +54,7 @@ def _keep(_held: Held) -> None:
     """Do nothing: for holders that count no references."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Creation:
     """A map to be.
 

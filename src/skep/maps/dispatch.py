@@ -33,6 +33,7 @@ from skep.maps.interface import CPUS, TYPE
 from skep.maps.lru import lru_hash_update, lru_percpu_hash_update
 from skep.maps.nested import inner_array_lookup
 from skep.maps.queue import queue_push, queue_take
+from skep.maps.targets import DEVMAP, DEVMAP_HASH, target_lookup
 from skep.maps.trie_code import trie_delete, trie_lookup, trie_update
 
 HASH: Final = 1
@@ -57,6 +58,22 @@ _HASHES: Final = _PLAIN_HASHES | _PERCPU_HASHES
 
 
 @native
+def lookup_rare(this: int, key: int, kind: int) -> int:
+    """map_lookup_elem for the types that programs ask less often."""
+    if kind == LPM_TRIE:
+        return trie_lookup(this, key)
+    if kind == ARRAY_OF_MAPS:
+        return inner_array_lookup(this, key)
+    if kind == HASH_OF_MAPS:
+        return inner_hash_lookup(this, key)
+    if kind == DEVMAP:
+        return target_lookup(this, key)
+    if kind == DEVMAP_HASH:
+        return hash_lookup(this, key)
+    return 0
+
+
+@native
 def map_lookup_elem(run: int, this: int, key: int) -> int:  # noqa: PLR0911 - one row a type
     """Address of the value at *key*, or 0."""
     kind = load64(this + TYPE)
@@ -72,13 +89,7 @@ def map_lookup_elem(run: int, this: int, key: int) -> int:  # noqa: PLR0911 - on
         return lru_hash_lookup(this, key)
     if kind == LRU_PERCPU_HASH:
         return lru_percpu_hash_lookup(run, this, key)
-    if kind == LPM_TRIE:
-        return trie_lookup(this, key)
-    if kind == ARRAY_OF_MAPS:
-        return inner_array_lookup(this, key)
-    if kind == HASH_OF_MAPS:
-        return inner_hash_lookup(this, key)
-    return 0
+    return lookup_rare(this, key, kind)
 
 
 @native

@@ -15,6 +15,7 @@ from skep.maps.nested import ArrayOfMaps, HashOfMaps, ProgArray
 from skep.maps.perf import PerfEventArray
 from skep.maps.queue import Queue
 from skep.maps.stream import RingBuffer
+from skep.maps.targets import DeviceHash, SocketArray, TargetArray
 from skep.maps.trie import Trie
 
 FAMILIES: Final[Mapping[int, Callable[[Creation], Map]]] = {
@@ -29,8 +30,12 @@ FAMILIES: Final[Mapping[int, Callable[[Creation], Map]]] = {
     11: Trie,
     12: ArrayOfMaps,
     13: HashOfMaps,
+    14: TargetArray,
+    16: TargetArray,
+    17: SocketArray,
     22: Queue,
     23: Queue,
+    25: DeviceHash,
     27: RingBuffer,
     30: BloomFilter,
 }
@@ -38,16 +43,12 @@ FAMILIES: Final[Mapping[int, Callable[[Creation], Map]]] = {
 _MISSING: Final[Mapping[int, str]] = {
     7: "stack_trace",
     8: "cgroup_array",
-    14: "devmap",
     15: "sockmap",
-    16: "cpumap",
-    17: "xskmap",
     18: "sockhash",
     19: "cgroup_storage",
     20: "reuseport_sockarray",
     21: "percpu_cgroup_storage",
     24: "sk_storage",
-    25: "devmap_hash",
     26: "struct_ops",
     28: "inode_storage",
     29: "task_storage",

@@ -7,6 +7,7 @@ import ctypes
 import errno
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from skep.base.bits import U32, U64
@@ -83,7 +84,8 @@ class Hash(StoredMap):
         self.lru = creation.map_type in _LRU
         stride = self.word_size(creation)
         if creation.map_flags & NO_COMMON_LRU:
-            creation.max_entries = -(-creation.max_entries // creation.cpus) * creation.cpus
+            entries = -(-creation.max_entries // creation.cpus) * creation.cpus
+            creation = replace(creation, max_entries=entries)
         buckets = power_above(creation.max_entries)
         self._value_at = words.KEY + round8(creation.key_size)
         element = self._value_at + (8 if self.percpu else stride)

@@ -92,7 +92,7 @@ class Queue(StoredMap):
         check_flags(creation, NUMA_NODE | ACCESS_FLAGS)
         require(creation.value_size <= VALUE_LIMIT, errno.E2BIG, "value_size is past 4 MiB")
         most = U32 // creation.value_size
-        require(creation.max_entries < most, errno.E2BIG, "more than 4 GiB of values")
+        require(creation.max_entries < most, errno.ENOMEM, "more than 4 GiB of values")
         size = (creation.max_entries + 1) * creation.value_size
         super().__init__(creation, creation.value_size, size)
         self.put_word(ELEMENTS, self.address + HEAD_SIZE)

@@ -144,9 +144,9 @@ def test_no_update_is_lost(flags: int, compiled: CompiledLibrary, world: World) 
             return int(run(block.address, table.address, place, 16 * number, 2000, 16))
 
     in_threads(work)
-    assert [
-        int.from_bytes(table.lookup(key), "little") for key in table.keys()
-    ] == [2000] * THREADS * 16
+    assert [int.from_bytes(table.lookup(key), "little") for key in table.keys()] == [
+        2000
+    ] * THREADS * 16
 
 
 @native

@@ -1,0 +1,149 @@
+"""Dynamic pointers to a program's own memory and to ring buffer records.
+
+Sixteen bytes on the stack, as in Linux: ``{u64 data; u32 size | type << 28; u32 offset}``, the
+highest bit of the second word saying read-only. Source: Linux kernel/bpf/helpers.c, ringbuf.c.
+"""
+
+from typing import Final
+
+from skep.base.native import load32, load64, move, native, store32, store64
+from skep.helpers.binding import Binding
+from skep.maps.answer import MINUS_E2BIG, MINUS_EINVAL
+from skep.maps.ring_code import DISCARD, ring_commit, ring_reserve
+
+_SIZE: Final = 8
+_OFFSET: Final = 12
+_MOST: Final = 0xFF_FFFF
+_RDONLY: Final = 1 << 31
+_LOCAL: Final = 1 << 28
+_RINGBUF: Final = 2 << 28
+_LOW: Final = 0xFFFF_FFFF
+
+
+@native
+def set_dynptr(pointer: int, data: int, size: int) -> int:
+    """Fill the dynptr at *pointer*; *size* holds the type too."""
+    store64(pointer, data)
+    store32(pointer + _SIZE, size)
+    store32(pointer + _OFFSET, 0)
+    return 0
+
+
+@native
+def is_within(pointer: int, offset: int, size: int) -> int:
+    """Whether *size* bytes at *offset* are in what the dynptr covers."""
+    whole = load32(pointer + _SIZE) & _MOST
+    return size <= whole and offset <= whole - size
+
+
+@native
+def target_of(pointer: int, offset: int) -> int:
+    """Address of *offset* into what the dynptr covers."""
+    return load64(pointer) + load32(pointer + _OFFSET) + offset
+
+
+@native
+def dynptr_from_mem(run: int, data: int, size: int, flags: int, pointer: int) -> int:  # noqa: ARG001
+    """Make a dynptr to the program's memory."""
+    size &= _LOW
+    set_dynptr(pointer, 0, 0)
+    if size > _MOST:
+        return MINUS_E2BIG
+    if flags != 0:
+        return MINUS_EINVAL
+    return set_dynptr(pointer, data, size | _LOCAL)
+
+
+@native
+def dynptr_read(
+    run: int,  # noqa: ARG001 - a helper's signature
+    target: int,
+    size: int,
+    pointer: int,
+    offset: int,
+    flags: int,
+) -> int:
+    """Copy bytes out."""
+    if load64(pointer) == 0 or flags != 0:
+        return MINUS_EINVAL
+    if not is_within(pointer, offset & _LOW, size & _LOW):
+        return MINUS_E2BIG
+    move(target, target_of(pointer, offset & _LOW), size & _LOW)
+    return 0
+
+
+@native
+def dynptr_write(
+    run: int,  # noqa: ARG001 - a helper's signature
+    pointer: int,
+    offset: int,
+    source: int,
+    size: int,
+    flags: int,
+) -> int:
+    """Copy bytes in."""
+    if load64(pointer) == 0 or (load32(pointer + _SIZE) & _RDONLY) != 0:
+        return MINUS_EINVAL
+    if not is_within(pointer, offset & _LOW, size & _LOW):
+        return MINUS_E2BIG
+    if flags != 0:
+        return MINUS_EINVAL
+    move(target_of(pointer, offset & _LOW), source, size & _LOW)
+    return 0
+
+
+@native
+def dynptr_data(run: int, pointer: int, offset: int, size: int) -> int:  # noqa: ARG001
+    """Address of *size* writable bytes at *offset*, or 0."""
+    if load64(pointer) == 0 or (load32(pointer + _SIZE) & _RDONLY) != 0:
+        return 0
+    if not is_within(pointer, offset & _LOW, size & _LOW):
+        return 0
+    return target_of(pointer, offset & _LOW)
+
+
+@native
+def ringbuf_reserve_dynptr(run: int, this: int, size: int, flags: int, pointer: int) -> int:  # noqa: ARG001
+    """Reserve a record of any size; even a null dynptr must be submitted or discarded."""
+    size &= _LOW
+    set_dynptr(pointer, 0, 0)
+    if flags != 0:
+        return MINUS_EINVAL
+    if size > _MOST:
+        return MINUS_E2BIG
+    record = ring_reserve(this, size)
+    if record == 0:
+        return MINUS_EINVAL
+    return set_dynptr(pointer, record, size | _RINGBUF)
+
+
+@native
+def finish(pointer: int, flags: int, discard: int) -> int:
+    """Commit the record of a dynptr and make the dynptr null."""
+    if load64(pointer) != 0:
+        ring_commit(load64(pointer), flags, discard)
+        set_dynptr(pointer, 0, 0)
+    return 0
+
+
+@native
+def ringbuf_submit_dynptr(run: int, pointer: int, flags: int) -> int:  # noqa: ARG001
+    """Give the record to the reader."""
+    return finish(pointer, flags, 0)
+
+
+@native
+def ringbuf_discard_dynptr(run: int, pointer: int, flags: int) -> int:  # noqa: ARG001
+    """Let the record be skipped."""
+    return finish(pointer, flags, DISCARD)
+
+
+BINDINGS: Final = (
+    Binding("dynptr_from_mem", dynptr_from_mem),
+    Binding("dynptr_read", dynptr_read),
+    Binding("dynptr_write", dynptr_write),
+    Binding("dynptr_data", dynptr_data),
+    Binding("ringbuf_reserve_dynptr", ringbuf_reserve_dynptr),
+    Binding("ringbuf_submit_dynptr", ringbuf_submit_dynptr),
+    Binding("ringbuf_discard_dynptr", ringbuf_discard_dynptr),
+)
