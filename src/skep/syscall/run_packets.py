@@ -114,7 +114,7 @@ def run_xdp(trial: Trial) -> None:
     if context is not None:
         sizes = len(trial.metadata), len(front)
         context[0:8] = b"".join(size.to_bytes(4, "little") for size in sizes)
-    trial.finish(front + data[linear:])
+    trial.finish(front, data[linear:])
     trial.finish_context(context)
 
 

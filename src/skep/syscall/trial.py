@@ -99,12 +99,19 @@ class Trial:
             store64(run + TAIL_CALLS, 0)
         return entry(run, context)
 
-    def finish(self, data: bytes) -> None:
-        """Give out data, size, result and time; ENOSPC if data_out is too small."""
+    def finish(self, data: bytes, fragments: bytes = b"") -> None:
+        """Give out data, size, result and time; ENOSPC if data_out is too small.
+
+        Of a packet in *fragments* that does not fit, Linux 6.18 cuts the linear part; it says
+        nothing at all if not even the fragments fit. So do we.
+        """
         attr = self.call.attr
-        limit = attr.data_size_out or len(data)
+        limit = min(attr.data_size_out or 1 << 32, len(data) + len(fragments))
         if attr.data_out:
-            self.call.memory.write(attr.data_out, data[:limit])
+            room = limit - len(fragments)
+            self.require(room >= 0, ENOSPC, "fragments do not fit", "data_size_out")
+            self.call.memory.write(attr.data_out, data[:room] + fragments)
+        data += fragments
         self.call.put("data_size_out", len(data))
         self.call.put("retval", self.retval)
         self.call.put("duration", self.duration)
