@@ -16,25 +16,14 @@ Source: skep.uapi.contexts says what a native context is.
 from typing import Final
 
 from skep.isa.insn import Insn
-from skep.isa.table import BY_NAME, Sem
+from skep.isa.table import BY_NAME
 from skep.verifier.check import Check
-from skep.verifier.rules.calls import KFUNC_KNOWN
 
 _LOAD: Final = BY_NAME["ldx_u64"]
 
 
 def rewrite(check: Check) -> tuple[Insn, ...]:
-    """The program's instructions as they are to run.
-
-    Raises:
-        Rejected: a missing kernel function can be reached.
-    """
-    for step in check.program.steps:
-        if step is not None and step.sem is Sem.KFUNC and step.imm == 0 and check.seen[step.pc]:
-            check.pc = step.pc
-            check.refuse(
-                KFUNC_KNOWN, "invalid kernel function call not eliminated in verifier pass"
-            )
+    """The program's instructions as they are to run."""
     insns = list(check.request.insns)
     for pc, offset in check.slots.items():
         insn = insns[pc]

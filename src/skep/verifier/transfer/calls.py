@@ -6,6 +6,7 @@ effects of the particular helper, then the result in r0.
 Source: Linux 6.18 kernel/bpf/verifier.c (check_helper_call).
 """
 
+from skep.btf import kinds
 from skep.uapi.helper_types import Helper
 from skep.uapi.helpers import by_id, prototype
 from skep.uapi.program_types import effective_attach_type, may_call
@@ -16,6 +17,8 @@ from skep.verifier.rules.calls import (
     HELPER_AVAILABLE,
     HELPER_GPL,
     HELPER_KNOWN,
+    KFUNC_GPL,
+    KFUNC_KNOWN,
 )
 from skep.verifier.scalar import UNKNOWN
 from skep.verifier.transfer.accesses import write_memory
@@ -55,7 +58,15 @@ def call_kfunc(check: Check, step: Step) -> None:
     """Examine a call of a kernel function."""
     if step.imm == 0:
         return  # refused at the end if a path gets here, see skep.verifier.passes
-    check.not_supported(f"a call of kernel function #{step.imm}")
+    if not is_gpl(check):
+        check.refuse(KFUNC_GPL, "cannot call kernel function from non-GPL compatible program")
+    kernel = check.environment.kernel_btf
+    if kernel is None or step.off != 0:
+        check.not_supported("a function of a kernel module, or any without kernel BTF")
+    function = kernel.type(step.imm) if kernel.has(step.imm) else None
+    if not isinstance(function, kinds.Func):
+        check.refuse(KFUNC_KNOWN, f"kernel btf_id {step.imm} is not a function")
+    check.not_supported(f"kernel function {function.name}()")
 
 
 def _require_helper(check: Check, number: int) -> Helper:

@@ -145,12 +145,16 @@ def require_initialised(
     for at in range(low, high):
         if not _touch_for_call(check, frame, at, write):
             place = f"off {low}+" if var.is_const else f"var_off {tnum_text(var)}+"
-            check.refuse(
-                STACK_INITIALISED,
-                f"invalid read from stack R{register} {place}{at - low} size {size}",
-                hint="write the object before passing its address",
-            )
+            _refuse_unset(check, f"R{register} {place}{at - low} size {size}")
     return False
+
+
+def _refuse_unset(check: Check, where: str) -> None:
+    check.refuse(
+        STACK_INITIALISED,
+        f"invalid read from stack {where}",
+        hint="write the object before passing its address",
+    )
 
 
 def _require_no_dynptr(check: Check, frame: Frame, low: int, high: int) -> None:
