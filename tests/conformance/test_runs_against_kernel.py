@@ -230,8 +230,7 @@ def test_fields_of_xdp_are_those_of_the_kernel(twins: Twins) -> None:
 
 
 @pytest.mark.parametrize(
-    ("offset", "size"),
-    [(4, 4), (8, 1), (12, 4), (24, 4), (28, 4), (44, 4), (48, 2), (52, 4), (72, 4), (76, 4)],
+    ("offset", "size"), [(4, 4), (24, 4), (28, 4), (44, 4), (48, 2), (52, 4), (72, 4), (76, 4)]
 )
 def test_the_socket_of_an_skb_is_that_of_the_kernel(twins: Twins, offset: int, size: int) -> None:
     common = insn(0x79, 0, 1, 168) + insn(0x55, 0, 0, 2, 0) + RETURN_ONE + EXIT
