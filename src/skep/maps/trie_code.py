@@ -199,14 +199,18 @@ def put_node(this: int, node: int) -> int:
 
 
 @native
+def leads_on(this: int, node: int, key: int) -> int:
+    """Whether the place of *key* is below *node*."""
+    prefix = load32(node + PREFIX)
+    return shared_prefix(this, node, key) == prefix and prefix != load32(key)
+
+
+@native
 def place_of(this: int, key: int) -> int:
     """Address of the pointer to the node that is *key*, or that must move for it, or is 0."""
     place = this + ROOT
     node = load64(place)
-    while node != 0:
-        prefix = load32(node + PREFIX)
-        if shared_prefix(this, node, key) != prefix or prefix == load32(key):
-            return place
+    while node != 0 and leads_on(this, node, key):
         place = child_place(node, key)
         node = load64(place)
     return place
@@ -327,18 +331,12 @@ def trie_delete(this: int, key: int) -> int:
     parent_place = 0
     place = this + ROOT
     node = load64(place)
-    searching = 1
-    while node != 0 and searching != 0:
-        prefix = load32(node + PREFIX)
-        if shared_prefix(this, node, key) != prefix or prefix == load32(key):
-            searching = 0
-        else:
-            parent_place = place
-            place = child_place(node, key)
-            node = load64(place)
-    answer = MINUS_ENOENT
-    if is_entry(this, node, key):
-        answer = remove_node(this, parent_place, place)
+    while node != 0 and leads_on(this, node, key):
+        parent_place = place
+        place = child_place(node, key)
+        node = load64(place)
+    found = is_entry(this, node, key)
+    answer = remove_node(this, parent_place, place) if found else MINUS_ENOENT
     close_trie(this)
     return answer
 
@@ -375,8 +373,7 @@ def entry_after(this: int, key: int) -> int:
     node = load64(this + ROOT)
     following = 0
     while node != 0:
-        prefix = load32(node + PREFIX)
-        if shared_prefix(this, node, key) != prefix or prefix == load32(key):
+        if not leads_on(this, node, key):
             return following if is_entry(this, node, key) else leftmost(load64(this + ROOT))
         right = load64(node + CHILD_1)
         place = child_place(node, key)

@@ -4,13 +4,24 @@ from collections.abc import Iterator
 from typing import Final
 
 from skep.engine.interface import HelperCode
-from skep.helpers import checksum, control, dynptr, maps, memory, network, output, reshape, system
+from skep.helpers import (
+    checksum,
+    control,
+    dynptr,
+    maps,
+    memory,
+    network,
+    output,
+    reshape,
+    system,
+    vlan,
+)
 from skep.helpers.binding import Binding
 from skep.runtime.world import World
 
 BINDINGS: Final[tuple[Binding, ...]] = tuple(
     binding
-    for module in (maps, system, control, memory, dynptr, output, checksum, network, reshape)
+    for module in (maps, system, control, memory, dynptr, output, checksum, network, reshape, vlan)
     for binding in module.BINDINGS
 )
 TAIL_CALL: Final = 12  # a jump, which the engines do themselves
