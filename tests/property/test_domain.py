@@ -238,7 +238,7 @@ class Paths:
     """Runs a piece of code on symbols once along each path through it."""
 
     def __init__(self) -> None:
-        self.solver = z3.Solver()
+        self.solver = z3.SolverFor("QF_BV")
         self.choices: list[bool] = []
         self.position = 0
 
@@ -259,15 +259,16 @@ class Paths:
         return bool(self.solver.check(condition) == z3.sat)
 
     def prove(self, claim: z3.BoolRef) -> None:
-        """Fail with a counterexample unless *claim* always holds here."""
-        if self.solver.check(z3.Not(claim)) != z3.unsat:
-            pytest.fail(f"{self.solver.model()}")
+        """Fail unless each part of *claim* always holds here."""
+        for part in claim.children() if z3.is_and(claim) else [claim]:
+            result = self.solver.check(z3.Not(part))
+            assert result == z3.unsat, f"{result}: {part}"
 
     def all(self) -> Iterator["Paths"]:
         """Go through the paths; the caller runs the code anew in each turn."""
         while True:
             self.position = 0
-            self.solver = z3.Solver()
+            self.solver = z3.SolverFor("QF_BV")
             self.solver.set("timeout", 30_000)
             yield self
             while self.choices and not self.choices[-1]:
@@ -330,7 +331,13 @@ STEPS: dict[str, Callable[[Ranges], None]] = {
     "learn_low_half_signed": lambda r: r._learn_low_half(r.smin, r.smax),
     "exchange_signs32": Ranges._exchange_signs32,
     "exchange_signs64": Ranges._exchange_signs64,
-    "learn_from_low_half": Ranges._learn_from_low_half,
+    "put_low_half_unsigned": lambda r: r._put_low_half(r.u32_min, r.u32_max),
+    "put_low_half_signed": lambda r: (
+        r._put_low_half(r.s32_min & U32, r.s32_max & U32)
+        if r.s32_min & U32 <= r.s32_max & U32
+        else None
+    ),
+    "learn_sign_extended": Ranges._learn_sign_extended,
     "learn_bits": Ranges._learn_bits,
 }
 

@@ -223,7 +223,10 @@ class Ranges:
         low, high = self.s32_min & U32, self.s32_max & U32
         if low <= high:
             self._put_low_half(low, high)
-        # A sign-extended number whose lower half is not negative is not negative itself.
+        self._learn_sign_extended()
+
+    def _learn_sign_extended(self) -> None:
+        """A sign-extended number whose lower half is not negative is not negative itself."""
         if self.s32_min >= 0 and self.smin >= S32_MIN and self.smax <= S32_MAX:
             self.smin = self.umin_word = self.s32_min
             self.smax = self.umax_word = self.s32_max
