@@ -13,7 +13,9 @@ def too_short(run: int) -> int:
     return run
 
 
-def upcall(world: World, run: int, r1: int, r2: int, r3: int, r4: int, r5: int) -> int:
+def upcall(  # noqa: PLR0917
+    world: World, run: int, r1: int, r2: int, r3: int, r4: int, r5: int
+) -> int:
     return run + r1 + r5 + world.cpus + r2 + r3 + r4
 
 
