@@ -22,6 +22,13 @@ NEVER_RETURN: Final = frozenset(
 )  # fmt: skip
 SYSCALL_PREFIXES: Final = ("__x64_sys_", "__ia32_sys_", "__arm64_sys_", "__s390x_sys_")
 MODIFIABLE_PREFIX: Final = "security_"
+# functions of the kernel's own tests that may be modified, some by programs that sleep
+MODIFIABLE_TESTS: Final = frozenset(
+    (
+        "bpf_modify_return_test", "bpf_modify_return_test2", "bpf_modify_return_test_tp",
+        "bpf_fentry_test1",
+    )
+)  # fmt: skip
 
 # without their bpf_lsm_ prefix
 DISABLED_LSM_HOOKS: Final = frozenset(

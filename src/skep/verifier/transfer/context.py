@@ -16,7 +16,7 @@ from skep.uapi.typed_contexts import ITERATORS, RAW_TRACEPOINTS, UNTRUSTED_LSM_H
 from skep.verifier.check import Check
 from skep.verifier.interface import Request
 from skep.verifier.rules.memory import CONTEXT_FIELD
-from skep.verifier.scalar import UNKNOWN
+from skep.verifier.scalar import UNKNOWN, Scalar, narrow_signed32
 from skep.verifier.target import Target
 from skep.verifier.transfer.regions import require_unmodified
 from skep.verifier.values import (
@@ -154,7 +154,11 @@ def _read_argument(check: Check, off: int, size: int) -> Value:
         return _argument(check, target, params[number], number, off, size)
     if number > len(params) or not _sees_result(check):
         _refuse(check, off, size, f"func '{target.name}' doesn't have {number + 1}-th argument")
-    return _typed(check, target, target.proto.returns, number, off, size, flags=0)
+    value = _typed(check, target, target.proto.returns, number, off, size, flags=0)
+    limits = target.return_range
+    if limits is not None and isinstance(value, Scalar):
+        return narrow_signed32(value, limits.low, limits.high)
+    return value
 
 
 def _argument_at(target: Target, off: int) -> int:
