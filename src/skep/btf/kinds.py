@@ -12,9 +12,11 @@ Invariant: ``KINDS[k].kind == k``; every class's ``kind`` names its row.
 Source: Documentation/bpf/btf.rst; include/uapi/linux/btf.h.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import ClassVar, Final
+from typing import Final
+
+from mypy_extensions import trait
 
 
 class Kind(IntEnum):
@@ -101,30 +103,65 @@ GLOBAL: Final = 1
 EXTERN: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
+@trait
 class Type:
-    """A type; *name* is empty if it has none."""
+    """A type; *name* is empty if it has none.
+
+    Kinds that are alike share a trait; each kind is a frozen dataclass of its own. *kind* is stored
+    rather than constant, for a compiled dataclass cannot have class variables.
+    """
 
     name: str
+    kind: Kind
 
-    kind: ClassVar[Kind] = Kind.VOID
+
+@trait
+class Composite(Type):
+    """What STRUCT and UNION share: *size* in bytes, and members.
+
+    *bitfields* is the flag: member offsets have 24 bits and bring a bit field size. Without it, a
+    bit field is one by the ``bits`` of its INT.
+    """
+
+    size: int
+    members: "tuple[Member, ...]"
+    bitfields: bool
+
+
+@trait
+class Enumeration(Type):
+    """What ENUM and ENUM64 share; *size* in bytes."""
+
+    size: int
+    signed: bool
+    values: "tuple[Enumerator, ...]"
+
+
+@trait
+class Reference(Type):
+    """A type that stands for another one."""
+
+    type: int
 
 
 @dataclass(frozen=True, slots=True)
 class Void(Type):
     """Type 0, which every BTF has without saying so."""
 
+    name: str
+    kind: Kind = field(default=Kind.VOID, init=False, repr=False)
+
 
 @dataclass(frozen=True, slots=True)
 class Int(Type):
     """An integer: *bits* wide, *offset* bits into its *size* bytes (0 in modern BTF)."""
 
+    name: str
     size: int
     bits: int
     offset: int
     encoding: int  # 0 or INT_SIGNED, INT_CHAR, INT_BOOL
-
-    kind: ClassVar[Kind] = Kind.INT
+    kind: Kind = field(default=Kind.INT, init=False, repr=False)
 
     @property
     def signed(self) -> bool:
@@ -136,20 +173,20 @@ class Int(Type):
 class Ptr(Type):
     """A pointer to *type*."""
 
+    name: str
     type: int
-
-    kind: ClassVar[Kind] = Kind.PTR
+    kind: Kind = field(default=Kind.PTR, init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Array(Type):
     """*count* elements of type *element*; *index* is the type of a subscript."""
 
+    name: str
     element: int
     index: int
     count: int
-
-    kind: ClassVar[Kind] = Kind.ARRAY
+    kind: Kind = field(default=Kind.ARRAY, init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,30 +205,25 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Composite(Type):
-    """What STRUCT and UNION share.
-
-    *bitfields* is the flag: member offsets have 24 bits and bring a bit field size. Without it, a
-    bit field is one by the ``bits`` of its INT.
-    """
-
-    size: int
-    members: tuple[Member, ...]
-    bitfields: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Struct(Composite):
     """A structure."""
 
-    kind: ClassVar[Kind] = Kind.STRUCT
+    name: str
+    size: int
+    members: tuple[Member, ...]
+    bitfields: bool = False
+    kind: Kind = field(default=Kind.STRUCT, init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Union(Composite):
     """A union."""
 
-    kind: ClassVar[Kind] = Kind.UNION
+    name: str
+    size: int
+    members: tuple[Member, ...]
+    bitfields: bool = False
+    kind: Kind = field(default=Kind.UNION, init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,89 +235,90 @@ class Enumerator:
 
 
 @dataclass(frozen=True, slots=True)
-class Enumeration(Type):
-    """What ENUM and ENUM64 share; *size* in bytes."""
-
-    size: int
-    signed: bool
-    values: tuple[Enumerator, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Enum(Enumeration):
     """An enumeration of 32-bit values."""
 
-    kind: ClassVar[Kind] = Kind.ENUM
+    name: str
+    size: int
+    signed: bool
+    values: tuple[Enumerator, ...]
+    kind: Kind = field(default=Kind.ENUM, init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Enum64(Enumeration):
     """An enumeration of 64-bit values."""
 
-    kind: ClassVar[Kind] = Kind.ENUM64
+    name: str
+    size: int
+    signed: bool
+    values: tuple[Enumerator, ...]
+    kind: Kind = field(default=Kind.ENUM64, init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Fwd(Type):
     """A structure (or union) that is only declared."""
 
+    name: str
     is_union: bool
-
-    kind: ClassVar[Kind] = Kind.FWD
-
-
-@dataclass(frozen=True, slots=True)
-class Reference(Type):
-    """A type that stands for another one."""
-
-    type: int
+    kind: Kind = field(default=Kind.FWD, init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Typedef(Reference):
     """Another name for *type*."""
 
-    kind: ClassVar[Kind] = Kind.TYPEDEF
+    name: str
+    type: int
+    kind: Kind = field(default=Kind.TYPEDEF, init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Volatile(Reference):
     """``volatile`` *type*."""
 
-    kind: ClassVar[Kind] = Kind.VOLATILE
+    name: str
+    type: int
+    kind: Kind = field(default=Kind.VOLATILE, init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Const(Reference):
     """``const`` *type*."""
 
-    kind: ClassVar[Kind] = Kind.CONST
+    name: str
+    type: int
+    kind: Kind = field(default=Kind.CONST, init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Restrict(Reference):
     """``restrict`` *type*."""
 
-    kind: ClassVar[Kind] = Kind.RESTRICT
+    name: str
+    type: int
+    kind: Kind = field(default=Kind.RESTRICT, init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class TypeTag(Reference):
     """``btf_type_tag(name)`` on *type*; an *attribute* is spelled without that wrapping."""
 
+    name: str
+    type: int
     attribute: bool = False
-
-    kind: ClassVar[Kind] = Kind.TYPE_TAG
+    kind: Kind = field(default=Kind.TYPE_TAG, init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Func(Type):
     """A function; *type* is its FUNC_PROTO."""
 
+    name: str
     type: int
     linkage: int  # STATIC, GLOBAL or EXTERN
-
-    kind: ClassVar[Kind] = Kind.FUNC
+    kind: Kind = field(default=Kind.FUNC, init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,10 +333,10 @@ class Param:
 class FuncProto(Type):
     """A function's return type (0 for void) and parameters."""
 
+    name: str
     returns: int
     params: tuple[Param, ...]
-
-    kind: ClassVar[Kind] = Kind.FUNC_PROTO
+    kind: Kind = field(default=Kind.FUNC_PROTO, init=False, repr=False)
 
     @property
     def variadic(self) -> bool:
@@ -315,10 +348,10 @@ class FuncProto(Type):
 class Var(Type):
     """A variable."""
 
+    name: str
     type: int
     linkage: int  # STATIC, GLOBAL or EXTERN
-
-    kind: ClassVar[Kind] = Kind.VAR
+    kind: Kind = field(default=Kind.VAR, init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,30 +367,30 @@ class SectionEntry:
 class DataSec(Type):
     """A section of variables; *size* is 0 until the object was linked."""
 
+    name: str
     size: int
     entries: tuple[SectionEntry, ...]
-
-    kind: ClassVar[Kind] = Kind.DATASEC
+    kind: Kind = field(default=Kind.DATASEC, init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Float(Type):
     """A floating-point number of *size* bytes."""
 
+    name: str
     size: int
-
-    kind: ClassVar[Kind] = Kind.FLOAT
+    kind: Kind = field(default=Kind.FLOAT, init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class DeclTag(Type):
     """``btf_decl_tag(name)`` on the declaration *type*, or on its *component* if not negative."""
 
+    name: str
     type: int
     component: int
     attribute: bool = False
-
-    kind: ClassVar[Kind] = Kind.DECL_TAG
+    kind: Kind = field(default=Kind.DECL_TAG, init=False, repr=False)
 
 
 VOID: Final = Void("")

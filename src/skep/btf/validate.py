@@ -63,7 +63,7 @@ def _read_header(data: bytes, report: Report) -> _Header:
     size = int(struct.unpack_from("=I", data, 4)[0])
     if len(data) < size:
         raise report.refuse_plain("btf_header not found")
-    if any(data[HEADER_SIZE:size]):
+    if size > HEADER_SIZE and any(data[HEADER_SIZE:size]):
         raise report.refuse_plain("Unsupported btf_header", code=errno.E2BIG)
     known = data[: min(size, HEADER_SIZE)].ljust(HEADER_SIZE, b"\0")
     magic, version, flags, hdr_len, *rest = struct.unpack("=HBBIIIII", known)

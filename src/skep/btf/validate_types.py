@@ -55,6 +55,8 @@ def _is_string(report: Report, off: int) -> bool:
 
 def is_identifier(report: Report, off: int) -> bool:
     """Whether the string at *off* can name something in C; dots are allowed, as compilers do."""
+    if not _is_string(report, off):
+        return False
     name = report.strings[off : report.strings.find(b"\0", off)]
     if not name or len(name) > _MAX_NAME or name[0:1].isdigit():
         return False

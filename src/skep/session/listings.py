@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from skep.btf.graph import Btf
 from skep.btf.kernel import RUNNING, read_btf
@@ -54,7 +54,9 @@ def btf_rows(btf: Btf) -> Iterator[dict[str, Any]]:
     first = len(btf.base) if btf.base is not None else 1
     for type_id in range(first, len(btf)):
         type_ = btf.type(type_id)
-        yield {"id": type_id, "kind": type_.kind.name, **asdict(type_)}
+        parts: dict[str, Any] = asdict(cast("Any", type_))  # every Type is a dataclass
+        del parts["kind"]
+        yield {"id": type_id, "kind": type_.kind.name, **parts}
 
 
 def disassemble_file(
