@@ -26,7 +26,7 @@ class RingReader:
 
     def __init__(self, map_: Map, decode: Callable[[bytes], Any] = bytes) -> None:
         target = map_.target
-        self._decode, self._closed = decode, False
+        self._decode, self._closed = decode, asyncio.Event()
         self._ring = target if isinstance(target, RingBuffer) else None
         self._rings = target.open_rings() if isinstance(target, PerfEventArray) else []
         if self._ring is None and not self._rings:
@@ -52,13 +52,13 @@ class RingReader:
         return self._ring.wait(timeout)
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        while not self._closed:
+        while not self._closed.is_set():
             for record in self:
                 yield record
-                if self._closed:
+                if self._closed.is_set():
                     return
             await asyncio.sleep(POLL)
 
     def close(self) -> None:
         """End asynchronous iteration."""
-        self._closed = True
+        self._closed.set()
