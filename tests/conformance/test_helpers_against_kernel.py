@@ -4,13 +4,13 @@ import random
 from collections.abc import Callable
 
 import pytest
-from support.running_kernel import RunningKernel, missing
-from support.trial_runs import Outcome, load, run
 
 from skep.isa.assembler import assemble
 from skep.isa.codec import encode
 from skep.syscall.subsystem import Subsystem
 from skep.uapi.helpers import by_name
+from support.running_kernel import RunningKernel, missing
+from support.trial_runs import Outcome, load, run
 
 REASON = missing()
 pytestmark = pytest.mark.skipif(bool(REASON), reason=f"no kernel to compare with: {REASON}")

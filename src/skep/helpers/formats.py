@@ -215,6 +215,8 @@ class Formatter:
         if spec.kind != "px" and value and value < U64 - 4095:
             digest = hashlib.blake2b(value.to_bytes(8, "little"), key=self._secret, digest_size=4)
             value = int.from_bytes(digest.digest(), "little")
+        if spec.width:
+            return self._number(Spec("x", spec.flags, spec.width), value)
         return f"{value:016x}".encode()
 
     @staticmethod

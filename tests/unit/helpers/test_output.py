@@ -34,6 +34,7 @@ def formatted(text: bytes, *arguments: int) -> str:
         (b"[%s]", (8,), "[]"),
         (b"%px", (0xABC,), "0000000000000abc"),
         (b"%p", (0,), "0000000000000000"),
+        (b"%6px|%-6px|%06px", (0xABC,) * 3, "   abc|abc   |000abc"),
         (b"%pS", (0xFFFF_0000,), "0xffff0000"),
         (b"%pI4 %pi4", (address_of(ADDRESS4),) * 2, "192.168.0.1 192.168.000.001"),
         (b"%pI6", (address_of(ADDRESS6),), "2001:0db8:0000:0000:0000:0000:0000:0001"),

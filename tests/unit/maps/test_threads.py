@@ -143,9 +143,8 @@ def test_no_update_is_lost(flags: int, compiled: CompiledLibrary, world: World) 
             return int(run(block.address, table.address, place, 16 * number, 2000, 16))
 
     in_threads(work)
-    assert [int.from_bytes(table.lookup(key), "little") for key in table.keys()] == [  # noqa: SIM118 - a Map is no dict
-        2000
-    ] * THREADS * 16
+    keys = list(table.keys())
+    assert [int.from_bytes(table.lookup(key), "little") for key in keys] == [2000] * THREADS * 16
 
 
 @native
