@@ -26,8 +26,8 @@ from skep.errors import CommandError, NotSupported
 from skep.isa.codec import encode
 from skep.isa.insn import Insn
 from skep.session.replay import PacketRunner
+from skep.syscall.loaded import LoadedProgram
 from skep.syscall.objects import Kind
-from skep.syscall.programs import LoadedProgram
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import commands
 from skep.uapi.commands import MapCreate, MapElem, ProgLoad

@@ -19,9 +19,9 @@ from skep.session.globals import Section
 from skep.session.maps import Map
 from skep.session.programs import Program
 from skep.session.ring import RingReader
+from skep.syscall.loaded import LoadedProgram
 from skep.syscall.maps import as_map
 from skep.syscall.objects import Kind
-from skep.syscall.programs import LoadedProgram
 from skep.syscall.subsystem import Subsystem
 from skep.verifier import Rejected
 

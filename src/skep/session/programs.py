@@ -9,7 +9,7 @@ from typing import Any, Final
 from skep.attach.packets import Batch, PacketSource
 from skep.errors import NotSupported
 from skep.session.replay import PacketRunner
-from skep.syscall.programs import LoadedProgram
+from skep.syscall.loaded import LoadedProgram
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import contexts
 from skep.uapi.commands import PROG_TEST_RUN, TestRun

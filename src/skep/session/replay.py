@@ -11,7 +11,7 @@ from skep.attach.packets import Batch
 from skep.base.memory import Block
 from skep.errors import NotSupported
 from skep.runtime.invocation import Origin
-from skep.syscall.programs import LoadedProgram
+from skep.syscall.loaded import LoadedProgram
 from skep.syscall.state import State
 from skep.uapi import contexts
 from skep.uapi.program_types import Packet

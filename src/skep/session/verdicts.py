@@ -13,8 +13,8 @@ from skep.loader.reader import read_object
 from skep.loader.spec import ObjectSpec, ProgramSpec
 from skep.session.listings import choose
 from skep.session.objects import new_subsystem, target_of
+from skep.syscall.loaded import LoadedProgram
 from skep.syscall.objects import Kind
-from skep.syscall.programs import LoadedProgram
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import program_types
 from skep.verifier import Rejected

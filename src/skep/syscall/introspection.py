@@ -13,9 +13,9 @@ from skep.base.layout import Layout
 from skep.isa.codec import encode
 from skep.isa.insn import Insn
 from skep.syscall.call import Call
+from skep.syscall.loaded import LoadedProgram
 from skep.syscall.maps import as_map
 from skep.syscall.objects import Holding, Kind
-from skep.syscall.programs import LoadedProgram
 from skep.syscall.state import BtfObject, State
 from skep.uapi import infos
 from skep.uapi.commands import GetInfo

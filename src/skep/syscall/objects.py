@@ -129,6 +129,11 @@ class Objects:
                 raise CommandError(command, EINVAL, message)
             return holding
 
+    def find(self, fd: int) -> Holding | None:
+        """The object that *fd* names, of any kind, or None."""
+        with self._lock:
+            return self._fds.get(fd)
+
     @contextmanager
     def using(self, command: str, fd: int, kind: Kind) -> Iterator[Holding]:
         """The object that *fd* names, kept alive for the length of a ``with`` block."""

@@ -9,7 +9,7 @@ from typing import Final
 from skep.attach import contexts
 from skep.attach.contexts import Stage
 from skep.errors import NotSupported
-from skep.syscall.programs import LoadedProgram
+from skep.syscall.loaded import LoadedProgram
 from skep.syscall.trial import Trial
 from skep.uapi.commands import ENOTSUPP
 from skep.uapi.contexts import SK_LOOKUP, by_name

@@ -11,8 +11,8 @@ from errno import EINVAL
 from typing import Final
 
 from skep.syscall.call import Call
+from skep.syscall.loaded import LoadedProgram
 from skep.syscall.objects import Kind
-from skep.syscall.programs import LoadedProgram
 from skep.syscall.run_contexts import (
     run_event,
     run_netfilter,

@@ -16,7 +16,7 @@ from skep.base.native import call, native, store64
 from skep.runtime.block import Invocation
 from skep.runtime.invocation import DATA, DATA_META, TAIL_CALLS
 from skep.syscall.call import Call
-from skep.syscall.programs import LoadedProgram
+from skep.syscall.loaded import LoadedProgram
 from skep.syscall.state import State
 from skep.uapi.commands import TestRun
 

@@ -1,0 +1,60 @@
+"""LoadedProgram: what a descriptor of a program names.
+
+Source: Linux 6.18 kernel/bpf/core.c (bpf_prog_calc_tag).
+"""
+
+import hashlib
+import os
+import time
+from typing import Final
+
+from skep.engine.interface import Entry
+from skep.isa.codec import decode, encode
+from skep.isa.insn import Insn
+from skep.verifier import Proof
+
+WIDE: Final = 0x18
+MAP_SOURCES: Final = frozenset({1, 2})
+
+
+class LoadedProgram:
+    """A program that was proved and compiled.
+
+    Attributes:
+        proof: what runs.
+        entry: calls it.
+        btf_id: id of its BTF object, 0 if it has none.
+        func_info, line_info: the records that it was loaded with, each of its known size.
+        run_count, run_ns: runs and their time while statistics are on.
+    """
+
+    def __init__(self, id: int, proof: Proof, entry: Entry, original: bytes) -> None:  # noqa: A002
+        self.id, self.proof, self.entry = id, proof, entry
+        self.address = entry.address
+        self.name = proof.request.name
+        self.type = proof.request.program_type
+        self.tag = tag_of(original)
+        self.load_time_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        self.uid = os.getuid()
+        self.btf_id = 0
+        self.func_info = self.line_info = b""
+        self.run_count = self.run_ns = 0
+
+    @property
+    def kind_of_program(self) -> tuple[str, int]:
+        """What programs of one program array have in common."""
+        return self.type.name, self.proof.request.prog_flags & 0x20  # XDP_HAS_FRAGS
+
+    def close(self) -> None:
+        """Machine code and proof go with the object."""
+
+
+def tag_of(code: bytes) -> bytes:
+    """The 8-byte tag: SHA-256 of the instructions, map descriptors taken out (6.18)."""
+    insns, was_wide = [], False
+    for insn in decode(code):
+        first = insn.code == WIDE and insn.src in MAP_SOURCES
+        cleared = Insn(insn.code, insn.dst, insn.src, insn.off, 0) if first or was_wide else insn
+        insns.append(cleared)
+        was_wide = first
+    return hashlib.sha256(encode(insns)).digest()[:8]
