@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ from skep.btf.validate import validate
 from skep.btf.values import decode, encode
 from skep.errors import BtfError, RelocationError
 from support.btf_ext_writer import ext
+from support.btf_oracle import btf_load, why_not
 
 NAMES = st.sampled_from(["", "a", "b", "x_1", "task", "task___v2", "tail"])
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -171,6 +173,25 @@ def test_changed_bytes_raise_only_btf_errors(
     except BtfError:
         return
     use(btf)
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not() or "the kernel answers")
+@given(graphs(), st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), max_size=2))
+@SETTINGS
+def test_btf_load_answers_as_the_kernel_does(
+    graph: tuple[Builder, list[kinds.Type]], changes: list[tuple[int, int]]
+) -> None:
+    blob = bytearray(graph[0].to_bytes())
+    for at, value in changes:
+        blob[at % len(blob)] = value
+    log: list[str] = []
+    code = 0
+    try:
+        validate(bytes(blob), log=log.append)
+    except BtfError as error:
+        code = error.errno
+
+    assert (code, "".join(log)) == btf_load(bytes(blob))
 
 
 @given(st.data())

@@ -3,6 +3,7 @@
 Invariant: what is found is parsed, never executed or trusted; a file that is not BTF is a BtfError.
 """
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,7 @@ def kernel_btf(path: str | None = None) -> Btf | None:
     if path is not None:
         return read_btf(path)
     for candidate in (RUNNING, SHIPPED):
-        if candidate.exists():
+        if os.access(candidate, os.R_OK):
             return read_btf(str(candidate))
     return None
 
