@@ -2,8 +2,8 @@
 
 from skep.engine.llvm import alu
 from skep.isa.meaning import COMPARE, EVAL
-from skep.isa.table import Kind, Sem
 from skep.isa.table import OPS as ROWS
+from skep.isa.table import Kind, Sem
 from skep.maps.families import FAMILIES
 from skep.syscall.catalog import BINDINGS, IMPLEMENTED
 from skep.syscall.routes import HANDLERS
