@@ -6,7 +6,12 @@ effects of the particular helper, then the result in r0.
 Source: Linux 6.18 kernel/bpf/verifier.c (check_helper_call).
 """
 
+from typing import Final
+
 from skep.btf import kinds
+from skep.uapi.flags import ProgType
+from skep.uapi.helper_rows_network import SK_STORAGE_DELETE, SK_STORAGE_GET
+from skep.uapi.helper_rows_tracing import D_PATH
 from skep.uapi.helper_types import Helper
 from skep.uapi.helpers import by_id, prototype
 from skep.uapi.program_types import effective_attach_type, may_call
@@ -33,6 +38,9 @@ from skep.verifier.transfer.releases import release_argument
 from skep.verifier.transfer.results import result
 from skep.verifier.transfer.stack import ANYTHING
 from skep.verifier.transfer.subprograms import clear_caller_saved
+
+# helpers of tracing programs that ask what they are attached to
+_PROBE_ONLY: Final = frozenset((SK_STORAGE_GET.id, SK_STORAGE_DELETE.id, D_PATH.id))
 
 
 def call_helper(check: Check, step: Step) -> None:
@@ -88,6 +96,8 @@ def _require_helper(check: Check, number: int) -> Helper:
         check.refuse(
             HELPER_GPL, "cannot call GPL-restricted function from non-GPL compatible program"
         )
+    if program_type.id == ProgType.SYSCALL and number in _PROBE_ONLY:
+        check.refuse(HELPER_AVAILABLE, "helper call is not allowed in probe")
     if not check.environment.helper_implemented(number):
         check.not_supported(f"helper bpf_{helper.name}#{number}")
     if helper.might_sleep:

@@ -74,8 +74,7 @@ _SAFE: Final = "__safe_trusted"
 _SAFE_OR_NULL: Final = "__safe_trusted_or_null"
 _RCU: Final = "__safe_rcu"
 _RCU_OR_NULL: Final = "__safe_rcu_or_null"
-# Types of programs whose kernel subsystem lets them write some members of kernel objects.
-_MEMBER_WRITERS: Final = frozenset((ProgType.STRUCT_OPS, ProgType.SCHED_CLS, ProgType.XDP))
+_CONNECTION_WRITERS: Final = frozenset((ProgType.SCHED_CLS, ProgType.XDP))
 
 
 def is_gpl(check: Check) -> bool:
@@ -182,8 +181,10 @@ def write_object(check: Check, pointer: Pointer, register: int, off: int, size: 
     if pointer.flags & UNTRUSTED:
         check.refuse(WRITABLE, "only read is supported")
     if not pointer.flags & ALLOC:
-        if check.request.program_type.id in _MEMBER_WRITERS:
-            check.not_supported("a store to a member of a kernel object")
+        name = btf.type(pointer.btf_id).name
+        kind = check.request.program_type.id
+        if kind == ProgType.STRUCT_OPS or (name == "nf_conn" and kind in _CONNECTION_WRITERS):
+            check.not_supported(f"a store to a member of struct {name}")
         check.refuse(WRITABLE, "only read is supported")
     _require_plain_fields(check, pointer, off, size)
     found = walk.access(btf, pointer.btf_id, off, size, False)

@@ -6,7 +6,6 @@ check_map_func_compatibility).
 
 from typing import Final
 
-from skep.uapi.flags import MapFlag
 from skep.uapi.helper_rows_core import (
     FOR_EACH_MAP_ELEM,
     MAP_DELETE_ELEM,
@@ -26,8 +25,8 @@ from skep.verifier.interface import CallFact
 from skep.verifier.rules.calls import MAP_HELPER_FIT, MAP_WRITABLE, TAIL_CALL_MAP
 from skep.verifier.scalar import Scalar
 from skep.verifier.transfer.call import Call
+from skep.verifier.transfer.regions import RDONLY_PROG, program_flags
 
-_RDONLY_PROG: Final = int(MapFlag.RDONLY_PROG)
 _CHANGES: Final = frozenset(
     row.id for row in (MAP_DELETE_ELEM, MAP_UPDATE_ELEM, MAP_PUSH_ELEM, MAP_POP_ELEM)
 )
@@ -46,7 +45,7 @@ def note_map(check: Check, call: Call) -> None:
     if shape is None or call.id not in _RECORDED:
         _note(check, CallFact(helper=call.id, map=shape, callback=_callback(check, call)))
         return
-    if shape.map_flags & _RDONLY_PROG and call.id in _CHANGES:
+    if program_flags(shape) & RDONLY_PROG and call.id in _CHANGES:
         check.refuse(MAP_WRITABLE, "write into map forbidden")
     key: int | None = call.const_key if call.const_key >= 0 else None
     if call.id == TAIL_CALL.id:

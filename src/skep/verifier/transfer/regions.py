@@ -12,7 +12,7 @@ from typing import Final
 
 from skep.uapi import access as table
 from skep.uapi.contexts import STRUCTS, Points
-from skep.uapi.flags import MapFlag
+from skep.uapi.flags import MapFlag, MapType
 from skep.uapi.program_types import Packet
 from skep.verifier.check import Check
 from skep.verifier.interface import MapShape
@@ -49,6 +49,8 @@ from skep.verifier.values import (
     Pointer,
 )
 
+RDONLY_PROG: Final = int(MapFlag.RDONLY_PROG)
+_WRONLY_PROG: Final = int(MapFlag.WRONLY_PROG)
 FLOW_KEYS_SIZE: Final = 56
 NET_IP_ALIGN: Final = 2
 _S32: Final = 1 << 31
@@ -179,14 +181,21 @@ def require_inside(
 # --- map values -------------------------------------------------------------------------------
 
 
+def program_flags(shape: MapShape) -> int:
+    """The map's flags; programs may not change device maps, whatever the flags say."""
+    if shape.map_type in (MapType.DEVMAP, MapType.DEVMAP_HASH):
+        return shape.map_flags | RDONLY_PROG
+    return shape.map_flags
+
+
 def require_map_direction(check: Check, shape: MapShape, off: int, size: int, write: bool) -> None:
     """Require that programs may read, or write, the map's values."""
-    if write and shape.map_flags & MapFlag.RDONLY_PROG:
+    if write and program_flags(shape) & RDONLY_PROG:
         check.refuse(
             WRITABLE,
             f"write into map forbidden, value_size={shape.value_size} off={off} size={size}",
         )
-    if not write and shape.map_flags & MapFlag.WRONLY_PROG:
+    if not write and shape.map_flags & _WRONLY_PROG:
         check.refuse(
             READABLE,
             f"read from map forbidden, value_size={shape.value_size} off={off} size={size}",
