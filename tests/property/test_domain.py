@@ -291,7 +291,7 @@ def paths(monkeypatch: pytest.MonkeyPatch) -> Paths:
     return made
 
 
-FIELDS = ("value_word", "mask_word", "umin_word", "umax_word", "smin", "smax")
+FIELDS = ("value_word", "mask_word", "umin_word", "umax_word", "smin_word", "smax_word")
 LOW_FIELDS = ("u32_min", "u32_max", "s32_min", "s32_max")
 
 
@@ -315,8 +315,8 @@ def holds_number(bounds: Ranges, number: z3.BitVecRef) -> z3.BoolRef:
         (number ^ bounds.value_word) & ~bounds.mask_word == 0,
         z3.ULE(bounds.umin_word, number),
         z3.ULE(number, bounds.umax_word),
-        bounds.smin <= number,
-        number <= bounds.smax,
+        bounds.smin_word <= number,
+        number <= bounds.smax_word,
         bounds.u32_min <= low,
         low <= bounds.u32_max,
         bounds.s32_min <= tnum.signed32(low),
@@ -328,7 +328,7 @@ STEPS: dict[str, Callable[[Ranges], None]] = {
     "learn64_from_bits": Ranges._learn64_from_bits,
     "learn32_from_bits": Ranges.learn32_from_bits,
     "learn_low_half_unsigned": lambda r: r._learn_low_half(r.umin_word, r.umax_word),
-    "learn_low_half_signed": lambda r: r._learn_low_half(r.smin, r.smax),
+    "learn_low_half_signed": lambda r: r._learn_low_half(r.smin_word, r.smax_word),
     "exchange_signs32": Ranges._exchange_signs32,
     "exchange_signs64": Ranges._exchange_signs64,
     "put_low_half_unsigned": lambda r: r._put_low_half(r.u32_min, r.u32_max),
@@ -368,8 +368,8 @@ def part64(bounds: Ranges, number: z3.BitVecRef) -> z3.BoolRef:
     return z3.And(
         z3.ULE(bounds.umin_word, number),
         z3.ULE(number, bounds.umax_word),
-        bounds.smin <= number,
-        number <= bounds.smax,
+        bounds.smin_word <= number,
+        number <= bounds.smax_word,
     )
 
 

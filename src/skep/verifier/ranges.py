@@ -28,13 +28,13 @@ class Ranges:
     Args:
         value_word, mask_word: the tnum.
         umin_word, umax_word: least and greatest, read as unsigned.
-        smin, smax: least and greatest, read as signed.
+        smin_word, smax_word: least and greatest, read as signed.
         u32_min, u32_max, s32_min, s32_max: the same of the lower 32 bits.
     """
 
     __slots__ = (
-        "mask_word", "s32_max", "s32_min", "smax", "smin", "u32_max", "u32_min", "umax_word",
-        "umin_word", "value_word",
+        "mask_word", "s32_max", "s32_min", "smax_word", "smin_word", "u32_max", "u32_min",
+        "umax_word", "umin_word", "value_word",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -44,8 +44,8 @@ class Ranges:
         self.mask_word: i64 = ones
         self.umin_word: i64 = 0
         self.umax_word: i64 = ones
-        self.smin: i64 = least
-        self.smax: i64 = ~least
+        self.smin_word: i64 = least
+        self.smax_word: i64 = ~least
         self.u32_min: i64 = 0
         self.u32_max: i64 = U32
         self.s32_min: i64 = S32_MIN
@@ -62,8 +62,8 @@ class Ranges:
 
     def meet_s64(self, low: i64, high: i64) -> None:
         """Keep members from *low* to *high*, signed."""
-        self.smin = max(self.smin, low)
-        self.smax = min(self.smax, high)
+        self.smin_word = max(self.smin_word, low)
+        self.smax_word = min(self.smax_word, high)
 
     def meet_u32(self, low: i64, high: i64) -> None:
         """Keep members whose lower half is *low* to *high*, unsigned."""
@@ -89,8 +89,8 @@ class Ranges:
     def forget_signed64(self) -> None:
         """Forget the signed 64-bit interval."""
         least = ~most()
-        self.smin = least
-        self.smax = ~least
+        self.smin_word = least
+        self.smax_word = ~least
 
     def forget32(self) -> None:
         """Forget the 32-bit intervals."""
@@ -108,7 +108,7 @@ class Ranges:
         self.learn_from_bits()
         for _ in range(3):
             self._learn_low_half(self.umin_word, self.umax_word)
-            self._learn_low_half(self.smin, self.smax)
+            self._learn_low_half(self.smin_word, self.smax_word)
             self._exchange_signs32()
             self._exchange_signs64()
             self._learn_from_low_half()
@@ -121,7 +121,7 @@ class Ranges:
         low = word & U32
         if below(word, self.umin_word) or below(self.umax_word, word):
             return False
-        if not (self.smin <= word <= self.smax and self.u32_min <= low <= self.u32_max):
+        if not (self.smin_word <= word <= self.smax_word and self.u32_min <= low <= self.u32_max):
             return False
         if not self.s32_min <= signed32(low) <= self.s32_max:
             return False
@@ -132,7 +132,7 @@ class Ranges:
         """Become the one number *word*."""
         self.value_word = word
         self.mask_word = 0
-        self.umin_word = self.umax_word = self.smin = self.smax = word
+        self.umin_word = self.umax_word = self.smin_word = self.smax_word = word
         self.set_low_half(word)
 
     def set_low_half(self, word: i64) -> None:
@@ -206,16 +206,16 @@ class Ranges:
         """Let the unsigned and the signed 64-bit interval narrow each other."""
         if self.umin_word <= self.umax_word:
             self.meet_s64(self.umin_word, self.umax_word)
-        if not below(self.smax, self.smin):
-            self.meet_u64(self.smin, self.smax)
-        elif below(self.umax_word, self.smin):
-            self.smin = self.umin_word
-            if below(self.smax, self.umax_word):
-                self.umax_word = self.smax
-        elif below(self.smax, self.umin_word):
-            self.smax = self.umax_word
-            if below(self.umin_word, self.smin):
-                self.umin_word = self.smin
+        if not below(self.smax_word, self.smin_word):
+            self.meet_u64(self.smin_word, self.smax_word)
+        elif below(self.umax_word, self.smin_word):
+            self.smin_word = self.umin_word
+            if below(self.smax_word, self.umax_word):
+                self.umax_word = self.smax_word
+        elif below(self.smax_word, self.umin_word):
+            self.smax_word = self.umax_word
+            if below(self.umin_word, self.smin_word):
+                self.umin_word = self.smin_word
 
     def _learn_from_low_half(self) -> None:
         """Narrow the 64-bit intervals by the 32-bit ones, put under their own upper halves."""
@@ -227,17 +227,17 @@ class Ranges:
 
     def _learn_sign_extended(self) -> None:
         """A sign-extended number whose lower half is not negative is not negative itself."""
-        if self.s32_min >= 0 and self.smin >= S32_MIN and self.smax <= S32_MAX:
-            self.smin = self.umin_word = self.s32_min
-            self.smax = self.umax_word = self.s32_max
-            bits_value, bits_mask = tnum.between(self.smin, self.smax)
+        if self.s32_min >= 0 and self.smin_word >= S32_MIN and self.smax_word <= S32_MAX:
+            self.smin_word = self.umin_word = self.s32_min
+            self.smax_word = self.umax_word = self.s32_max
+            bits_value, bits_mask = tnum.between(self.smin_word, self.smax_word)
             self.value_word, self.mask_word = tnum.intersect(
                 self.value_word, self.mask_word, bits_value, bits_mask
             )
 
     def _put_low_half(self, low: i64, high: i64) -> None:
         self.meet_u64((self.umin_word & HIGH) | low, (self.umax_word & HIGH) | high)
-        self.meet_s64((self.smin & HIGH) | low, (self.smax & HIGH) | high)
+        self.meet_s64((self.smin_word & HIGH) | low, (self.smax_word & HIGH) | high)
 
     def _learn_bits(self) -> None:
         """Fix the bits that all numbers of the unsigned intervals share."""
@@ -250,13 +250,13 @@ class Ranges:
 
     def is_consistent(self) -> bool:
         """Whether no interval is empty and a known number is the only one in its intervals."""
-        if below(self.umax_word, self.umin_word) or self.smax < self.smin:
+        if below(self.umax_word, self.umin_word) or self.smax_word < self.smin_word:
             return False
         if self.u32_max < self.u32_min or self.s32_max < self.s32_min:
             return False
         word = self.value_word
         if self.mask_word == 0 and not (
-            self.umin_word == self.umax_word == word and self.smin == self.smax == word
+            self.umin_word == self.umax_word == word and self.smin_word == self.smax_word == word
         ):
             return False
         low = word & U32

@@ -66,6 +66,16 @@ class Scalar(Ranges):
         return word & U64
 
     @property
+    def smin(self) -> int:
+        """Least member, signed 64-bit."""
+        return self.smin_word
+
+    @property
+    def smax(self) -> int:
+        """Greatest member, signed 64-bit."""
+        return self.smax_word
+
+    @property
     def tnum(self) -> Tnum:
         """What is known of the bits."""
         return Tnum(self.value, self.mask)
@@ -96,14 +106,14 @@ class Scalar(Ranges):
         return (
             unsigned in self.tnum
             and self.umin <= unsigned <= self.umax
-            and self.smin <= signed <= self.smax
+            and self.smin_word <= signed <= self.smax_word
             and self.u32_min <= low <= self.u32_max
             and self.s32_min <= signed32(low) <= self.s32_max
         )
 
     def __repr__(self) -> str:
         return (
-            f"Scalar(u64={self.umin:#x}..{self.umax:#x} s64={self.smin}..{self.smax} "
+            f"Scalar(u64={self.umin:#x}..{self.umax:#x} s64={self.smin_word}..{self.smax_word} "
             f"u32={self.u32_min:#x}..{self.u32_max:#x} s32={self.s32_min}..{self.s32_max} "
             f"bits=({self.value:#x}; {self.mask:#x}) id={self.id}+{self.delta})"
         )
@@ -115,8 +125,8 @@ class Scalar(Ranges):
             and self.mask_word == other.mask_word
             and self.umin_word == other.umin_word
             and self.umax_word == other.umax_word
-            and self.smin == other.smin
-            and self.smax == other.smax
+            and self.smin_word == other.smin_word
+            and self.smax_word == other.smax_word
             and self.u32_min == other.u32_min
             and self.u32_max == other.u32_max
             and self.s32_min == other.s32_min
@@ -128,8 +138,8 @@ class Scalar(Ranges):
         return (
             not below(other.umin_word, self.umin_word)
             and not below(self.umax_word, other.umax_word)
-            and self.smin <= other.smin
-            and self.smax >= other.smax
+            and self.smin_word <= other.smin_word
+            and self.smax_word >= other.smax_word
             and self.u32_min <= other.u32_min
             and self.u32_max >= other.u32_max
             and self.s32_min <= other.s32_min
@@ -146,8 +156,8 @@ class Scalar(Ranges):
         twin.mask_word = self.mask_word
         twin.umin_word = self.umin_word
         twin.umax_word = self.umax_word
-        twin.smin = self.smin
-        twin.smax = self.smax
+        twin.smin_word = self.smin_word
+        twin.smax_word = self.smax_word
         twin.u32_min = self.u32_min
         twin.u32_max = self.u32_max
         twin.s32_min = self.s32_min

@@ -70,11 +70,13 @@ def _add32(made: Scalar, y: Scalar) -> None:
 
 
 def _add64(made: Scalar, y: Scalar) -> None:
-    low, high = wrap(made.smin + y.smin), wrap(made.smax + y.smax)
-    if ((made.smin ^ low) & (y.smin ^ low)) < 0 or ((made.smax ^ high) & (y.smax ^ high)) < 0:
+    low, high = wrap(made.smin_word + y.smin_word), wrap(made.smax_word + y.smax_word)
+    if ((made.smin_word ^ low) & (y.smin_word ^ low)) < 0 or (
+        (made.smax_word ^ high) & (y.smax_word ^ high)
+    ) < 0:
         made.forget_signed64()
     else:
-        made.smin, made.smax = low, high
+        made.smin_word, made.smax_word = low, high
     low, high = wrap(made.umin_word + y.umin_word), wrap(made.umax_word + y.umax_word)
     if below(high, made.umax_word) and not below(low, made.umin_word):
         low, high = 0, -1
@@ -100,13 +102,13 @@ def _sub32(made: Scalar, y: Scalar) -> None:
 
 
 def _sub64(made: Scalar, y: Scalar) -> None:
-    low, high = wrap(made.smin - y.smax), wrap(made.smax - y.smin)
-    if ((made.smin ^ y.smax) & (made.smin ^ low)) < 0 or (
-        (made.smax ^ y.smin) & (made.smax ^ high)
+    low, high = wrap(made.smin_word - y.smax_word), wrap(made.smax_word - y.smin_word)
+    if ((made.smin_word ^ y.smax_word) & (made.smin_word ^ low)) < 0 or (
+        (made.smax_word ^ y.smin_word) & (made.smax_word ^ high)
     ) < 0:
         made.forget_signed64()
     else:
-        made.smin, made.smax = low, high
+        made.smin_word, made.smax_word = low, high
     low, high = wrap(made.umin_word - y.umax_word), wrap(made.umax_word - y.umin_word)
     if below(made.umin_word, y.umax_word) and not below(made.umax_word, y.umin_word):
         low, high = 0, -1
@@ -131,9 +133,12 @@ def mul(x: Scalar, y: Scalar, is32: bool) -> Scalar:
 def _mul32(made: Scalar, y: Scalar) -> None:
     ends = _signed_products(made.s32_min, made.s32_max, y.s32_min, y.s32_max)
     _set_s32(made, ends[0], ends[1])
+    # in Python's numbers: these products have 64 bits, unsigned
     low: int = made.u32_min
     high: int = made.u32_max
-    low, high = low * y.u32_min, high * y.u32_max
+    other_low: int = y.u32_min
+    other_high: int = y.u32_max
+    low, high = low * other_low, high * other_high
     if high > U32:
         low, high = 0, U32
     made.u32_min, made.u32_max = low, high
@@ -146,16 +151,12 @@ def _signed_products(a: i64, b: i64, c: i64, d: i64) -> tuple[i64, i64]:
 
 
 def _mul64(made: Scalar, x: Scalar, y: Scalar) -> None:
-    a: int = x.smin
-    b: int = x.smax
-    c: int = y.smin
-    d: int = y.smax
-    ends = (a * c, a * d, b * c, b * d)
+    ends = (x.smin * y.smin, x.smin * y.smax, x.smax * y.smin, x.smax * y.smax)
     low, high = min(ends), max(ends)
     if low < S64_MIN or high > S64_MAX:
         made.forget_signed64()
     else:
-        made.smin, made.smax = low, high
+        made.smin_word, made.smax_word = low, high
     if x.umax * y.umax > U64:
         made.umin_word, made.umax_word = 0, -1
     else:
@@ -218,7 +219,7 @@ def _finish_bitwise(made: Scalar, y: Scalar, is32: bool) -> Scalar:
         made.set_const(made.value_word)
     else:
         if made.umin_word <= made.umax_word:
-            made.smin, made.smax = made.umin_word, made.umax_word
+            made.smin_word, made.smax_word = made.umin_word, made.umax_word
         else:
             made.forget_signed64()
         made.learn_from_bits()
@@ -235,7 +236,7 @@ def _shift_count(y: Scalar, is32: bool) -> i64:
             return -1
         bits: i64 = 32
     else:
-        if y.mask_word != 0 or y.umin_word != y.umax_word or y.smin != y.smax:
+        if y.mask_word != 0 or y.umin_word != y.umax_word or y.smin_word != y.smax_word:
             return -1
         bits = 64
     return y.umin_word if below(y.umax_word, bits) else -1
@@ -268,7 +269,7 @@ def shift_left(x: Scalar, y: Scalar, is32: bool) -> Scalar:
 def _shift_left64(made: Scalar, count: i64) -> None:
     if count == 32:
         # compilers sign-extend by shifting 32 to the left and back
-        made.smin, made.smax = wrap(made.s32_min << 32), wrap(made.s32_max << 32)
+        made.smin_word, made.smax_word = wrap(made.s32_min << 32), wrap(made.s32_max << 32)
     else:
         made.forget_signed64()
     limit = bit(63 - count) if count > 0 else ~most()
@@ -317,8 +318,8 @@ def shift_right_signed(x: Scalar, y: Scalar, is32: bool) -> Scalar:
         made.u32_min, made.u32_max = 0, U32
         made.learn32_from_bits()
         return finish32(made)
-    made.smin >>= count
-    made.smax >>= count
+    made.smin_word >>= count
+    made.smax_word >>= count
     made.value_word >>= count
     made.mask_word >>= count
     made.umin_word, made.umax_word = 0, -1
@@ -339,7 +340,7 @@ def split(sem: Sem, x: Scalar, y: Scalar) -> tuple[Scalar, Scalar] | None:
     """
     if sem not in (Sem.AND, Sem.OR) or y.mask_word != 0:
         return None
-    if x.smin == -1 and x.smax == 0:
+    if x.smin_word == -1 and x.smax_word == 0:
         return const(-1), ZERO
     if x.s32_min == -1 and x.s32_max == 0:
         return _with_low_half(x, -1), _with_low_half(x, 0)

@@ -18,9 +18,9 @@ def finish32(made: Scalar) -> Scalar:
     made.umin_word = made.u32_min
     made.umax_word = made.u32_max
     if made.s32_min >= 0 and made.s32_max >= 0:
-        made.smin, made.smax = made.s32_min, made.s32_max
+        made.smin_word, made.smax_word = made.s32_min, made.s32_max
     else:
-        made.smin, made.smax = 0, U32
+        made.smin_word, made.smax_word = 0, U32
     return made.settle()
 
 
@@ -45,7 +45,7 @@ def zero_extend(x: Scalar, size: int) -> Scalar:
         made.umax_word &= low
     else:
         made.umin_word, made.umax_word = 0, low
-    made.smin, made.smax = made.umin_word, made.umax_word
+    made.smin_word, made.smax_word = made.umin_word, made.umax_word
     if size < 4:
         made.forget32()
     made.sync()
@@ -58,13 +58,13 @@ def sign_extend(x: Scalar, size: int) -> Scalar:
         return const(_signed(x.value_word, size))
     bits: i64 = 8 * size
     made = Scalar()
-    if x.smin >> bits == x.smax >> bits:
-        first, last = _signed(x.smin, size), _signed(x.smax, size)
+    if x.smin_word >> bits == x.smax_word >> bits:
+        first, last = _signed(x.smin_word, size), _signed(x.smax_word, size)
         if (first < 0) == (last < 0):
             _set_signed(made, min(first, last), max(first, last))
             return made
-    made.smin, made.smax = _least(size), ~_least(size)
-    made.s32_min, made.s32_max = made.smin, made.smax
+    made.smin_word, made.smax_word = _least(size), ~_least(size)
+    made.s32_min, made.s32_max = made.smin_word, made.smax_word
     return made
 
 
@@ -101,6 +101,6 @@ def _least(size: i64) -> i64:
 def _set_signed(made: Scalar, low: i64, high: i64) -> None:
     """Let *made* be the numbers from *low* to *high*, 32-bit signed, both of one sign."""
     made.value_word, made.mask_word = tnum.between(low, high)
-    made.smin = made.s32_min = made.umin_word = low
-    made.smax = made.s32_max = made.umax_word = high
+    made.smin_word = made.s32_min = made.umin_word = low
+    made.smax_word = made.s32_max = made.umax_word = high
     made.u32_min, made.u32_max = low & U32, high & U32

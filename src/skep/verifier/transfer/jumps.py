@@ -64,8 +64,8 @@ def _apart64(x: Scalar, y: Scalar) -> bool:
         not tnum.overlap(x.value_word, x.mask_word, y.value_word, y.mask_word)
         or below(y.umax_word, x.umin_word)
         or below(x.umax_word, y.umin_word)
-        or x.smin > y.smax
-        or x.smax < y.smin
+        or x.smin_word > y.smax_word
+        or x.smax_word < y.smin_word
     )
 
 
@@ -100,9 +100,9 @@ def _signed_less(x: Scalar, y: Scalar, is32: bool) -> int:
         if x.s32_max < y.s32_min:
             return ALWAYS
         return NEVER if x.s32_min >= y.s32_max else OPEN
-    if x.smax < y.smin:
+    if x.smax_word < y.smin_word:
         return ALWAYS
-    return NEVER if x.smin >= y.smax else OPEN
+    return NEVER if x.smin_word >= y.smax_word else OPEN
 
 
 def _at_most(x: Scalar, y: Scalar, is32: bool) -> int:
@@ -162,9 +162,9 @@ def _meet_equal(x: Scalar, y: Scalar, is32: bool) -> None:
         _set_low_bits(y, value, mask)
         return
     x.meet_u64(y.umin_word, y.umax_word)
-    x.meet_s64(y.smin, y.smax)
+    x.meet_s64(y.smin_word, y.smax_word)
     y.umin_word, y.umax_word = x.umin_word, x.umax_word
-    y.smin, y.smax = x.smin, x.smax
+    y.smin_word, y.smax_word = x.smin_word, x.smax_word
     value, mask = tnum.intersect(x.value_word, x.mask_word, y.value_word, y.mask_word)
     x.value_word = y.value_word = value
     x.mask_word = y.mask_word = mask
@@ -203,10 +203,10 @@ def _cut_ends64(x: Scalar, word: i64) -> None:
         x.umin_word = wrap(word + 1)
     if x.umax_word == word:
         x.umax_word = wrap(word - 1)
-    if x.smin == word:
-        x.smin = wrap(word + 1)
-    if x.smax == word:
-        x.smax = wrap(word - 1)
+    if x.smin_word == word:
+        x.smin_word = wrap(word + 1)
+    if x.smax_word == word:
+        x.smax_word = wrap(word - 1)
 
 
 def _meet_has_bits(x: Scalar, y: Scalar, is32: bool) -> None:
@@ -257,8 +257,8 @@ def _meet_signed_less(x: Scalar, y: Scalar, is32: bool) -> None:
         x.s32_max = min(x.s32_max, signed32(y.s32_max - 1))
         y.s32_min = max(signed32(x.s32_min + 1), y.s32_min)
         return
-    x.smax = min(x.smax, wrap(y.smax - 1))
-    y.smin = max(wrap(x.smin + 1), y.smin)
+    x.smax_word = min(x.smax_word, wrap(y.smax_word - 1))
+    y.smin_word = max(wrap(x.smin_word + 1), y.smin_word)
 
 
 def _meet_signed_at_most(x: Scalar, y: Scalar, is32: bool) -> None:
@@ -266,8 +266,8 @@ def _meet_signed_at_most(x: Scalar, y: Scalar, is32: bool) -> None:
         x.s32_max = min(x.s32_max, y.s32_max)
         y.s32_min = max(x.s32_min, y.s32_min)
         return
-    x.smax = min(x.smax, y.smax)
-    y.smin = max(x.smin, y.smin)
+    x.smax_word = min(x.smax_word, y.smax_word)
+    y.smin_word = max(x.smin_word, y.smin_word)
 
 
 def _meet_greater(x: Scalar, y: Scalar, is32: bool) -> None:
