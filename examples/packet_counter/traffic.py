@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from typing import Self
 
 
 class Traffic:
@@ -17,7 +18,7 @@ class Traffic:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._send, daemon=True)
 
-    def __enter__(self) -> "Traffic":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

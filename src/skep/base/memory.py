@@ -3,6 +3,7 @@
 import ctypes
 import mmap
 import os
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 PAGE_SIZE: Final = mmap.PAGESIZE
@@ -113,9 +114,7 @@ class Block:
         if anchor is None:
             return
         del anchor
-        try:
+        with suppress(BufferError):  # a view outlives the block: the mapping goes with it
             self._map.close()
-        except BufferError:  # a view outlives the block: the mapping goes with it
-            pass
         if self.fd >= 0:
             os.close(self.fd)

@@ -18,7 +18,7 @@ The subset:
 * calls to other native functions, to the intrinsics below, and ``call(address, ...)`` to a compiled
   function by address (map callbacks); ``min`` and ``max`` of two; names of module-level integer
   constants;
-* all parameters are positional, there are no defaults, and a function returns one value (0 if none).
+* all parameters are positional, without defaults; a function returns one value (0 if none).
 """
 
 import ctypes
