@@ -138,7 +138,7 @@ def test_mutated_loads_answer_as_in_the_kernel(twins: Twins, seed: int) -> None:
 
 
 def types_blob() -> bytes:
-    """1 int, 2 u64, 3 pair of them, 4 spin lock, 5 with it, 6 int[4], 7 char, 8 timer, 9 with it."""
+    """1 int, 2 u64, 3 pair of them, 4 spin lock, 5 with it, 6 int[4], 7 char, 8 timer, 9 with."""
     names = b"\0int\0u64\0pair\0a\0b\0bpf_spin_lock\0locked\0val\0char\0bpf_timer\0timed\0"
     at = {name: names.index(b"\0" + name + b"\0") + 1 for name in names.split(b"\0") if name}
 

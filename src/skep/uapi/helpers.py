@@ -96,7 +96,7 @@ VARIANTS: Final[Mapping[tuple[int, int], Helper]] = {
     (124, 30): _ASSIGN_IN_LOOKUP,
     **{
         (8, of): _CPU_WITHOUT_FASTCALL
-        for of in (1, 8, 9, 13, 14, 15, 16, 18, 20, 21, 22, 23, 25, 27, 30, 32)
+        for of in (1, 8, 9, 13, 14, 15, 16, 18, 21, 22, 23, 25, 27, 30, 32)
     },
 }
 
