@@ -1,0 +1,114 @@
+"""Calls as such: sizes, unknown commands, logs, and reasons."""
+
+import ctypes
+import struct
+from errno import E2BIG, EACCES, EFAULT, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP
+
+import pytest
+
+from skep.errors import CommandError
+from skep.syscall.subsystem import Subsystem
+from skep.uapi import commands
+from skep.verifier import Rejected
+from support.caller import EXIT, RETURN_ONE, Caller, insn
+
+
+@pytest.fixture
+def caller() -> Caller:
+    return Caller()
+
+
+@pytest.mark.parametrize("cmd", [39, 9999, -1, 1 << 16])
+def test_an_unknown_command_is_einval(cmd: int) -> None:
+    assert Subsystem().bpf(cmd, bytearray(16)) == -EINVAL
+
+
+def test_attrs_beyond_the_known_must_be_zero() -> None:
+    attr = bytearray(200)
+
+    assert Subsystem().bpf(22, attr) == -EINVAL  # fd 0 is no map
+    attr[190] = 1
+    assert Subsystem().bpf(22, attr) == -E2BIG
+    assert Subsystem().bpf(22, bytearray(5000)) == -E2BIG
+
+
+def test_an_attr_may_be_an_address() -> None:
+    buffer = ctypes.create_string_buffer(struct.pack("<IIIII", 1, 4, 4, 1, 0), 20)
+    subsystem = Subsystem()
+
+    assert subsystem.bpf(0, ctypes.addressof(buffer), 20) > 0
+    assert subsystem.bpf(0, 8, 20) == -EFAULT
+
+
+def test_a_refusal_names_member_value_and_reason(caller: Caller) -> None:
+    fd = caller.map(1)
+    assert caller.call(commands.MAP_LOOKUP_ELEM, map_fd=fd, flags=8) == -EINVAL
+    error = caller.subsystem.last_error
+
+    assert isinstance(error, CommandError)
+    assert (error.command, error.errno_name) == ("MAP_LOOKUP_ELEM", "EINVAL")
+    assert "flags" in str(error)
+
+
+def test_what_is_not_there_yet_is_refused_by_name(caller: Caller) -> None:
+    assert caller.map(26) in {-EOPNOTSUPP, -EINVAL}
+    assert caller.call(commands.TOKEN_CREATE) == -EOPNOTSUPP
+    assert "TOKEN_CREATE" in str(caller.subsystem.last_error)
+
+
+def test_a_rejected_program_leaves_its_reason_and_log(caller: Caller) -> None:
+    log = caller.keep(b"", 4096)
+    result = caller.program(EXIT, log_level=1, log_size=4096, log_buf=log)
+    text = ctypes.string_at(log).decode()
+
+    assert result == -EACCES
+    assert "R0 !read_ok" in text
+    assert "processed 1 insns" in text
+    assert caller.attr.log_true_size == len(text) + 1
+    assert isinstance(caller.subsystem.last_error, Rejected)
+
+
+def test_a_log_that_was_cut_is_enospc_even_for_a_good_program(caller: Caller) -> None:
+    log = caller.keep(b"", 8)
+
+    assert caller.program(RETURN_ONE + EXIT, log_level=1, log_size=8, log_buf=log) == -ENOSPC
+    assert ctypes.string_at(log) == b"read 0\n"
+    assert caller.attr.log_true_size == 98
+
+
+def test_the_size_of_a_log_can_be_asked_without_a_buffer(caller: Caller) -> None:
+    assert caller.program(RETURN_ONE + EXIT, log_level=1) > 0
+    assert caller.attr.log_true_size == 98
+
+
+def test_bad_btf_is_refused_with_a_log(caller: Caller) -> None:
+    log = caller.keep(b"", 256)
+    result = caller.call(
+        commands.BTF_LOAD,
+        btf=caller.keep(bytes(24)),
+        btf_size=24,
+        btf_log_buf=log,
+        btf_log_size=256,
+        btf_log_level=1,
+    )
+
+    assert result == -EINVAL
+    assert b"magic" in ctypes.string_at(log)
+
+
+def test_a_program_without_an_end_is_refused(caller: Caller) -> None:
+    assert caller.program(insn(0xB7)) == -EINVAL
+
+
+def test_links_are_looked_up_though_there_are_none(caller: Caller) -> None:
+    assert caller.call(commands.LINK_GET_FD_BY_ID, start_id=1) == -ENOENT
+    assert caller.call(commands.LINK_GET_NEXT_ID, start_id=0) == -ENOENT
+
+
+def test_streams_of_a_program_are_empty(caller: Caller) -> None:
+    program = caller.program(RETURN_ONE + EXIT)
+
+    def read(stream: int) -> int:
+        return caller.call(commands.PROG_STREAM_READ_BY_FD, prog_fd=program, stream_id=stream)
+
+    assert (read(1), read(2), read(3)) == (0, 0, -ENOENT)
