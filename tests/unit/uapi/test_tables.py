@@ -2,7 +2,15 @@
 
 import pytest
 
-from skep.uapi import commands, contexts, helpers, map_types, program_types
+from skep.uapi import (
+    attach_types,
+    commands,
+    contexts,
+    helpers,
+    link_types,
+    map_types,
+    program_types,
+)
 from skep.uapi.access import access, may_sign_extend
 from skep.uapi.contexts import Context, Points
 from skep.uapi.flags import AttachType, MapType, ProgType
@@ -207,3 +215,22 @@ def test_some_programs_may_update_sockmaps() -> None:
 @pytest.mark.parametrize("row", commands.COMMANDS, ids=lambda row: row.name)
 def test_the_last_member_of_a_command_is_one_of_its_own(row: commands.Command) -> None:
     assert row.layout.member(row.last).end <= commands.ATTR_SIZE
+
+
+def test_every_attach_type_of_6_18_has_a_program_type() -> None:
+    without = [
+        row.name
+        for row in attach_types.ATTACH_KINDS
+        if not row.program_types and row.id <= attach_types.LAST_IN_6_18
+    ]
+
+    assert without == []
+
+
+def test_attach_types_are_made_into_links_of_one_kind() -> None:
+    tcx = link_types.of_attach_type(AttachType.TCX_EGRESS)
+
+    assert tcx is not None
+    assert tcx.name == "tcx"
+    assert link_types.of_attach_type(AttachType.LIRC_MODE2) is None
+    assert link_types.by_name("sockmap") is link_types.by_id(14)
