@@ -60,6 +60,25 @@ class AttrAddress:
         self._memory.write(self._address + offset, data)
 
 
+class Refusal(CommandError):  # noqa: N818 - an answer, not a fault
+    """A call was refused for one member of its attr.
+
+    Args:
+        field: the member; *offset* where it lies in the attr, -1 if it is about no member.
+        found: its value.
+        reason: what was wrong, in words.
+    """
+
+    def __init__(
+        self, command: Command, errno: int, reason: str, field: str = "", found: object = None
+    ) -> None:
+        message = f"{field} = {found!r}: {reason}" if field else reason
+        super().__init__(command.name, errno, message)
+        names = [member.name for member in command.layout.members()]
+        self.field, self.found, self.reason = field, found, reason
+        self.offset = command.layout.member(field).offset if field in names else -1
+
+
 class Call(Generic[Arguments]):
     """A decoded call.
 
@@ -82,12 +101,10 @@ class Call(Generic[Arguments]):
             data = (value & ((1 << 8 * place.size) - 1)).to_bytes(place.size, "little")
             self._where.write(place.offset, data)
 
-    def refuse(self, errno: int, message: str, field: str = "") -> CommandError:
+    def refuse(self, errno: int, message: str, field: str = "") -> Refusal:
         """The refusal of this call; *field* is the member of the attr that it is about."""
-        if field:
-            value = getattr(self.attr, field, None)
-            message = f"{field} = {value!r}: {message}"
-        return CommandError(self.command.name, errno, message)
+        found = getattr(self.attr, field, None) if field else None
+        return Refusal(self.command, errno, message, field, found)
 
     def require(self, condition: object, errno: int, message: str, field: str = "") -> None:
         """Refuse unless *condition* holds."""

@@ -6,7 +6,7 @@ from errno import E2BIG, EACCES, EFAULT, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP
 
 import pytest
 
-from skep.errors import CommandError
+from skep.syscall.call import Refusal
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import commands
 from skep.verifier import Rejected
@@ -45,9 +45,10 @@ def test_a_refusal_names_member_value_and_reason(caller: Caller) -> None:
     assert caller.call(commands.MAP_LOOKUP_ELEM, map_fd=fd, flags=8) == -EINVAL
     error = caller.subsystem.last_error
 
-    assert isinstance(error, CommandError)
+    assert isinstance(error, Refusal)
     assert (error.command, error.errno_name) == ("MAP_LOOKUP_ELEM", "EINVAL")
-    assert "flags" in str(error)
+    assert (error.field, error.offset, error.found) == ("flags", 24, 8)
+    assert "flags = 8" in str(error)
 
 
 def test_what_is_not_there_yet_is_refused_by_name(caller: Caller) -> None:
