@@ -87,7 +87,7 @@ PAIRS = [
     ("field-present", look_up(LOCKED, "r1 = r0\ncall 170").replace("call 170", f"r2 = map[fd {LOCKED}]\nr3 = 1\ncall 169"), look_up(TIMED, f"r1 = r0\nr1 += 8\nr2 = map[fd {TIMED}]\nr3 = 1\ncall 169"), "sched_cls"),
     ("lock-typed", look_up(ARRAY, "r1 = r0\ncall 93"), look_up(LOCKED, "r6 = r0\nr1 = r0\nr1 += 8\ncall 93\nr1 = r6\nr1 += 8\ncall 94"), "sched_cls"),
     ("lock-held", look_up(LOCKED, "r1 = r0\nr1 += 8\ncall 94"), look_up(LOCKED, "r6 = r0\nr1 = r0\nr1 += 8\ncall 93\nr1 = r6\nr1 += 8\ncall 94"), "sched_cls"),
-    ("one-lock", look_up(LOCKED, "r6 = r0\nr1 = r0\nr1 += 8\ncall 93\nr1 = r6\nr1 += 8\ncall 93"), look_up(LOCKED, "r6 = r0\nr1 = r0\nr1 += 8\ncall 93\nr1 = r6\nr1 += 8\ncall 94"), "sched_cls"),
+    ("no-call-under-lock", look_up(LOCKED, "r6 = r0\nr1 = r0\nr1 += 8\ncall 93\nr1 = r6\nr1 += 8\ncall 93"), look_up(LOCKED, "r6 = r0\nr1 = r0\nr1 += 8\ncall 93\nr1 = r6\nr1 += 8\ncall 94"), "sched_cls"),
     ("same-map", look_up(TIMED, f"r1 = r0\nr1 += 8\nr2 = map[fd {ARRAY}]\nr3 = 1\ncall 169"), look_up(TIMED, f"r1 = r0\nr1 += 8\nr2 = map[fd {TIMED}]\nr3 = 1\ncall 169"), "sched_cls"),
     ("dynptr-place", look_up(ARRAY, "r1 = r0\nr2 = 8\nr3 = 0\nr4 = r10\nr4 += -28\ncall 197"), look_up(ARRAY, "r1 = r0\nr2 = 8\nr3 = 0\nr4 = r10\nr4 += -32\ncall 197"), "xdp"),
     ("dynptr-initialised", f"r1 = r10\nr1 += -16\n*(u64 *)(r1 + 0) = 0\n*(u64 *)(r1 + 8) = 0\nr2 = 0\nr3 = 8\ncall 203{OK}", look_up(ARRAY, "r1 = r0\nr2 = 8\nr3 = 0\nr4 = r10\nr4 += -32\ncall 197\nr1 = r10\nr1 += -32\nr2 = 0\nr3 = 8\ncall 203"), "xdp"),

@@ -72,12 +72,5 @@ CALLBACK_STACK: Final = Rule(
     "memory-of-map", "bpf_dynptr_from_mem() wraps memory of a map value", _DENIED
 )
 KFUNC_KNOWN: Final = Rule("kfunc-known", "a called kfunc exists in kernel BTF", _BAD)
-KFUNC_ALLOWED: Final = Rule("kfunc-allowed", "the program type may call the kfunc", _DENIED)
-KFUNC_ARGUMENT: Final = Rule(
-    "kfunc-argument", "an argument of a kfunc matches its BTF prototype", _BAD
-)
-KFUNC_TRUSTED: Final = Rule(
-    "kfunc-argument-trusted", "a kfunc gets pointers that are known to be valid", _BAD
-)
 KFUNC_GPL: Final = Rule("kfunc-gpl", "kfuncs are called by GPL-compatible programs only", _BAD)
 RETURN_STRUCT: Final = Rule("result-type-known", "the type of a result is known", _BAD)

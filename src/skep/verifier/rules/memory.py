@@ -122,14 +122,8 @@ MAP_OBJECT_READ_ONLY: Final = Rule(
     "map-object-read-only", "fields of a map object are only read", _DENIED
 )
 
-# --- atomics and arenas -----------------------------------------------------------------------
+# --- atomics ---------------------------------------------------------------------------------
 
 ATOMIC_TARGET: Final = Rule(
     "atomic-target", "atomic instructions work on plain memory only", _DENIED
-)
-ATOMIC_KNOWN: Final = Rule(
-    "atomic-known", "an atomic instruction has a known operation and 4 or 8 bytes", _BAD
-)
-ARENA_PRESENT: Final = Rule(
-    "arena-present", "address spaces are cast in programs that use an arena", _BAD
 )

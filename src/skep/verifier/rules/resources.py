@@ -33,7 +33,6 @@ LOCK_TYPED: Final = Rule("lock-typed", "the map has BTF that shows the field", _
 LOCK_PRESENT: Final = Rule("field-present", "the value holds a field of the wanted kind", _BAD)
 LOCK_AT_OFFSET: Final = Rule("field-at-offset", "the argument points to that field", _BAD)
 KPTR_AT_OFFSET: Final = Rule("kptr-at-offset", "the argument points to a referenced kptr", _DENIED)
-ONE_LOCK: Final = Rule("one-lock", "one spin lock is held at a time", _BAD)
 LOCK_HELD: Final = Rule("lock-held", "a lock that is released is held", _BAD)
 LOCK_SAME: Final = Rule("same-lock", "the lock that is released is the one that is held", _BAD)
 LOCK_CONTEXT: Final = Rule("lock-context", "the program type may use the lock", _BAD)
@@ -53,21 +52,4 @@ DYNPTR_NOT_OVERWRITTEN: Final = Rule(
 )
 DYNPTR_NOT_BUFFER: Final = Rule(
     "dynptr-not-buffer", "the stack of a dynptr is not passed as a plain buffer", _DENIED
-)
-ITER_PLACE: Final = Rule(
-    "iterator-place", "an iterator lives on the stack, aligned, at a constant offset", _BAD
-)
-ITER_INITIALISED: Final = Rule(
-    "iterator-initialised", "an iterator is created before and destroyed after its use", _BAD
-)
-RCU_SECTION: Final = Rule(
-    "rcu-section-balanced", "RCU sections are opened and closed in pairs", _BAD
-)
-PREEMPT_SECTION: Final = Rule(
-    "preempt-section-balanced", "preemption is enabled as often as it is disabled", _BAD
-)
-IRQ_SECTION: Final = Rule(
-    "irq-section-balanced",
-    "interrupt flags are restored in the reverse order of saving",
-    _DENIED,
 )

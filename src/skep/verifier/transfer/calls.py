@@ -10,6 +10,7 @@ from typing import Final
 
 from skep.btf import kinds
 from skep.uapi.flags import ProgType
+from skep.uapi.helper_rows_core import KPTR_XCHG, SPIN_UNLOCK
 from skep.uapi.helper_rows_network import SK_STORAGE_DELETE, SK_STORAGE_GET
 from skep.uapi.helper_rows_tracing import D_PATH
 from skep.uapi.helper_types import Helper
@@ -25,6 +26,7 @@ from skep.verifier.rules.calls import (
     KFUNC_GPL,
     KFUNC_KNOWN,
 )
+from skep.verifier.rules.resources import CALL_UNDER_LOCK
 from skep.verifier.scalar import UNKNOWN
 from skep.verifier.transfer.accesses import write_memory
 from skep.verifier.transfer.arguments import check_argument
@@ -43,8 +45,13 @@ from skep.verifier.transfer.subprograms import clear_caller_saved
 _PROBE_ONLY: Final = frozenset((SK_STORAGE_GET.id, SK_STORAGE_DELETE.id, D_PATH.id))
 
 
+_UNDER_LOCK: Final = frozenset((SPIN_UNLOCK.id, KPTR_XCHG.id))
+
+
 def call_helper(check: Check, step: Step) -> None:
     """Examine a call of a helper."""
+    if check.state.active_locks and step.imm not in _UNDER_LOCK:
+        check.refuse(CALL_UNDER_LOCK, "function calls are not allowed while holding a lock")
     helper = _require_helper(check, step.imm)
     call = Call(helper)
     for number in range(len(helper.args)):

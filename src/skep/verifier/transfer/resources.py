@@ -17,7 +17,6 @@ from skep.verifier.rules.resources import (
     LOCK_PRESENT,
     LOCK_SAME,
     LOCK_TYPED,
-    ONE_LOCK,
 )
 from skep.verifier.scalar import UNKNOWN
 from skep.verifier.state import REF_LOCK, REF_POINTER, Reference
@@ -78,8 +77,6 @@ def lock(check: Check, pointer: Pointer, register: int) -> None:
         check.refuse(LOCK_CONTEXT, "tracing progs cannot use bpf_spin_lock yet")
     if check.request.program_type.id == ProgType.SOCKET_FILTER:
         check.refuse(LOCK_CONTEXT, "socket filter progs cannot use bpf_spin_lock yet")
-    if state.active_locks:
-        check.refuse(ONE_LOCK, "Locking two bpf_spin_locks are not allowed")
     state.refs = (*state.refs, Reference(REF_LOCK, pointer.id, check.pc, owner))
     state.active_locks = 1
     state.active_lock_id = pointer.id
