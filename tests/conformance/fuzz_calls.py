@@ -8,6 +8,7 @@ loaded and closed, never run. Exit status 1 if something is accepted that the ke
 
 import argparse
 import collections
+import ctypes
 import errno
 import random
 import struct
@@ -25,6 +26,7 @@ from skep.uapi.program_types import ProgramType, by_name, effective_attach_type
 from skep.verifier import Rejected, Request, verify
 from support.running_kernel import RunningKernel
 from support.verify_case import Shape, World, kernel_btf
+from support.verify_maps import special
 
 KINDS = (
     "socket_filter", "sched_cls", "xdp", "cgroup_skb", "kprobe", "tracepoint", "raw_tracepoint",
@@ -59,6 +61,7 @@ PLAIN = {
     "new stack": "r{n} = r10\nr{n} += -256",
     "odd stack": "r{n} = r10\nr{n} += -13",
     "value": "r{n} = r8",
+    "value+8": "r{n} = r8\nr{n} += 8",
     "value+40": "r{n} = r8\nr{n} += 40",
     "0": "r{n} = 0",
     "1": "r{n} = 1",
@@ -94,11 +97,13 @@ WANTED = {
     Arg.CONST_STR: ("value", "stack"),
     Arg.RINGBUF_MEM: ("result", "result8", "packet+8"),
     Arg.SOCKET: ("result", "0"),
+    Arg.SPIN_LOCK: ("value+8", "value+8", "value", "result"),
+    Arg.TIMER: ("value+8", "value+8", "value"),
 }
 # helpers whose results and effects matter to later ones
 STEPS = (
     1, 2, 3, 5, 26, 39, 43, 44, 54, 84, 85, 86, 95, 96, 98, 99, 131, 132, 133, 197, 198, 199, 200,
-    201, 202, 203, 27, 4, 45, 113, 130, 136, 137, 138, 139, 140, 141,
+    201, 202, 203, 27, 4, 45, 93, 93, 94, 94, 169, 171, 172, 113, 130, 136, 137, 138, 139, 140, 141,
 )  # fmt: skip
 PACKETS = {  # offsets of data and data_end, and their size
     "sched_cls": (76, 80, "u32"),
@@ -135,6 +140,27 @@ class Fuzzer:
             self.world.maps[fd] = Shape(fd, row, None)
             self.fds.append(fd)
         self.hash = self.fds[0]
+        self.special = [self.typed_map(*row) for row in (("bpf_spin_lock", 4), ("bpf_timer", 16))]
+        self.fds += self.special
+
+    def typed_map(self, field: str, size: int) -> int:
+        """An array whose values hold a special field at 8."""
+        btf, value = special(field, size)
+        data = btf.to_bytes()
+        keep = ctypes.create_string_buffer(data, len(data))
+        attr = bytearray(struct.pack("<QQIIII", ctypes.addressof(keep), 0, len(data), 0, 0, 0))
+        types = self.kernel.bpf(18, attr)
+        head = struct.pack("<IIIII", MapType.ARRAY, 4, 8 + size, 4, 0).ljust(48, b"\0")
+        fd = self.kernel.bpf(
+            0, bytearray(head + struct.pack("<III", types, 1, value).ljust(24, b"\0"))
+        )
+        if fd < 0:
+            raise OSError(-fd, f"the kernel makes no map with {field}")
+        row = {"map_type": 2, "key_size": 4, "value_size": 8 + size, "max_entries": 4}
+        shape = Shape(fd, row, None)
+        shape.btf, shape.btf_value_type_id = btf, value
+        self.world.maps[fd] = shape
+        return fd
 
     def argument(self, helper: Helper, number: int) -> str:
         """Text that sets argument *number*, suitable more often than not."""
@@ -148,10 +174,11 @@ class Fuzzer:
     def program(self, row: ProgramType, helper: Helper) -> str:
         """A program of type *row* that calls *helper*."""
         packet = PACKETS.get(row.name)
+        found = self.random.choice((self.hash, self.hash, *self.special))
         lines = [
             "r6 = r1", "call 7", "r9 = r0",
             *(f"*(u64 *)(r10 - {off}) = r9" for off in range(8, 72, 8)),
-            "r2 = r10", "r2 += -8", f"r1 = map[fd {self.hash}]", "call 1",
+            "r2 = r10", "r2 += -8", f"r1 = map[fd {found}]", "call 1",
             "if r0 == 0 goto out", "r8 = r0",
         ]  # fmt: skip
         if packet is not None:

@@ -35,7 +35,6 @@ LOCK_AT_OFFSET: Final = Rule("field-at-offset", "the argument points to that fie
 KPTR_AT_OFFSET: Final = Rule("kptr-at-offset", "the argument points to a referenced kptr", _DENIED)
 LOCK_HELD: Final = Rule("lock-held", "a lock that is released is held", _BAD)
 LOCK_SAME: Final = Rule("same-lock", "the lock that is released is the one that is held", _BAD)
-LOCK_CONTEXT: Final = Rule("lock-context", "the program type may use the lock", _BAD)
 DYNPTR_PLACE: Final = Rule(
     "dynptr-place", "a dynptr lives on the stack, aligned, at a constant offset", _BAD
 )

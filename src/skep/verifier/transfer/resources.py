@@ -4,15 +4,11 @@ Source: Linux 6.18 kernel/bpf/verifier.c (acquire_reference, release_reference,
 process_spin_lock, invalidate_non_owning_refs).
 """
 
-from typing import Final
-
-from skep.uapi.flags import ProgType
 from skep.verifier.check import Check
 from skep.verifier.records import LOCKS, RES_SPIN_LOCK
 from skep.verifier.rules.resources import (
     LOCK_AT_OFFSET,
     LOCK_CONSTANT_OFFSET,
-    LOCK_CONTEXT,
     LOCK_HELD,
     LOCK_PRESENT,
     LOCK_SAME,
@@ -21,14 +17,6 @@ from skep.verifier.rules.resources import (
 from skep.verifier.scalar import UNKNOWN
 from skep.verifier.state import REF_LOCK, REF_POINTER, Reference
 from skep.verifier.values import MAP_VALUE, NON_OWN_REF, Pointer, Value
-
-_TRACING: Final = frozenset(
-    (
-        ProgType.KPROBE, ProgType.TRACEPOINT, ProgType.PERF_EVENT, ProgType.RAW_TRACEPOINT,
-        ProgType.RAW_TRACEPOINT_WRITABLE,
-    )
-)  # fmt: skip
-
 
 # --- references -------------------------------------------------------------------------------
 
@@ -73,10 +61,6 @@ def lock(check: Check, pointer: Pointer, register: int) -> None:
     """bpf_spin_lock()."""
     owner = _require_lock(check, pointer, register)
     state = check.state
-    if check.request.program_type.id in _TRACING:
-        check.refuse(LOCK_CONTEXT, "tracing progs cannot use bpf_spin_lock yet")
-    if check.request.program_type.id == ProgType.SOCKET_FILTER:
-        check.refuse(LOCK_CONTEXT, "socket filter progs cannot use bpf_spin_lock yet")
     state.refs = (*state.refs, Reference(REF_LOCK, pointer.id, check.pc, owner))
     state.active_locks = 1
     state.active_lock_id = pointer.id
