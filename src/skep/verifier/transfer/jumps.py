@@ -40,7 +40,9 @@ def _is_const(x: Scalar, is32: bool) -> bool:
 def _equal(x: Scalar, y: Scalar, is32: bool) -> int:
     if _is_const(x, is32) and _is_const(y, is32):
         differ = x.value_word ^ y.value_word
-        return int(differ & U32 == 0 if is32 else differ == 0)
+        if is32:
+            differ &= U32
+        return ALWAYS if differ == 0 else NEVER
     if _apart32(x, y):
         return NEVER
     if not is32 and _apart64(x, y):
