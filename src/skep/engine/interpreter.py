@@ -29,7 +29,7 @@ from skep.verifier.interface import Proof
 
 FOR_EACH_MAP_ELEM: Final = 164
 SIZE_ARGUMENT: Final[Mapping[int, int]] = {131: 2, 203: 3}  # ringbuf_reserve, dynptr_data
-UNKNOWN_CONTEXT_SIZE: Final = 4096
+UNKNOWN_CONTEXT_SIZE: Final = 1 << 16  # what syscall programs may be given
 
 
 class Interpreter:

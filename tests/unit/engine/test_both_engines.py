@@ -259,6 +259,16 @@ def test_a_load_from_a_kernel_object_gives_0_outside_of_their_region() -> None:
         assert values == [0, 0, 8, 16, 0, 0, 0], engine.name
 
 
+def test_a_load_that_wraps_around_the_address_space_gives_0() -> None:
+    run = Run(context=bytes(range(64)))
+    objects = (run.context.address, 64)
+    for engine in (Interpreter(objects=objects), LlvmEngine(objects=objects)):
+        program = [slot("mov64_imm", 1, imm=-4), slot("ldx_u64", 0, 1), EXIT]
+        proof = prove(program, memory=bytes([0, Memory.BTF, 0]))
+
+        assert engine.compile(proof)(run.address, run.context.address) == 0
+
+
 def test_without_kernel_objects_every_such_load_gives_0(engine: Engine) -> None:
     proof = prove([slot("ldx_u64", 0, 1, off=8), EXIT], memory=bytes([Memory.BTF, 0]))
 

@@ -19,7 +19,6 @@ from skep.isa.insn import Insn
 from skep.isa.table import Kind, Op, Sem, op_of
 from skep.verifier.interface import Memory, Proof, Subprogram
 
-NO_OBJECTS: Final = (1, 1)  # an empty region: a symbol cannot have the address 0
 GOTO_LONG: Final = 0x06  # the jump whose distance stands in imm
 WITHOUT_OLD: Final = frozenset({Sem.MOV, Sem.SEXT8, Sem.SEXT16, Sem.SEXT32})
 ALL: Final = 0x7FF  # every register
@@ -34,24 +33,32 @@ def generate(
     Args:
         proof: the program.
         linkage: how it reaches maps and helpers; collects imports.
-        objects: address and end of the region of kernel objects.
+        objects: address and size of the region of kernel objects.
         metered: count back edges against the run block's FUEL.
 
     Raises:
         NotSupported: the program uses something that this engine cannot run.
     """
-    if any(kind == Memory.BTF for kind in proof.memory):
-        start, end = objects if objects[0] else NO_OBJECTS
-        linkage.declare_data(memory.OBJECTS, start)
-        linkage.declare_data(memory.OBJECTS_END, end)
-        linkage.define(f"{memory.ZERO} = internal constant [8 x i8] zeroinitializer\n")
-    functions = [_Function(proof, linkage, part, metered).text() for part in proof.subprograms]
-    return linkage.text() + "\n".join(functions)
+    start, size = objects
+    region = memory.Objects(linkage.data(start) if size else "0", size)
+    functions = [
+        _Function(proof, linkage, part, region, metered).text() for part in proof.subprograms
+    ]
+    zero = f"{memory.ZERO} = internal constant [8 x i8] zeroinitializer\n"
+    return linkage.text() + zero + "\n".join(functions)
 
 
 class _Function:
-    def __init__(self, proof: Proof, linkage: Linkage, part: Subprogram, metered: bool) -> None:
+    def __init__(
+        self,
+        proof: Proof,
+        linkage: Linkage,
+        part: Subprogram,
+        objects: memory.Objects,
+        metered: bool,
+    ) -> None:
         self.proof, self.linkage, self.part, self.metered = proof, linkage, part, metered
+        self.objects = objects
         self.frame = Frame(min(-(-part.stack_depth // 8) * 8, 512))
         self.ops = {pc: op for pc, op in self._instructions() if self._is_seen(pc)}
         self.leaders = self._leaders()
@@ -125,7 +132,8 @@ class _Function:
             case Kind.ALU:
                 self._alu(op, insn)
             case Kind.LOAD | Kind.LOAD_SX:
-                memory.load(frame, op, insn, self._plain(pc, op))
+                guarded = self._plain(pc, op) == Memory.BTF
+                memory.load(frame, op, insn, self.objects if guarded else None)
             case Kind.STORE_REG | Kind.STORE_IMM:
                 self._plain(pc, op)
                 memory.store(frame, op, insn)

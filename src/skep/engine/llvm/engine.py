@@ -96,5 +96,4 @@ class LlvmEngine:
 
     def _generate(self, proof: Proof) -> tuple[str, Linkage]:
         linkage = Linkage(self._helpers, self.library, self._upcalls)
-        start, size = self._objects
-        return generate(proof, linkage, (start, start + size), metered=self._metered), linkage
+        return generate(proof, linkage, self._objects, metered=self._metered), linkage

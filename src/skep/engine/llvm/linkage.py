@@ -54,15 +54,6 @@ class Linkage:
         self._sizes[symbol] = max(size, self._sizes.get(symbol, 0))
         return symbol
 
-    def declare_data(self, symbol: str, address: int) -> None:
-        """Declare external memory under a name of the caller's choice."""
-        self.imports[symbol] = address
-        self._declarations.append(f"@{symbol} = external global i8\n")
-
-    def define(self, text: str) -> None:
-        """Add a definition to the module."""
-        self._declarations.append(text)
-
     def constant(self, value: int) -> str:
         """Spell a constant that may be an address, or random."""
         return self.data(value) if value >= LEAST_ADDRESS else str(value)

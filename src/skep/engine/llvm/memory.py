@@ -7,16 +7,14 @@ may be stale: outside the region of kernel objects it gives 0.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from skep.engine.llvm.frame import Frame
 from skep.engine.llvm.intrinsics import atomic_exchange, atomic_update, narrow, widen
 from skep.isa.insn import Insn
 from skep.isa.table import Kind, Op, Sem
-from skep.verifier.interface import Memory
 
-OBJECTS: Final = "objects.base"  # external symbol: where the region of kernel objects begins
-OBJECTS_END: Final = "objects.end"
 ZERO: Final = "@zero"  # eight bytes of zero, in every module that has guarded loads
 
 _ATOMIC: Final[Mapping[Sem, str]] = {
@@ -35,12 +33,23 @@ def pointer(frame: Frame, base: int, off: int) -> str:
     return body.pointer(address)
 
 
-def load(frame: Frame, op: Op, insn: Insn, memory: int) -> None:
-    """``r = *(u8..u64 *)(base + off)``, zero- or sign-extended."""
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """The region of kernel objects: its address, spelled, and its size; 0 if there is none."""
+
+    start: str
+    size: int
+
+
+def load(frame: Frame, op: Op, insn: Insn, objects: Objects | None) -> None:
+    """``r = *(u8..u64 *)(base + off)``, zero- or sign-extended; guarded if *objects* are given."""
     body, bits = frame.body, op.size * 8
+    if objects is not None and objects.size < op.size:
+        frame.set(insn.dst, "0")
+        return
     source = pointer(frame, insn.src, insn.off)
-    if memory == Memory.BTF:
-        source = _guard(frame, source, op.size)
+    if objects is not None:
+        source = _guard(frame, source, op.size, objects)
     value = body.value(f"load i{bits}, ptr {source}, align 1")
     if op.kind is Kind.LOAD_SX:
         value = body.value(f"sext i{bits} {value} to i64")
@@ -49,12 +58,11 @@ def load(frame: Frame, op: Op, insn: Insn, memory: int) -> None:
     frame.set(insn.dst, value)
 
 
-def _guard(frame: Frame, source: str, size: int) -> str:
+def _guard(frame: Frame, source: str, size: int, objects: Objects) -> str:
     body = frame.body
-    last = body.value(f"getelementptr i8, ptr {source}, i64 {size}")
-    above = body.value(f"icmp uge ptr {source}, @{OBJECTS}")
-    below = body.value(f"icmp ule ptr {last}, @{OBJECTS_END}")
-    inside = body.value(f"and i1 {above}, {below}")
+    address = body.value(f"ptrtoint ptr {source} to i64")
+    offset = body.value(f"sub i64 {address}, {objects.start}")
+    inside = body.value(f"icmp ule i64 {offset}, {objects.size - size}")
     return body.value(f"select i1 {inside}, ptr {source}, ptr {ZERO}")
 
 

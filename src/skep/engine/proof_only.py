@@ -1,0 +1,35 @@
+"""The engine that runs nothing: for verdicts alone, also on what no other engine could run."""
+
+from typing import NoReturn
+
+from skep.engine.library import PlainLibrary
+from skep.errors import NotSupported
+from skep.verifier.interface import Proof
+
+
+class ProvedEntry:
+    """A program that was proved, and is not to be run."""
+
+    address = 0
+
+    def __call__(self, run: int, context: int, /) -> NoReturn:
+        """Refuse."""
+        raise NotSupported("running a program", "the subsystem was made for verdicts only")
+
+    def batch(self, run: int, batch: int, count: int, results: int, /) -> NoReturn:
+        """Refuse."""
+        self(run, batch)
+
+
+class ProofEngine:
+    """Takes every proof and runs none."""
+
+    name = "proof-only"
+
+    def __init__(self) -> None:
+        self.library = PlainLibrary()
+
+    def compile(self, proof: Proof) -> ProvedEntry:
+        """Return an entry that refuses to run."""
+        del proof
+        return ProvedEntry()
