@@ -261,7 +261,12 @@ class Paths:
 
     def prove(self, claim: z3.BoolRef) -> None:
         """Fail unless each part of *claim* always holds here."""
-        for part in claim.children() if z3.is_and(claim) else [claim]:
+        parts = [claim]
+        while parts:
+            part = parts.pop()
+            if z3.is_and(part):
+                parts += part.children()
+                continue
             result = self.solver.check(z3.Not(part))
             if result == z3.unknown:
                 pytest.skip(f"z3 gave up on {part}")
