@@ -12,11 +12,11 @@ class ProvedEntry:
 
     address = 0
 
-    def __call__(self, run: int, context: int, /) -> NoReturn:
+    def __call__(self, run: int, context: int, /) -> NoReturn:  # noqa: ARG002 - Entry
         """Refuse."""
         raise NotSupported("running a program", "the subsystem was made for verdicts only")
 
-    def batch(self, run: int, batch: int, count: int, results: int, /) -> NoReturn:
+    def batch(self, run: int, batch: int, count: int, results: int, /) -> NoReturn:  # noqa: ARG002
         """Refuse."""
         self(run, batch)
 

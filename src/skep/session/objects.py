@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 from skep.btf.graph import Btf
 from skep.btf.kernel import kernel_btf
+from skep.engine.interface import Engine
 from skep.errors import LoadError
 from skep.loader import load as loader
 from skep.loader.door import ProgramRefused
@@ -29,11 +30,13 @@ SECTIONS: Final = (Content.DATA, Content.CONSTANTS, Content.KCONFIG)
 
 
 def new_subsystem(
-    btf: str | Btf | None = None, printk: Callable[[str], None] | None = None
+    btf: str | Btf | None = None,
+    printk: Callable[[str], None] | None = None,
+    engine: Engine | None = None,
 ) -> Subsystem:
     """A subsystem of its own over the kernel types of *btf*: a file, types, or the default."""
-    types = btf if isinstance(btf, Btf) else kernel_btf(btf)
-    return Subsystem(world=World(printk=printk), kernel_btf=types)
+    types = kernel_btf(btf) if isinstance(btf, str) else btf
+    return Subsystem(World(printk=printk), engine, types)
 
 
 def target_of(subsystem: Subsystem) -> Target:

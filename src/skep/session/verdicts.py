@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from skep.btf.graph import Btf
+from skep.engine.proof_only import ProofEngine
 from skep.errors import BpfError, CommandError, LoadError, NotSupported
 from skep.loader.door import ProgramRefused
 from skep.loader.load import LoadedObject
@@ -96,7 +97,7 @@ def verify_file(
         return
     spec = adjust(spec) if adjust is not None else spec
     chosen = choose(spec, programs)
-    subsystem = new_subsystem(btf)
+    subsystem = new_subsystem(btf, engine=ProofEngine())
     try:
         loaded = LoadedObject(
             spec, subsystem, target_of(subsystem), log_level=log_level, explain=False, partial=True
@@ -154,20 +155,25 @@ def _rejected(file: str, program: ProgramSpec, rejected: Rejected) -> Verdict:
 def _failed(about: Verdict, error: BpfError) -> Verdict:
     from dataclasses import replace
 
-    unsupported = isinstance(error, NotSupported)
+    unsupported = _unsupported(error)
     return replace(
         about,
         verdict="rejected" if unsupported else "error",
-        errno=_errno(error),
+        errno="EOPNOTSUPP" if unsupported else _errno(error),
         rule=NOT_SUPPORTED if unsupported else "",
         message=str(error),
         explanation=str(error),
     )
 
 
+def _unsupported(error: BaseException | None) -> bool:
+    """Whether something that Linux has and skep has not is the reason."""
+    while error is not None and not isinstance(error, NotSupported):
+        error = error.__cause__
+    return error is not None
+
+
 def _errno(error: BpfError) -> str:
     if isinstance(error, CommandError):
         return error.errno_name
-    if isinstance(error, NotSupported):
-        return "EOPNOTSUPP"
     return "ENOENT" if isinstance(error, LoadError) else "EINVAL"

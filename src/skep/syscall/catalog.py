@@ -5,6 +5,7 @@ from typing import Final
 
 from skep.engine.interface import HelperCode
 from skep.helpers import (
+    cgroups,
     checksum,
     control,
     dynptr,
@@ -13,7 +14,10 @@ from skep.helpers import (
     network,
     output,
     reshape,
+    routing,
+    sockets,
     system,
+    tunnel,
     vlan,
 )
 from skep.helpers.binding import Binding
@@ -21,7 +25,10 @@ from skep.runtime.world import World
 
 BINDINGS: Final[tuple[Binding, ...]] = tuple(
     binding
-    for module in (maps, system, control, memory, dynptr, output, checksum, network, reshape, vlan)
+    for module in (
+        maps, system, control, memory, dynptr, output, checksum, network, reshape, vlan, routing,
+        sockets, tunnel, cgroups,
+    )  # fmt: skip
     for binding in module.BINDINGS
 )
 TAIL_CALL: Final = 12  # a jump, which the engines do themselves

@@ -38,8 +38,8 @@ class SubsystemEnvironment:
         return target.btf if isinstance(target, BtfObject) else None
 
     def helper_implemented(self, helper: int) -> bool:
-        """Whether skep can run the helper."""
-        return helper in IMPLEMENTED
+        """Whether the helper is no reason to refuse: skep can run it, or nothing is to be run."""
+        return helper in IMPLEMENTED or not self._state.runs
 
     def _hold(self, fd: int, kind: Kind) -> Holding | None:
         objects = self._state.objects

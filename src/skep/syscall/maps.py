@@ -7,10 +7,11 @@ import re
 from errno import EBADF, EFAULT, EINVAL, EOPNOTSUPP, EPERM
 from typing import Any, Final
 
-from skep.errors import CommandError
+from skep.errors import CommandError, NotSupported
 from skep.maps.creation import Creation
 from skep.maps.families import create_map
 from skep.maps.interface import Map
+from skep.maps.shape import ShapeMap
 from skep.syscall.call import Call
 from skep.syscall.held import holder_for
 from skep.syscall.objects import Holding, Kind
@@ -46,7 +47,7 @@ def create(state: State, call: Call[MapCreate]) -> int:
         inner=as_map(inner) if inner is not None else None,
         resolve=holder.resolve, release=holder.release,
     )  # fmt: skip
-    map_ = _made(no_inner, creation)
+    map_ = _made(state, no_inner, creation)
     call.require(not attr.map_ifindex, EINVAL, "no device to offload to", "map_ifindex")
     map_.name = object_name(call, "map_name")
     if refusal is not None:  # Linux looks at sizes, flags and name first, then at the types
@@ -105,10 +106,14 @@ def _inner_map(state: State, call: Call[MapCreate]) -> tuple[Holding | None, Com
         return None, refusal
 
 
-def _made(no_inner: CommandError | None, creation: Creation) -> Map:
+def _made(state: State, no_inner: CommandError | None, creation: Creation) -> Map:
     """The map; *no_inner* says better than the map type why it has no template."""
     try:
         return create_map(creation)
+    except NotSupported:
+        if state.runs:
+            raise
+        return ShapeMap(creation)
     except CommandError as refusal:
         raise (no_inner if no_inner is not None and refusal.errno == EBADF else refusal) from None
 

@@ -45,6 +45,7 @@ def run_skb(trial: Trial) -> None:
     trial.require(contexts.packet_family(packet) is not None, EINVAL, "no whole IP header")
     link_layer = trial.program.type.name in LINK_LAYER
     stage = contexts.skb(packet, link_layer=link_layer, ifindex=max(ifindex, 1))
+    stage.sum_known = bool(attr.flags & checksum)
     if context is not None:
         _take_skb(trial, stage, context, given)
     trial.execute(stage, attr.repeat)

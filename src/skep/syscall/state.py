@@ -5,6 +5,7 @@ from collections.abc import Callable
 from skep.base.memory import UserMemory
 from skep.btf.graph import Btf
 from skep.engine.interface import Engine
+from skep.engine.proof_only import ProofEngine
 from skep.runtime.world import World
 from skep.syscall.objects import Kind, Objects
 
@@ -26,6 +27,7 @@ class State:
     Attributes:
         world: clock, CPUs, tasks of the programs.
         engine: compiles proofs.
+        runs: programs may be run; if not, the engine is only a place-holder.
         memory: the caller's memory.
         objects: descriptors, ids, references.
         statistics: how many ENABLE_STATS descriptors are open.
@@ -41,6 +43,7 @@ class State:
         memory: UserMemory,
     ) -> None:
         self.world, self.engine, self.memory = world, engine, memory
+        self.runs = not isinstance(engine, ProofEngine)
         self.objects = Objects()
         self.statistics = 0
         self.kernel_btf_id = self.new_id(Kind.BTF)
