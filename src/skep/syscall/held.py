@@ -6,7 +6,9 @@ from typing import Final
 from skep.errors import CommandError
 from skep.maps.creation import Held
 from skep.maps.interface import Map
+from skep.syscall.loaded import LoadedProgram
 from skep.syscall.objects import Holding, Kind
+from skep.syscall.owners import program_kind
 from skep.syscall.state import State
 from skep.uapi.flags import MapType
 
@@ -34,14 +36,12 @@ class Holder:
         return target
 
     def _check(self, target: Held) -> None:
-        owner = getattr(self.map, "owner", None)
-        kind_of = getattr(target, "kind_of_program", None)
-        if self._kind is Kind.PROG and owner is not None and owner != kind_of:
-            raise CommandError(
-                COMMAND, EINVAL, f"the array holds {owner}, the program is {kind_of}"
-            )
-        if self._kind is Kind.PROG and self.map is not None and owner is None:
-            self.map.owner = kind_of  # type: ignore[attr-defined]  # program arrays have one
+        if self.map is None or not isinstance(target, LoadedProgram):
+            return
+        kind = program_kind(target.proof.request)
+        if not self._state.owners.claim(self.map, kind):
+            message = f"the map is for another kind of programs than {kind[0]}"
+            raise CommandError(COMMAND, EINVAL, message)
 
     def release(self, target: Held) -> None:
         """Give one reference back."""

@@ -40,11 +40,6 @@ class LoadedProgram:
         self.func_info = self.line_info = b""
         self.run_count = self.run_ns = 0
 
-    @property
-    def kind_of_program(self) -> tuple[str, int]:
-        """What programs of one program array have in common."""
-        return self.type.name, self.proof.request.prog_flags & 0x20  # XDP_HAS_FRAGS
-
     def close(self) -> None:
         """Machine code and proof go with the object."""
 

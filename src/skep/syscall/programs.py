@@ -13,6 +13,7 @@ from skep.syscall.loaded import LoadedProgram
 from skep.syscall.log import LogBuffer
 from skep.syscall.maps import as_map
 from skep.syscall.objects import Kind
+from skep.syscall.owners import program_kind
 from skep.syscall.requests import (
     RECORDS,
     Source,
@@ -42,6 +43,7 @@ def load(state: State, call: Call[ProgLoad]) -> int:
     try:
         request = prepare(state, call, environment, source, log)
         proof = prove(request, log)
+        claim_maps(state, call, proof)
         entry = state.engine.compile(proof)
     except BaseException:
         environment.release()
@@ -78,6 +80,15 @@ def prove(request: Request, log: LogBuffer) -> Proof:
         raise
     log.finish(proof.log)
     return proof
+
+
+def claim_maps(state: State, call: Call[ProgLoad], proof: Proof) -> None:
+    """Bind the program arrays that the program uses to programs of its kind."""
+    kind = program_kind(proof.request)
+    with state.objects.lock:
+        for shape in proof.maps:
+            fits = state.owners.claim(shape, kind)
+            call.require(fits, EINVAL, f"map {shape.id} is for programs of another kind")
 
 
 def bind_map(state: State, call: Call[ProgBindMap]) -> int:

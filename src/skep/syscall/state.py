@@ -8,6 +8,7 @@ from skep.engine.interface import Engine
 from skep.engine.proof_only import ProofEngine
 from skep.runtime.world import World
 from skep.syscall.objects import Kind, Objects
+from skep.syscall.owners import Owners
 
 
 class BtfObject:
@@ -30,6 +31,7 @@ class State:
         runs: programs may be run; if not, the engine is only a place-holder.
         memory: the caller's memory.
         objects: descriptors, ids, references.
+        owners: which programs each map of programs is for.
         statistics: how many ENABLE_STATS descriptors are open.
         kernel_btf_id: the id of the kernel's BTF as an object, if there is one.
     """
@@ -45,6 +47,7 @@ class State:
         self.world, self.engine, self.memory = world, engine, memory
         self.runs = not isinstance(engine, ProofEngine)
         self.objects = Objects()
+        self.owners = Owners()
         self.statistics = 0
         self.kernel_btf_id = self.new_id(Kind.BTF)
         self._find_kernel_btf: Callable[[], Btf | None] | None = kernel_btf

@@ -1,0 +1,51 @@
+"""Owners: what all programs that a map of programs leads to, or comes from, have in common.
+
+A program array belongs to the kind of the first program that uses it or is put into it; programs
+of another kind may do neither. Without this a tail call could enter a program that was proved for
+another context.
+
+Source: Linux 6.18 kernel/bpf/core.c (__bpf_prog_map_compatible, bpf_check_tail_call).
+"""
+
+from typing import Final, Protocol
+
+from skep.uapi.flags import MapType
+from skep.verifier.interface import Request
+
+HOLDS_PROGRAMS: Final = frozenset(
+    {MapType.PROG_ARRAY, MapType.DEVMAP, MapType.DEVMAP_HASH, MapType.CPUMAP}
+)
+XDP_HAS_FRAGS: Final = 0x20
+TRACED: Final = frozenset({"tracing", "lsm", "ext", "struct_ops"})
+
+ProgramKind = tuple[str, int, int, int]
+
+
+class Identified(Protocol):
+    """As much of a map as owners need."""
+
+    id: int
+    map_type: int
+
+
+def program_kind(request: Request) -> ProgramKind:
+    """What programs of one map have in common: type, frags, attach type, traced target."""
+    traced = request.attach_btf_id if request.program_type.name in TRACED else 0
+    frags = request.prog_flags & XDP_HAS_FRAGS
+    return request.program_type.name, frags, request.expected_attach_type, traced
+
+
+class Owners:
+    """The owner of each map of programs. Callers hold the lock of the objects."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[int, ProgramKind] = {}
+
+    def claim(self, map_: Identified, kind: ProgramKind) -> bool:
+        """Whether programs of *kind* may use *map_*, or stand in it; the first decides."""
+        if map_.map_type not in HOLDS_PROGRAMS:
+            return True
+        owner = self._kinds.setdefault(map_.id, kind)
+        if map_.map_type == MapType.PROG_ARRAY:
+            return owner == kind
+        return owner[:2] == kind[:2]
