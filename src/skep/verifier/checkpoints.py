@@ -5,7 +5,8 @@ path ends. Inside a loop an old state's precision marks are incomplete until eve
 loop has been walked; so a loop's states are compared more strictly, and equal ones are kept as back
 edges, along which the marks are carried round until nothing changes.
 
-Source: Linux 6.18 kernel/bpf/verifier.c (is_state_visited, update_branch_counts, propagate_backedges).
+Source: Linux 6.18 kernel/bpf/verifier.c (is_state_visited, update_branch_counts,
+propagate_backedges).
 """
 
 from typing import Final
@@ -17,20 +18,12 @@ from skep.verifier.check import PROG_F_TEST_STATE_FREQ, Check
 from skep.verifier.program import Step
 from skep.verifier.rules.flow import LOOP_PROGRESS
 from skep.verifier.scalar import Scalar
-from skep.verifier.state import ITER_ACTIVE, SPILL, Checkpoint, Slot, State
+from skep.verifier.state import ITER_ACTIVE, SPILL, Checkpoint, LoopVisit, Slot, State
 from skep.verifier.values import Pointer, Value
 
 MAX_TRACE: Final = 40
 MAX_BACKEDGE_ROUNDS: Final = 64
 MAX_STATES_UNPRIVILEGED: Final = 64
-
-
-class _Visit:
-    """One stay in a loop, told apart by the calls that led there."""
-
-    def __init__(self) -> None:
-        self.entry: State | None = None
-        self.backedges: list[tuple[State, int, Checkpoint]] = []
 
 
 class Checkpoints:
@@ -39,7 +32,7 @@ class Checkpoints:
     def __init__(self, check: Check) -> None:
         self._check = check
         self._at: dict[int, list[Checkpoint]] = {}
-        self._visits: dict[tuple[int, ...], _Visit] = {}
+        self._visits: dict[tuple[int, ...], LoopVisit] = {}
         self._stored = 0
         self._backedges = 0
         self._last_insns = 0
@@ -69,16 +62,23 @@ class Checkpoints:
         live = self._clean(state)
         stored = self._at.get(step.pc)
         if stored is not None:
-            for checkpoint in stored.copy():
+            count = len(stored)
+            index = 0
+            while index < len(stored):
+                checkpoint = stored[index]
                 verdict = self._compare(checkpoint, step, live)
                 if verdict != _MISS:
                     self._hit(checkpoint, step, verdict == _LOOP)
                     return True
                 if checkpoint.state.branches and not force and self._is_recent():
                     add = False
-                self._miss(stored, checkpoint, step, add)
-            self.max_per_insn = max(self.max_per_insn, len(stored))
-            if not check.privileged and len(stored) > MAX_STATES_UNPRIVILEGED:
+                if self._is_useless(checkpoint, step, add):
+                    del stored[index]
+                    self._stored -= 1
+                else:
+                    index += 1
+            self.max_per_insn = max(self.max_per_insn, count)
+            if not check.privileged and count > MAX_STATES_UNPRIVILEGED:
                 return False
         if add:
             self._remember(step)
@@ -106,7 +106,7 @@ class Checkpoints:
         state = self._check.state
         if old.branches:
             return self._compare_open(checkpoint, step, live)
-        loop = self._is_incomplete(old)
+        loop = checkpoint.loop is not None and len(checkpoint.loop.edges) > 0
         if self._equal(checkpoint, state, prune.WITHIN if loop else prune.RELAXED, live):
             return _LOOP if loop else _DONE
         return _MISS
@@ -127,9 +127,12 @@ class Checkpoints:
             if self._equal(checkpoint, state, prune.WITHIN, live) and _iterates(state):
                 return _LOOP
             return _MISS
-        if step.kind is Kind.MAY_GOTO and old.may_goto_depth != state.may_goto_depth:
-            if self._equal(checkpoint, state, prune.WITHIN, live):
-                return _LOOP
+        if (
+            step.kind is Kind.MAY_GOTO
+            and old.may_goto_depth != state.may_goto_depth
+            and self._equal(checkpoint, state, prune.WITHIN, live)
+        ):
+            return _LOOP
         if step.calls_callback:
             return _LOOP if self._equal(checkpoint, state, prune.WITHIN, live) else _MISS
         if (
@@ -155,21 +158,19 @@ class Checkpoints:
         if check.privileged:
             precision.propagate(check.program, checkpoint, state, step.pc)
         if loop:
-            visit = self._visits.get(_callchain(check, checkpoint.state))
+            visit = checkpoint.loop
             if visit is None:
                 raise InternalError(f"a loop without a component at slot {step.pc}")
-            copy = state.copy()
-            visit.backedges.append((copy, step.pc, checkpoint))
+            visit.edges.append((state.copy(), step.pc, checkpoint))
             self._backedges += 1
             self._note_peak()
 
-    def _miss(self, stored: list[Checkpoint], old: Checkpoint, step: Step, add: bool) -> None:
+    def _is_useless(self, old: Checkpoint, step: Step, add: bool) -> bool:
+        """Count a miss, unless the loop is too short to remember; tell whether to forget *old*."""
         if add:
             old.misses += 1
         patience = 64 if step.force_checkpoint and old.state.branches > 0 else 3
-        if old.misses > old.hits * patience + patience:
-            stored.remove(old)
-            self._stored -= 1
+        return old.misses > old.hits * patience + patience
 
     # --- remembering --------------------------------------------------------------------------
 
@@ -188,7 +189,7 @@ class Checkpoints:
         if not check.privileged:
             checkpoint.precise_regs = [-1] * len(kept.frames)
             checkpoint.precise_slots = [-1] * len(kept.frames)
-        self._enter_loop(kept)
+        self._enter_loop(checkpoint)
         state.parent = checkpoint
         state.first_pc = step.pc
         state.trace = None
@@ -200,53 +201,50 @@ class Checkpoints:
 
     # --- loops --------------------------------------------------------------------------------
 
-    def _enter_loop(self, state: State) -> None:
-        chain = _callchain(self._check, state)
+    def _enter_loop(self, checkpoint: Checkpoint) -> None:
+        chain = _callchain(self._check, checkpoint.state)
         if not chain:
             return
         visit = self._visits.get(chain)
         if visit is None:
-            visit = _Visit()
+            visit = LoopVisit()
             self._visits[chain] = visit
+        checkpoint.loop = visit
         if visit.entry is None:
-            visit.entry = state
-
-    def _is_incomplete(self, state: State) -> bool:
-        chain = _callchain(self._check, state)
-        visit = self._visits.get(chain) if chain else None
-        return visit is not None and len(visit.backedges) > 0
+            visit.entry = checkpoint
 
     def end_path(self, state: State) -> None:
         """The path of *state* is walked to its end: complete what waited for it."""
-        current: State | None = state
-        while current is not None:
-            current.branches -= 1
-            if current.branches:
-                return
-            self._leave_loop(current)
-            current = current.parent.state if current.parent is not None else None
-
-    def _leave_loop(self, state: State) -> None:
-        chain = _callchain(self._check, state)
-        visit = self._visits.get(chain) if chain else None
-        if visit is None or visit.entry is not state:
+        state.branches -= 1
+        if state.branches:
             return
+        checkpoint = state.parent
+        while checkpoint is not None:
+            checkpoint.state.branches -= 1
+            if checkpoint.state.branches:
+                return
+            visit = checkpoint.loop
+            if visit is not None and visit.entry is checkpoint:
+                self._leave_loop(visit)
+            checkpoint = checkpoint.state.parent
+
+    def _leave_loop(self, visit: LoopVisit) -> None:
+        """Carry marks round the loop until nothing changes: all its paths have been walked."""
         visit.entry = None
-        self._backedges -= len(visit.backedges)
+        self._backedges -= len(visit.edges)
         rounds = 0
-        changed = True
+        changed = self._check.privileged
         while changed:
             changed = False
             rounds += 1
             if rounds > MAX_BACKEDGE_ROUNDS:
-                for edge, _, _ in visit.backedges:
+                for edge, _, _ in visit.edges:
                     precision.mark_all(edge)
                 break
-            for edge, pc, equal in visit.backedges:
-                if self._check.privileged:
-                    marked = precision.propagate(self._check.program, equal, edge, pc)
-                    changed = marked or changed
-        visit.backedges.clear()
+            for edge, pc, equal in visit.edges:
+                marked = precision.propagate(self._check.program, equal, edge, pc)
+                changed = marked or changed
+        visit.edges.clear()
 
 
 _MISS: Final = 0

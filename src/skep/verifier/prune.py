@@ -51,24 +51,26 @@ _RANGED: Final = (MAP_KEY, MAP_VALUE, MEM, BUF, TP_BUFFER)
 
 
 class Renaming:
-    """Which id of the old state is which of the new one; one to one."""
+    """Which id of the old state is which of the new one; one to one. Ids are few."""
+
+    __slots__ = ("_fresh", "_new", "_old")
 
     def __init__(self, fresh: int) -> None:
-        self._pairs: dict[int, int] = {}
-        self._taken: set[int] = set()
+        self._old: list[int] = []
+        self._new: list[int] = []
         self._fresh = fresh
 
     def same(self, old: int, new: int) -> bool:
         """Whether *old* can stand for *new*; remembers that it does."""
         if old == 0 or new == 0:
             return old == new
-        known = self._pairs.get(old)
-        if known is not None:
-            return known == new
-        if new in self._taken:
-            return False
-        self._pairs[old] = new
-        self._taken.add(new)
+        for index in range(len(self._old)):
+            if self._old[index] == old:
+                return self._new[index] == new
+            if self._new[index] == new:
+                return False
+        self._old.append(old)
+        self._new.append(new)
         return True
 
     def same_scalar(self, old: Scalar, new: Scalar) -> bool:

@@ -338,15 +338,29 @@ class State:
         return None
 
 
+class LoopVisit:
+    """One stay in a loop, told apart by the calls that led there.
+
+    *entry* is the first checkpoint of the stay, *edges* the paths that came back to a state they
+    had been in: each with its pc and the checkpoint it equalled.
+    """
+
+    __slots__ = ("edges", "entry")
+
+    def __init__(self) -> None:
+        self.entry: Checkpoint | None = None
+        self.edges: list[tuple[State, int, Checkpoint]] = []
+
+
 class Checkpoint:
     """A state that was at a pruning point, with what its descendants relied on.
 
     *state* is never changed, except for ``branches`` and ``parent``. Bit *n* of
     ``precise_regs[frame]`` says that the exact range of register *n* mattered; ``precise_slots``
-    says it of spilled scalars.
+    says it of spilled scalars. *loop* is the stay in a loop that the state belongs to.
     """
 
-    __slots__ = ("hits", "in_free_list", "misses", "precise_regs", "precise_slots", "state")
+    __slots__ = ("hits", "loop", "misses", "precise_regs", "precise_slots", "state")
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -354,7 +368,7 @@ class Checkpoint:
         self.precise_slots: list[int] = [0] * len(state.frames)
         self.hits: int = 0
         self.misses: int = 0
-        self.in_free_list: bool = False
+        self.loop: LoopVisit | None = None
 
 
 def as_scalar(value: Value | None) -> Scalar | None:
