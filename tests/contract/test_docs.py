@@ -7,7 +7,8 @@ and ``examples``; the Python blocks of a page share their names. What runs:
 * ``python file=NAME``: written to a file called NAME;
 * ``python excerpt=PATH``: stands in the file PATH of the repository, word for word;
 * ``console``: the lines ``$ skep …`` and ``$ python …``; the lines below are what they print. The
-  exit status is 0, or what ``$ echo $?`` shows next. Other commands are not run;
+  exit status is 0, or what ``$ echo $?`` shows next. Other commands are not run, nor is what stands
+  behind a ``>`` or ``|``;
 * with ``no-run`` behind any of these: nothing.
 
 In expected output ``...`` stands for anything, and the amount of white space does not matter.
@@ -104,7 +105,7 @@ def execute(block: Block, names: dict[str, Any], wanted: str | None) -> None:
 
 
 def perform(place: str, command: Command) -> None:
-    words = shlex.split(command.line, comments=True)
+    words = shlex.split(re.split(r" [>|] ", command.line)[0], comments=True)
     if words[0] == "skep":
         status, printed = run_skep(words[1:])
     elif words[0] == "python":
