@@ -16,6 +16,7 @@ from skep.base.bits import U32, U64, signed, unsigned
 from skep.engine.machinery import MAY_GOTO_LIMIT, NO_WORD, packet_word, spend
 from skep.engine.regions import Outside, Regions
 from skep.errors import InternalError, NotSupported, RunError
+from skep.isa.flow import jump_target
 from skep.isa.insn import Insn
 from skep.isa.meaning import compare, evaluate
 from skep.isa.table import Kind, Op, Sem, op_of
@@ -25,7 +26,6 @@ STACK_SIZE: Final = 512
 FRAME_POINTER: Final = 10
 TAIL_CALL: Final = 12
 LEAVE: Final = -1  # a target that ends the function
-GOTO_LONG: Final = 0x06  # the jump whose distance stands in imm
 ATOMIC_UPDATES: Final = frozenset({Sem.ADD, Sem.OR, Sem.AND, Sem.XOR})
 
 Step = Callable[[int, list[int]], None]  # before each instruction: its pc, the registers
@@ -149,8 +149,8 @@ class Execution:
         taken = compare(op.sem, registers[insn.dst], y, op.bits)
         return self.pc + 1 + (insn.off if taken else 0)
 
-    def _goto(self, _: list[int], insn: Insn, op: Op) -> int:
-        return self.pc + 1 + (insn.imm if op.code == GOTO_LONG else insn.off)
+    def _goto(self, _: list[int], insn: Insn, op: Op) -> int | None:
+        return jump_target(self.pc, op, insn)
 
     def _kind(self, op: Op) -> int:
         kind = self.code.proof.memory[self.pc]

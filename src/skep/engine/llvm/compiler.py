@@ -15,14 +15,14 @@ from skep.engine.llvm.linkage import Linkage
 from skep.engine.llvm.liveness import live_registers
 from skep.engine.machinery import MAY_GOTO_LIMIT, spend
 from skep.errors import InternalError, NotSupported
+from skep.isa import flow
 from skep.isa.insn import Insn
 from skep.isa.table import Kind, Op, Sem, op_of
 from skep.verifier.interface import Memory, Proof, Subprogram
 
-GOTO_LONG: Final = 0x06  # the jump whose distance stands in imm
 WITHOUT_OLD: Final = frozenset({Sem.MOV, Sem.SEXT8, Sem.SEXT16, Sem.SEXT32})
+INLINE_SIZE: Final = 64  # slots up to which a subprogram is always inlined
 ALL: Final = 0x7FF  # every register
-JUMPS: Final = frozenset({Kind.JUMP, Kind.GOTO, Kind.MAY_GOTO})
 
 
 def generate(
@@ -46,6 +46,18 @@ def generate(
     ]
     zero = f"{memory.ZERO} = internal constant [8 x i8] zeroinitializer\n"
     return linkage.text() + zero + "\n".join(functions)
+
+
+def has_loops(proof: Proof) -> bool:
+    """Tell whether an instruction may run more than once in a run, as far as jumps show."""
+    if proof.callback_at:
+        return True
+    for pc, insn in enumerate(proof.insns):
+        op = op_of(insn) if proof.seen[pc] else None
+        target = flow.jump_target(pc, op, insn) if op is not None else None
+        if target is not None and target <= pc:
+            return True
+    return False
 
 
 class _Function:
@@ -80,8 +92,10 @@ class _Function:
             self._instruction(pc, op)
             expected = pc + (2 if op.kind is Kind.WIDE else 1)
         self._trap()
-        linkage = "" if part.start == 0 else "internal "
-        return body.define(subprogram_symbol(part.start), linkage=linkage)
+        symbol, small = subprogram_symbol(part.start), part.end - part.start <= INLINE_SIZE
+        if part.start == 0:
+            return body.define(symbol)
+        return body.define(symbol, "#0 alwaysinline" if small else "#0", "internal ")
 
     def _instructions(self) -> Iterator[tuple[int, Op]]:
         insns, pc = self.proof.insns, self.part.start
@@ -101,15 +115,12 @@ class _Function:
             self.frame.body.emit("call void @llvm.trap()")
             self.frame.body.end("unreachable")
 
-    def _target(self, pc: int, op: Op) -> int:
-        insn = self.proof.insns[pc]
-        return pc + 1 + (insn.imm if op.code == GOTO_LONG else insn.off)
-
     def _leaders(self) -> set[int]:
         leaders = {self.part.start}
         for pc, op in self.ops.items():
-            if op.kind in JUMPS:
-                leaders |= {self._target(pc, op), pc + 1}
+            target = flow.jump_target(pc, op, self.proof.insns[pc])
+            if target is not None:
+                leaders |= {target, pc + 1}
         return leaders
 
     def _block_label(self, pc: int) -> None:
@@ -210,7 +221,8 @@ class _Function:
         return body.value(f"add i64 {self.linkage.element(base, shape.value_size, high)}, 0")
 
     def _jump(self, pc: int, op: Op, insn: Insn) -> None:
-        body, target = self.frame.body, self._target(pc, op)
+        body, target = self.frame.body, flow.jump_target(pc, op, insn)
+        assert target is not None
         if self.metered and target <= pc and self._is_seen(target):
             self._stop_without_fuel("0")
         if op.kind is Kind.GOTO or not self._is_seen(pc + 1):

@@ -7,10 +7,10 @@ from skep.base.native import load64
 from skep.engine.batch import run_batch
 from skep.engine.interface import HelperCode
 from skep.engine.llvm.cache import DiskCache
-from skep.engine.llvm.compiler import generate
+from skep.engine.llvm.compiler import generate, has_loops
 from skep.engine.llvm.library import CompiledLibrary
 from skep.engine.llvm.linkage import Linkage
-from skep.engine.llvm.machine import FULL, Loaded, Machine, Tier
+from skep.engine.llvm.machine import FULL, STRAIGHT, Loaded, Machine, Tier
 from skep.engine.machinery import Stop
 from skep.engine.upcalls import Upcalls
 from skep.errors import RunError
@@ -59,7 +59,7 @@ class LlvmEngine:
         machine: compiles and loads; by default with the cache on disk.
         objects: address and size of the region of kernel objects, if there is one.
         metered: programs count their back edges against the run block's FUEL.
-        tier: how hard to optimise.
+        tier: how hard to optimise; by default as the program has loops or not.
     """
 
     name = "llvm"
@@ -72,7 +72,7 @@ class LlvmEngine:
         library: CompiledLibrary | None = None,
         objects: tuple[int, int] = (0, 0),
         metered: bool = False,
-        tier: Tier = FULL,
+        tier: Tier | None = None,
     ) -> None:
         self._helpers = {code.id: code for code in helpers}
         self._machine = machine or Machine(DiskCache())
@@ -83,7 +83,7 @@ class LlvmEngine:
     def compile(self, proof: Proof) -> CompiledEntry:
         """Make *proof* runnable; raises NotSupported by name for what it cannot run."""
         text, linkage = self._generate(proof)
-        loaded = self._machine.load(text, [ENTRY], linkage.imports, self._tier)
+        loaded = self._machine.load(text, [ENTRY], linkage.imports, self._tier_of(proof))
         return CompiledEntry(loaded, self._upcalls, self.library, metered=self._metered)
 
     def ir(self, proof: Proof) -> str:
@@ -92,7 +92,10 @@ class LlvmEngine:
 
     def assembly(self, proof: Proof) -> str:
         """Machine code of *proof*, as assembly."""
-        return self._machine.assembly(self.ir(proof), self._tier)
+        return self._machine.assembly(self.ir(proof), self._tier_of(proof))
+
+    def _tier_of(self, proof: Proof) -> Tier:
+        return self._tier or (FULL if has_loops(proof) else STRAIGHT)
 
     def _generate(self, proof: Proof) -> tuple[str, Linkage]:
         linkage = Linkage(self._helpers, self.library, self._upcalls)

@@ -32,14 +32,21 @@ class ObjectCache(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """How hard to optimise: LLVM's pipeline level (0 to 3) and the code generator's."""
+    """How hard to optimise: LLVM's levels (0 to 3) of its passes and of its code generator.
+
+    *loops*: run the whole pipeline, with inlining by cost, unrolling and vectors; else only what
+    simplifies each function, after inlining what must be. The whole pipeline takes about twice as
+    long, and each use of it leaves some 40 KB that llvmlite does not give back.
+    """
 
     passes: int
     codegen: int
+    loops: bool = True
 
 
 FAST: Final = Tier(1, 1)
 FULL: Final = Tier(2, 2)
+STRAIGHT: Final = Tier(2, 2, loops=False)  # as good as FULL where there are no loops
 
 
 class Loaded:
@@ -72,6 +79,7 @@ class Machine:
         self._cache = cache
         self._jit = llvm.create_lljit_compiler()
         self._numbers = itertools.count()
+        self._pipelines: dict[Tier, _Pipeline] = {}
 
     def load(
         self,
@@ -126,13 +134,17 @@ class Machine:
             module.verify()
         except RuntimeError as error:
             raise InternalError(f"LLVM refuses generated IR: {error}") from error
-        target = _target_machine(tier.codegen)
-        module.triple = target.triple
-        module.data_layout = str(target.target_data)
-        options = llvm.create_pipeline_tuning_options(speed_level=tier.passes)
-        builder = llvm.create_pass_builder(target, options)
-        builder.getModulePassManager().run(module, builder)
-        return module, target
+        pipeline = self._pipeline(tier)
+        module.triple = pipeline.target.triple
+        module.data_layout = str(pipeline.target.target_data)
+        pipeline.run(module)
+        return module, pipeline.target
+
+    def _pipeline(self, tier: Tier) -> "_Pipeline":
+        found = self._pipelines.get(tier)
+        if found is None:
+            found = self._pipelines[tier] = _Pipeline(tier)
+        return found
 
     def _key(self, text: str, tier: Tier) -> bytes:
         name, features = cpu()
@@ -140,8 +152,25 @@ class Machine:
         return "\0".join(parts).encode()
 
 
-def _target_machine(level: int) -> Any:
-    name, features = cpu()
-    return llvm.Target.from_default_triple().create_target_machine(
-        cpu=name, features=features, opt=level, reloc="pic", codemodel="small", jit=True
-    )
+class _Pipeline:
+    """The passes of one tier, and the target machine that they serve."""
+
+    def __init__(self, tier: Tier) -> None:
+        name, features = cpu()
+        self.target = llvm.Target.from_default_triple().create_target_machine(
+            cpu=name, features=features, opt=tier.codegen, reloc="pic", codemodel="small", jit=True
+        )
+        options = llvm.create_pipeline_tuning_options(speed_level=tier.passes)
+        self._builder = llvm.create_pass_builder(self.target, options)
+        self._simplify = None if tier.loops else self._builder.getFunctionPassManager()
+
+    def run(self, module: Any) -> None:
+        if self._simplify is None:  # a module's passes are used up by one run
+            self._builder.getModulePassManager().run(module, self._builder)
+            return
+        inline = llvm.create_new_module_pass_manager()
+        inline.add_always_inliner_pass()
+        inline.run(module, self._builder)
+        for function in module.functions:
+            if not function.is_declaration:
+                self._simplify.run(function, self._builder)
