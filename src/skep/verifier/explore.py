@@ -14,9 +14,10 @@ from skep.verifier.events import Entered, PathEnded, Pruned, Resumed
 from skep.verifier.program import Step
 from skep.verifier.rules import flow
 from skep.verifier.state import State
-from skep.verifier.transfer.arithmetic import address_space_cast, arithmetic
+from skep.verifier.transfer.arithmetic import address_space_cast, bind_arithmetic
 from skep.verifier.transfer.branches import jump, may_goto
 from skep.verifier.transfer.calls import call_helper, call_kfunc
+from skep.verifier.transfer.jumps import DECISIONS, REFINEMENTS
 from skep.verifier.transfer.memory import atomic, legacy_load, load, store
 from skep.verifier.transfer.subprograms import call_subprogram, leave
 from skep.verifier.transfer.wide import wide
@@ -35,7 +36,6 @@ def _indirect(check: Check, step: Step) -> None:
 
 
 HANDLERS: Final[Mapping[Kind, Handler]] = {
-    Kind.ALU: arithmetic,
     Kind.LOAD: load,
     Kind.LOAD_SX: load,
     Kind.STORE_REG: store,
@@ -55,19 +55,22 @@ _CALLS: Final[Mapping[Sem, Handler]] = {
     Sem.LOCAL: call_subprogram,
     Sem.KFUNC: call_kfunc,
 }
-_JUMPS: Final = frozenset((Kind.JUMP, Kind.GOTO, Kind.MAY_GOTO, Kind.CALL, Kind.EXIT))
 
 
 def bind(steps: list[Step | None]) -> list[Handler | None]:
-    """The handler of each slot."""
-    return [
-        None
-        if step is None
-        else _CALLS[step.sem]
-        if step.kind is Kind.CALL
-        else HANDLERS[step.kind]
-        for step in steps
-    ]
+    """The handler of each slot; steps learn what they do to scalars."""
+    return [None if step is None else _bind(step) for step in steps]
+
+
+def _bind(step: Step) -> Handler:
+    if step.kind is Kind.ALU:
+        return bind_arithmetic(step)
+    if step.kind is Kind.CALL:
+        return _CALLS[step.sem]
+    if step.kind is Kind.JUMP:
+        step.decide = DECISIONS[step.sem]
+        step.holds, step.fails = REFINEMENTS[step.sem]
+    return HANDLERS[step.kind]
 
 
 def walk(check: Check, marks: Checkpoints, handlers: list[Handler | None], start: State) -> None:
@@ -119,7 +122,7 @@ def _one_instruction(check: Check, marks: Checkpoints, handlers: list[Handler | 
     check.seen[pc] = 1
     if step.fault:
         check.refuse(flow.RESERVED_FIELDS, step.fault)
-    if step.kind in _JUMPS:
+    if step.is_jump:
         marks.jumps += 1
     check.next_pc = step.next_pc
     handler(check, step)

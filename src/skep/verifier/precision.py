@@ -13,7 +13,18 @@ from typing import Final
 
 from skep.errors import InternalError
 from skep.isa.table import Kind, Sem
-from skep.verifier.program import Program, Step
+from skep.verifier.program import (
+    CALLS,
+    COMPARES,
+    FROM_BOTH,
+    FROM_CONSTANT,
+    FROM_MEMORY,
+    FROM_NOTHING,
+    LEAVES,
+    TO_MEMORY,
+    Program,
+    Step,
+)
 from skep.verifier.scalar import Scalar
 from skep.verifier.state import SPILL, Checkpoint, Frame, State, Trace
 
@@ -35,7 +46,10 @@ class _Wanted:
 
     def is_empty(self) -> bool:
         """Whether nothing is looked for any more."""
-        return not any(self.regs) and not any(self.slots)
+        for frame in range(self.frame + 1):
+            if self.regs[frame] or self.slots[frame]:
+                return False
+        return True
 
     def enter(self) -> None:
         """Walk backwards into a function that has returned."""
@@ -218,9 +232,9 @@ def _previous(program: Program, pc: int) -> int:
     return pc
 
 
-def _sync_linked(trace: Trace | None, wanted: _Wanted) -> None:
+def _sync_linked(trace: Trace, wanted: _Wanted) -> None:
     """If one of several linked scalars is looked for, all of them are."""
-    if trace is None or not trace.linked:
+    if not trace.linked:
         return
     hit = False
     for packed in trace.linked:
@@ -245,42 +259,34 @@ def _undo(
     program: Program, step: Step, subsequent: int, trace: Trace | None, wanted: _Wanted
 ) -> None:
     """Replace what *step* produced by what it was produced from."""
-    _sync_linked(trace, wanted)
-    kind = step.kind
-    if kind is Kind.ALU or kind is Kind.ADDR_SPACE_CAST:
-        _undo_arithmetic(step, wanted)
-    elif kind is Kind.LOAD or kind is Kind.LOAD_SX or (kind is Kind.ATOMIC and _fetches(step)):
-        _undo_load(step, trace, wanted)
-    elif kind is Kind.STORE_REG or kind is Kind.STORE_IMM or kind is Kind.ATOMIC:
-        _undo_store(step, trace, wanted)
-    elif kind is Kind.CALL:
-        _undo_call(program, step, subsequent, wanted)
-    elif kind is Kind.EXIT:
-        _undo_exit(program, subsequent, wanted)
-    elif kind is Kind.JUMP:
-        _undo_jump(step, wanted)
+    if trace is not None:
         _sync_linked(trace, wanted)
-    elif kind is Kind.WIDE:
-        wanted.drop(step.dst)
-    elif kind is Kind.LEGACY:
+    origin = step.origin
+    if origin <= FROM_BOTH:
+        _undo_arithmetic(step, origin, wanted)
+    elif origin == FROM_MEMORY:
+        _undo_load(step, trace, wanted)
+    elif origin == TO_MEMORY:
+        _undo_store(step, trace, wanted)
+    elif origin == COMPARES:
+        _undo_jump(step, trace, wanted)
+    elif origin == CALLS:
+        _undo_call(program, step, subsequent, wanted)
+    elif origin == LEAVES:
+        _undo_exit(program, subsequent, wanted)
+    else:
         if wanted.has(0):
             raise _CannotFollow
         if subsequent != step.next_pc:
             wanted.enter()
 
 
-def _fetches(step: Step) -> bool:
-    return step.op.fetch or step.sem is Sem.LOAD_ACQUIRE
-
-
-def _undo_arithmetic(step: Step, wanted: _Wanted) -> None:
-    if not wanted.has(step.dst):
+def _undo_arithmetic(step: Step, origin: int, wanted: _Wanted) -> None:
+    if origin == FROM_NOTHING or not wanted.has(step.dst):
         return
-    if step.sem in (Sem.MOV, Sem.SEXT8, Sem.SEXT16, Sem.SEXT32, Sem.CAST):
+    if origin != FROM_BOTH:
         wanted.drop(step.dst)
-        if step.reg_source:
-            wanted.add(step.src)
-    elif step.reg_source:
+    if origin != FROM_CONSTANT:
         wanted.add(step.src)
 
 
@@ -354,9 +360,9 @@ def _undo_exit(program: Program, subsequent: int, wanted: _Wanted) -> None:
         wanted.add(0)
 
 
-def _undo_jump(step: Step, wanted: _Wanted) -> None:
-    if not step.reg_source:
-        return
-    if wanted.has(step.dst) or wanted.has(step.src):
+def _undo_jump(step: Step, trace: Trace | None, wanted: _Wanted) -> None:
+    if step.reg_source and (wanted.has(step.dst) or wanted.has(step.src)):
         wanted.add(step.dst)
         wanted.add(step.src)
+        if trace is not None:
+            _sync_linked(trace, wanted)

@@ -3,16 +3,55 @@
 Invariant: nothing here changes once the passes before the walk are over, except ``seen``.
 """
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
 
 from skep.isa.insn import Insn
 from skep.isa.table import Kind, Op, Sem
 from skep.verifier.interface import MapShape
 from skep.verifier.prototypes import Argument
+from skep.verifier.scalar import Scalar
 
-CALL_HELPER: Final = 0
-CALL_LOCAL: Final = 1
-CALL_KFUNC: Final = 2
+Transfer: TypeAlias = Callable[[Scalar, Scalar, bool], Scalar]
+Decision: TypeAlias = Callable[[Scalar, Scalar, bool], int]
+Refinement: TypeAlias = Callable[[Scalar, Scalar, bool], None]
+
+# What a result was made from: how precision walks back over an instruction.
+FROM_NOTHING: Final = 0  # it makes no number, or changes one in place
+FROM_CONSTANT: Final = 1
+FROM_SOURCE: Final = 2
+FROM_BOTH: Final = 3
+FROM_MEMORY: Final = 4
+TO_MEMORY: Final = 5
+COMPARES: Final = 6
+CALLS: Final = 7
+LEAVES: Final = 8
+LOADS_LEGACY: Final = 9
+
+_JUMPS: Final = frozenset((Kind.JUMP, Kind.GOTO, Kind.MAY_GOTO, Kind.CALL, Kind.EXIT))
+_COPIES: Final = frozenset((Sem.MOV, Sem.SEXT8, Sem.SEXT16, Sem.SEXT32, Sem.CAST))
+_ORIGINS: Final[Mapping[Kind, int]] = {
+    Kind.LOAD: FROM_MEMORY,
+    Kind.LOAD_SX: FROM_MEMORY,
+    Kind.STORE_REG: TO_MEMORY,
+    Kind.STORE_IMM: TO_MEMORY,
+    Kind.CALL: CALLS,
+    Kind.EXIT: LEAVES,
+    Kind.WIDE: FROM_CONSTANT,
+    Kind.LEGACY: LOADS_LEGACY,
+}
+
+
+def _origin(op: Op) -> int:
+    if op.kind is Kind.ALU or op.kind is Kind.ADDR_SPACE_CAST:
+        if op.sem in _COPIES:
+            return FROM_SOURCE if op.reg_source else FROM_CONSTANT
+        return FROM_BOTH if op.reg_source else FROM_NOTHING
+    if op.kind is Kind.ATOMIC:
+        return FROM_MEMORY if op.fetch or op.sem is Sem.LOAD_ACQUIRE else TO_MEMORY
+    if op.kind is Kind.JUMP:
+        return COMPARES
+    return _ORIGINS.get(op.kind, FROM_NOTHING)
 
 
 class Step:
@@ -20,13 +59,15 @@ class Step:
 
     *next_pc* is the slot after it (two further for wide instructions); *target* where it jumps or
     calls, -1 if nowhere. *live* and *live_slots* are the registers and stack slots whose values
-    matter before it, as bit sets.
+    matter before it, as bit sets. *origin* is one of the numbers above. *transfer*, or *decide*,
+    *holds* and *fails*, are what an operation, or a comparison, does to scalars.
     """
 
     __slots__ = (
-        "calls_callback", "dst", "fault", "force_checkpoint", "high", "imm", "insn", "is_iter_next", "jump_point",
-        "kind", "live", "live_slots", "map", "next_pc", "off", "op", "pc", "prune_point", "reg_source", "scc",
-        "sem", "size", "src", "target", "wide",
+        "calls_callback", "decide", "dst", "fails", "fault", "force_checkpoint", "high", "holds",
+        "imm", "insn", "is_iter_next", "is_jump", "jump_point", "kind", "live", "live_slots", "map",
+        "may_link", "may_split", "next_pc", "off", "op", "origin", "pc", "prune_point",
+        "reg_source", "scc", "sem", "size", "src", "target", "transfer", "wide",
     )  # fmt: skip
 
     def __init__(self, pc: int, insn: Insn, op: Op) -> None:
@@ -55,16 +96,24 @@ class Step:
         self.force_checkpoint: bool = False
         self.calls_callback: bool = False
         self.is_iter_next: bool = False
+        self.origin: int = _origin(op)
+        self.is_jump: bool = op.kind in _JUMPS
+        self.may_split: bool = op.kind is Kind.ALU and op.sem in (Sem.AND, Sem.OR)
+        self.may_link: bool = op.kind is Kind.ALU and op.sem in (Sem.ADD, Sem.SUB)
+        self.transfer: Transfer | None = None
+        self.decide: Decision | None = None
+        self.holds: Refinement | None = None
+        self.fails: Refinement | None = None
 
 
 class Function:
     """A subprogram while it is being verified: slots ``start`` to ``end`` (exclusive)."""
 
     __slots__ = (
-        "arguments", "called", "changes_packet", "end", "has_ld_abs", "has_tail_call", "is_async_callback",
-        "is_callback", "is_exception_callback", "is_global", "is_void", "might_sleep", "might_throw",
-        "name",
-        "number", "stack_depth", "start", "tail_call_reachable", "type_id", "verified",
+        "arguments", "called", "changes_packet", "end", "has_ld_abs", "has_tail_call",
+        "is_async_callback", "is_callback", "is_exception_callback", "is_global", "is_void",
+        "might_sleep", "might_throw", "name", "number", "stack_depth", "start",
+        "tail_call_reachable", "type_id", "verified",
     )  # fmt: skip
 
     def __init__(self, number: int, start: int, end: int) -> None:

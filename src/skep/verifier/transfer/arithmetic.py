@@ -6,6 +6,7 @@ small constant keeps the link with a distance.
 Source: Linux 6.18 kernel/bpf/verifier.c (check_alu_op, adjust_reg_min_max_vals).
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from skep.base.bits import U32
@@ -32,17 +33,19 @@ _DIVISIONS: Final = frozenset((Sem.UDIV, Sem.SDIV, Sem.UMOD, Sem.SMOD))
 _SHIFTS: Final = frozenset((Sem.SHL, Sem.LSHR, Sem.ASHR))
 
 
-def arithmetic(check: Check, step: Step) -> None:
-    """Examine an instruction of Kind.ALU."""
-    sem = step.sem
-    if sem is Sem.MOV:
-        _move(check, step)
-    elif sem in _EXTENSIONS:
-        _extend(check, step)
-    elif sem in _UNARY:
-        _unary(check, step)
-    else:
-        _binary(check, step)
+def bind_arithmetic(step: Step) -> Callable[[Check, Step], None]:
+    """Tell *step*, of Kind.ALU, what it does to scalars; return its handler."""
+    step.transfer = TRANSFER[step.sem]
+    if step.sem is Sem.MOV:
+        return _move
+    if step.sem in _EXTENSIONS:
+        return _extend
+    return _unary if step.sem in _UNARY else _binary
+
+
+def _apply(step: Step, left: Scalar, right: Scalar) -> Scalar:
+    assert step.transfer is not None
+    return step.transfer(left, right, not step.wide)
 
 
 def require_writable(check: Check, register: int) -> None:
@@ -79,7 +82,7 @@ def _move(check: Check, step: Step) -> None:
     elif value.umax <= U32:
         check.frame.regs[step.dst] = _link(check, step.src, value)
     else:
-        check.frame.regs[step.dst] = TRANSFER[Sem.MOV](value, value, True)
+        check.frame.regs[step.dst] = _apply(step, value, value)
 
 
 def _require_kept(check: Check, step: Step, what: str) -> None:
@@ -99,7 +102,7 @@ def _extend(check: Check, step: Step) -> None:
     if value.umax < 1 << (bits - 1):
         check.frame.regs[step.dst] = _link(check, step.src, value)
     else:
-        check.frame.regs[step.dst] = TRANSFER[step.sem](value, value, not step.wide)
+        check.frame.regs[step.dst] = _apply(step, value, value)
 
 
 def _unary(check: Check, step: Step) -> None:
@@ -110,13 +113,13 @@ def _unary(check: Check, step: Step) -> None:
     if isinstance(value, Pointer):
         check.frame.regs[step.dst] = UNKNOWN
     else:
-        check.frame.regs[step.dst] = TRANSFER[step.sem](value, value, not step.wide)
+        check.frame.regs[step.dst] = _apply(step, value, value)
 
 
 def _binary(check: Check, step: Step) -> None:
     right: Value = check.read(step.src) if step.reg_source else const(step.imm)
     left = check.read(step.dst)
-    if not step.reg_source:
+    if not step.reg_source and not step.may_link:
         _require_sense(check, step)
     require_writable(check, step.dst)
     if isinstance(left, Pointer) or isinstance(right, Pointer):
@@ -124,15 +127,20 @@ def _binary(check: Check, step: Step) -> None:
         return
     if not check.privileged:
         note_numbers(check, step)
-    halves = split(step.sem, left, right)
-    if halves is not None:
-        left, other = halves
-        branch = check.push_branch(check.pc)
-        branch.own(len(branch.frames) - 1).regs[step.dst] = other
-    made = TRANSFER[step.sem](left, right, not step.wide)
-    if left.id != 0 and check.privileged and not (step.reg_source and step.src == step.dst):
+    if step.may_split:
+        halves = split(step.sem, left, right)
+        if halves is not None:
+            left, other = halves
+            branch = check.push_branch(check.pc)
+            branch.own(len(branch.frames) - 1).regs[step.dst] = other
+    made = _apply(step, left, right)
+    if step.may_link and left.id != 0 and check.privileged and not _doubles(step):
         made = moved_by_constant(step.sem, left, right, not step.wide, made)
     check.frame.regs[step.dst] = made
+
+
+def _doubles(step: Step) -> bool:
+    return step.reg_source and step.src == step.dst
 
 
 def _require_sense(check: Check, step: Step) -> None:

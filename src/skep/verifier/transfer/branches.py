@@ -10,7 +10,7 @@ from skep.verifier.check import Check
 from skep.verifier.program import Step
 from skep.verifier.scalar import Scalar, const
 from skep.verifier.state import SPILL, Frame, Slot, State
-from skep.verifier.transfer.jumps import branch_taken, refine
+from skep.verifier.transfer.jumps import refined
 from skep.verifier.transfer.links import follow
 from skep.verifier.transfer.nulls import (
     learn_from_pointers,
@@ -50,7 +50,8 @@ def jump(check: Check, step: Step) -> None:
 def _decide(check: Check, step: Step, x: Value, y: Value) -> int:
     """1 if the jump is always taken, 0 if never, -1 if both ways are possible."""
     if isinstance(x, Scalar) and isinstance(y, Scalar):
-        taken = branch_taken(step.sem, x, y, not step.wide)
+        assert step.decide is not None
+        taken = step.decide(x, y, not step.wide)
     else:
         taken = pointer_branch_taken(step, x, y)
     if taken >= 0:
@@ -66,7 +67,10 @@ def _learn(check: Check, step: Step, there: State, linked: list[int]) -> None:
     y: Value | None = check.frame.regs[step.src] if step.reg_source else const(step.imm)
     if not isinstance(x, Scalar) or not isinstance(y, Scalar):
         return
-    x_true, y_true, x_false, y_false = refine(step.sem, x, y, not step.wide)
+    assert step.holds is not None
+    assert step.fails is not None
+    x_true, y_true = refined(step.holds, x, y, not step.wide)
+    x_false, y_false = refined(step.fails, x, y, not step.wide)
     here = check.frame
     other = there.own(len(there.frames) - 1)
     if step.reg_source:

@@ -310,12 +310,13 @@ def refine(sem: Sem, x: Scalar, y: Scalar, is32: bool) -> tuple[Scalar, Scalar, 
     Where the comparison cannot come out so (see ``branch_taken``) the result means nothing.
     """
     holds, fails = REFINEMENTS[sem]
-    x_true, y_true = _refined(holds, x, y, is32)
-    x_false, y_false = _refined(fails, x, y, is32)
+    x_true, y_true = refined(holds, x, y, is32)
+    x_false, y_false = refined(fails, x, y, is32)
     return x_true, y_true, x_false, y_false
 
 
-def _refined(refinement: Refinement, x: Scalar, y: Scalar, is32: bool) -> tuple[Scalar, Scalar]:
+def refined(refinement: Refinement, x: Scalar, y: Scalar, is32: bool) -> tuple[Scalar, Scalar]:
+    """Return *x* and *y* as *refinement* narrows them; ids are kept."""
     x_new, y_new = _copy(x), _copy(y)
     refinement(x_new, y_new, is32)
     x_new.settle()
