@@ -8,7 +8,7 @@ import pytest
 from skep.engine.interpreter import Interpreter
 from skep.engine.llvm.alu import LOWER, PREDICATE
 from skep.engine.llvm.engine import LlvmEngine
-from skep.engine.llvm.machine import FAST, Machine
+from skep.engine.llvm.machine import Machine
 from skep.isa.insn import Insn
 from skep.isa.meaning import COMPARE, EVAL
 from skep.isa.table import OPS, Kind, Op, Sem, Use, make, slot
@@ -47,7 +47,7 @@ def outcome(engine: Interpreter | LlvmEngine, proof: Proof, context: bytes) -> t
 
 
 def agree(proof: Proof, context: bytes = b"") -> None:
-    compiled = LlvmEngine(machine=MACHINE, tier=FAST)
+    compiled = LlvmEngine(machine=MACHINE)
 
     assert outcome(Interpreter(), proof, context) == outcome(compiled, proof, context)
 

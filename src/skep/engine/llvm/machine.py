@@ -6,7 +6,8 @@ kept on disk. Whatever it needs from this process (maps, helpers) it names as ex
 """
 
 import functools
-import itertools
+import sys
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -44,6 +45,7 @@ class Tier:
     loops: bool = True
 
 
+LINKS: Final = 256  # modules that one linker loads
 FAST: Final = Tier(1, 1)
 FULL: Final = Tier(2, 2)
 STRAIGHT: Final = Tier(2, 2, loops=False)  # as good as FULL where there are no loops
@@ -52,12 +54,16 @@ STRAIGHT: Final = Tier(2, 2, loops=False)  # as good as FULL where there are no 
 class Loaded:
     """Machine code in memory, for as long as this object lives."""
 
-    def __init__(self, tracker: Any) -> None:
-        self._tracker = tracker
+    def __init__(self, tracker: Any, linker: Any) -> None:
+        self._tracker, self._linker = tracker, linker
 
     def address(self, symbol: str) -> int:
         """Address of an exported symbol."""
         return int(self._tracker[symbol])
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():
+            self._tracker.close()  # before its linker, which may go with this object
 
 
 @functools.cache
@@ -77,8 +83,9 @@ class Machine:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         self._cache = cache
-        self._jit = llvm.create_lljit_compiler()
-        self._numbers = itertools.count()
+        self._linker = llvm.create_lljit_compiler()
+        self._links = 0
+        self._lock = threading.Lock()
         self._pipelines: dict[Tier, _Pipeline] = {}
 
     def load(
@@ -104,11 +111,23 @@ class Machine:
             if address == 0:  # LLVM takes it for unresolved, and ends the process
                 raise InternalError(f"external symbol {symbol} has no address")
             builder.import_symbol(symbol, address)
+        linker, name = self._take_linker()
         try:
-            tracker = builder.link(self._jit, f"skep.{next(self._numbers)}")
+            tracker = builder.link(linker, name)
         except RuntimeError as error:
             raise InternalError(f"linking compiled code: {error}") from error
-        return Loaded(tracker)
+        return Loaded(tracker, linker)
+
+    def _take_linker(self) -> tuple[Any, str]:
+        """The linker in use, and a name for what it loads.
+
+        A new linker is made now and then, since each keeps some memory for each link.
+        """
+        with self._lock:
+            self._links += 1
+            if self._links % LINKS == 0:
+                self._linker = llvm.create_lljit_compiler()
+            return self._linker, f"skep.{self._links}"
 
     def compile(self, text: str, tier: Tier = FULL) -> bytes:
         """Return object code for *text*."""
