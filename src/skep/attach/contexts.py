@@ -17,7 +17,7 @@ from typing import Final
 from skep.base.memory import Block
 from skep.base.native import store64
 from skep.runtime.block import Invocation
-from skep.runtime.invocation import LINK_HEADER, NETWORK_HEADER, Origin
+from skep.runtime.invocation import CHECKSUM, LINK_HEADER, NETWORK_HEADER, Origin
 from skep.uapi import contexts
 from skep.uapi.contexts import Context
 
@@ -37,6 +37,7 @@ TCP_CLOSE: Final = 7
 NO_QUEUE: Final = 0xFFFF_FFFF
 IPV4: Final = 0x0800
 IPV6: Final = 0x86DD
+SUM_KNOWN: Final = 255
 PACKET_HOST, PACKET_MULTICAST, PACKET_OTHERHOST = 0, 2, 3
 
 
@@ -95,6 +96,7 @@ class Stage:
         self._head = self._limit = 0
         self._meta = self._data = self._end = 0
         self._link = self._network = 0
+        self.sum_known = False  # the packet came with the sum of its bytes
 
     # --- the struct -----------------------------------------------------------------------------
 
@@ -163,6 +165,7 @@ class Stage:
         )
         store64(invocation.address + LINK_HEADER, self._link)
         store64(invocation.address + NETWORK_HEADER, self._network)
+        store64(invocation.address + CHECKSUM, SUM_KNOWN if self.sum_known else 0)
 
     def show_packet(self, names: tuple[str, str, str]) -> None:
         """Point the fields called *names* to data, data_end and data_meta; "" for none."""

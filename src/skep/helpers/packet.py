@@ -7,6 +7,7 @@ from typing import Final
 
 from skep.base.native import load64, native, store32, store64
 from skep.runtime.invocation import (
+    CHECKSUM,
     CONTEXT,
     DATA,
     DATA_END,
@@ -21,6 +22,7 @@ ETHERNET: Final = 14
 VLAN_Q: Final = 0x8100
 VLAN_AD: Final = 0x88A8
 
+KNOWN_SUM: Final = 255
 SKB: Final = 1
 XDP: Final = 2
 
@@ -74,6 +76,14 @@ def place_packet(run: int, meta: int, data: int, end: int) -> int:
         store64(context + _XDP_DATA, data)
         store64(context + _XDP_END, end)
         store64(context + _XDP_META, meta)
+    return 0
+
+
+@native
+def reset_sum(run: int) -> int:
+    """Forget that checksums of the packet are known to be good."""
+    if load64(run + CHECKSUM) != KNOWN_SUM:
+        store64(run + CHECKSUM, 0)
     return 0
 
 

@@ -32,6 +32,7 @@ from skep.helpers.packet import (
     network_offset,
     packet_size,
     place_packet,
+    reset_sum,
 )
 from skep.maps.answer import (
     MINUS_EACCES,
@@ -329,8 +330,12 @@ def skb_adjust_room(run: int, context: int, step: int, mode: int, flags: int) ->
     if mode == _ADJ_NET:
         offset += base_size(context)
     if slt(step, 0):
-        return shrink(run, context, offset, wrap(0 - step), flags)
-    return grow(run, context, offset, step, flags)
+        answer = shrink(run, context, offset, wrap(0 - step), flags)
+    else:
+        answer = grow(run, context, offset, step, flags)
+    if answer == 0 and (flags & _NO_CSUM_RESET) == 0:
+        reset_sum(run)
+    return answer
 
 
 BINDINGS: Final = (

@@ -25,6 +25,7 @@ MINUS_ENOSPC: Final = U64 + 1 - errno.ENOSPC
 MINUS_ERANGE: Final = U64 + 1 - errno.ERANGE
 MINUS_EOPNOTSUPP: Final = U64 + 1 - errno.EOPNOTSUPP
 MINUS_ENOTSUPP: Final = U64 + 1 - ENOTSUPP
+MINUS_EPROTO: Final = U64 + 1 - errno.EPROTO
 
 _MEANING: Final = {
     errno.ENOENT: "there is no such element",

@@ -7,7 +7,7 @@ operation for answers EOPNOTSUPP; the verifier keeps programs from asking.
 from typing import Final
 
 from skep.base.native import load64, native
-from skep.maps.answer import MINUS_EINVAL, MINUS_EOPNOTSUPP
+from skep.maps.answer import MINUS_EINVAL, MINUS_ENOENT, MINUS_EOPNOTSUPP
 from skep.maps.array import (
     array_for_each,
     array_lookup,
@@ -45,6 +45,8 @@ LRU_PERCPU_HASH: Final = 10
 LPM_TRIE: Final = 11
 ARRAY_OF_MAPS: Final = 12
 HASH_OF_MAPS: Final = 13
+SOCKMAP: Final = 15
+SOCKHASH: Final = 18
 QUEUE: Final = 22
 STACK: Final = 23
 BLOOM_FILTER: Final = 30
@@ -74,7 +76,7 @@ def lookup_rare(this: int, key: int, kind: int) -> int:
 
 
 @native
-def map_lookup_elem(run: int, this: int, key: int) -> int:  # noqa: PLR0911 - one row a type
+def map_lookup_elem(run: int, this: int, key: int) -> int:
     """Address of the value at *key*, or 0."""
     kind = load64(this + TYPE)
     if kind == HASH:
@@ -93,9 +95,7 @@ def map_lookup_elem(run: int, this: int, key: int) -> int:  # noqa: PLR0911 - on
 
 
 @native
-def map_update_elem(  # noqa: PLR0911 - one row a type
-    run: int, this: int, key: int, value: int, flags: int
-) -> int:
+def map_update_elem(run: int, this: int, key: int, value: int, flags: int) -> int:
     """Create or replace the value at *key*."""
     kind = load64(this + TYPE)
     if kind == HASH:
@@ -123,7 +123,9 @@ def map_delete_elem(run: int, this: int, key: int) -> int:  # noqa: ARG001 - a h
         return hash_delete(this, key)
     if kind == LPM_TRIE:
         return trie_delete(this, key)
-    if (_ARRAYS | _QUEUES) >> kind & 1:
+    if kind == SOCKHASH:
+        return MINUS_ENOENT
+    if (_ARRAYS | _QUEUES | 1 << SOCKMAP) >> kind & 1:
         return MINUS_EINVAL
     return MINUS_EOPNOTSUPP
 

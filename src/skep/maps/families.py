@@ -9,11 +9,13 @@ from skep.maps.answer import refuse
 from skep.maps.array import Array, PercpuArray
 from skep.maps.bloom import BloomFilter
 from skep.maps.creation import COMMAND, Creation
+from skep.maps.empty import CgroupArray, ReuseportArray, SocketHash, SocketMap, StackTraces
 from skep.maps.hash import Hash
 from skep.maps.interface import Map
 from skep.maps.nested import ArrayOfMaps, HashOfMaps, ProgArray
 from skep.maps.perf import PerfEventArray
 from skep.maps.queue import Queue
+from skep.maps.storage import CgroupStorage, LocalStorage
 from skep.maps.stream import RingBuffer
 from skep.maps.targets import DeviceHash, SocketArray, TargetArray
 from skep.maps.trie import Trie
@@ -25,35 +27,35 @@ FAMILIES: Final[Mapping[int, Callable[[Creation], Map]]] = {
     4: PerfEventArray,
     5: Hash,
     6: PercpuArray,
+    7: StackTraces,
+    8: CgroupArray,
     9: Hash,
     10: Hash,
     11: Trie,
     12: ArrayOfMaps,
     13: HashOfMaps,
     14: TargetArray,
+    15: SocketMap,
     16: TargetArray,
     17: SocketArray,
+    18: SocketHash,
+    19: CgroupStorage,
+    20: ReuseportArray,
+    21: CgroupStorage,
     22: Queue,
     23: Queue,
+    24: LocalStorage,
     25: DeviceHash,
     27: RingBuffer,
+    28: LocalStorage,
+    29: LocalStorage,
     30: BloomFilter,
+    32: LocalStorage,
 }
 
 _MISSING: Final[Mapping[int, str]] = {
-    7: "stack_trace",
-    8: "cgroup_array",
-    15: "sockmap",
-    18: "sockhash",
-    19: "cgroup_storage",
-    20: "reuseport_sockarray",
-    21: "percpu_cgroup_storage",
-    24: "sk_storage",
     26: "struct_ops",
-    28: "inode_storage",
-    29: "task_storage",
     31: "user_ringbuf",
-    32: "cgrp_storage",
     33: "arena",
 }
 _BLOOM_FILTER: Final = 30

@@ -4,6 +4,7 @@ Blocks are reused: ``begin`` resets what belongs to one run and keeps the random
 """
 
 import ctypes
+from collections import deque
 from typing import Final
 
 from skep.base.bits import U64
@@ -14,17 +15,23 @@ from skep.runtime.invocation import RUN_SIZE, Origin
 SCRATCH_SIZE: Final = 3072  # helpers nest: more than the 512 bytes that one of them may use
 _COMM_AT: Final = RUN_SIZE
 _SCRATCH_AT: Final = RUN_SIZE + 64
+TUNNEL_SIZE: Final = 384
+_TUNNEL_AT: Final = _SCRATCH_AT + SCRATCH_SIZE
+_BLOCK_SIZE: Final = _TUNNEL_AT + TUNNEL_SIZE
+_MOST_CLONES: Final = 1024
 
 
 class Invocation:
     """One run: its block, and what upcalls leave for the caller.
 
     ``error`` is the exception of an upcall, if one failed; ``output`` collects what seq_write and
-    seq_printf write; ``task`` is whatever the identity words were last set from.
+    seq_printf write; ``task`` is whatever the identity words were last set from; ``clones`` are the
+    last packets that clone_redirect sent, with interface and flags; ``storage`` is what programs
+    attached to the run's socket or cgroup, by map and kind.
     """
 
     def __init__(self, handle: int, seed: int) -> None:
-        self._block = Block(_SCRATCH_AT + SCRATCH_SIZE, shared=False)
+        self._block = Block(_BLOCK_SIZE, shared=False)
         self.address = self._block.address
         self._words = (ctypes.c_uint64 * (RUN_SIZE // 8)).from_address(self.address)
         self.handle = handle
@@ -33,7 +40,13 @@ class Invocation:
         self.output_limit = 0  # bytes that output may hold; 0: no seq_file
         self.overflowed = False  # something did not fit into output
         self.task: object = None
+        self.clones: deque[tuple[int, int, bytes]] = deque(maxlen=_MOST_CLONES)
+        self.storage: dict[tuple[int, int], ctypes.Array[ctypes.c_char]] = {}
+        self.discarded: list[ctypes.Array[ctypes.c_char]] = []
+        self._tunnel = ctypes.c_uint64.from_address(self.address + _TUNNEL_AT)
         self._put(words.HANDLE, handle)
+        self._put(words.SOCKET, handle << 40)
+        self._put(words.TUNNEL, self.address + _TUNNEL_AT)
         self._put(words.RANDOM, seed & U64 or 1)
         self._put(words.COMM, self.address + _COMM_AT)
 
@@ -51,13 +64,27 @@ class Invocation:
             words.TAIL_CALLS, words.REDIRECT, words.REDIRECT_KEY, words.REDIRECT_FLAGS,
             words.FUEL, words.FAULT, words.ORIGIN, words.COOKIE, words.RETVAL, words.CONTEXT,
             words.DATA, words.DATA_END, words.DATA_META, words.HEAD, words.LIMIT,
-            words.LINK_HEADER, words.NETWORK_HEADER,
+            words.LINK_HEADER, words.NETWORK_HEADER, words.CHECKSUM,
         ):  # fmt: skip
             block[word >> 3] = 0
         block[words.CPU >> 3] = cpu
         block[words.CLOCK_NS >> 3] = clock_ns
         block[words.SCRATCH >> 3] = self.address + _SCRATCH_AT
+        block[words.SOCKET >> 3] += 1
+        self._tunnel.value = 0
         self.error = None
+        if self.clones or self.storage or self.discarded:
+            self._forget()
+
+    def _forget(self) -> None:
+        self.clones.clear()
+        self.storage.clear()
+        self.discarded.clear()
+
+    def set_place(self, namespace: int, cgroup: int) -> None:
+        """Set the network namespace's cookie and the id of the process's cgroup."""
+        self._put(words.NAMESPACE, namespace)
+        self._put(words.CGROUP, cgroup)
 
     def set_task(self, pid: int, tgid: int, uid: int, gid: int, comm: bytes) -> None:
         """Set the identity that helpers answer; *comm* is 16 bytes."""

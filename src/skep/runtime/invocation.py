@@ -30,6 +30,11 @@ r0; so does every native helper. *run* is the address of a run block::
     184     RETVAL      what get_retval / set_retval see
     192     LINK_HEADER     first byte of the packet's link header, or 0 (LD_ABS, *_relative)
     200     NETWORK_HEADER  first byte of its network header, or 0
+    208     NAMESPACE   cookie of the network namespace
+    216     CGROUP      id of the process's cgroup
+    224     SOCKET      cookie of the socket that the run's packet has
+    232     TUNNEL      address of what skb_set_tunnel_key set (skep.helpers.tunnel)
+    240     CHECKSUM    0: not checked; 1 + n: n + 1 checksums known good; 255: sum is known
 """
 
 from enum import IntEnum
@@ -61,6 +66,11 @@ PRINTK: Final = 176
 RETVAL: Final = 184
 LINK_HEADER: Final = 192
 NETWORK_HEADER: Final = 200
+NAMESPACE: Final = 208
+CGROUP: Final = 216
+SOCKET: Final = 224
+TUNNEL: Final = 232
+CHECKSUM: Final = 240
 RUN_SIZE: Final = 256
 
 MAX_TAIL_CALLS: Final = 33

@@ -15,6 +15,7 @@ from typing import Final
 
 from skep.base.memory import OwnMemory, UserMemory
 from skep.runtime.block import Invocation
+from skep.runtime.surroundings import Surroundings
 
 _MOST_CPUS: Final = 8192  # NR_CPUS of the kernels that distributions ship
 _COMM_SIZE: Final = 16
@@ -93,6 +94,7 @@ class World:
         task: the current task; None for the thread that runs the program.
         printk: takes each line that trace_printk writes, without its newline.
         memory: what probe reads see; this process's memory if none is given.
+        surroundings: devices, cgroups and namespace; this machine's if none are given.
     """
 
     def __init__(
@@ -104,12 +106,14 @@ class World:
         task: Task | None = None,
         printk: Callable[[str], None] | None = None,
         memory: UserMemory | None = None,
+        surroundings: Surroundings | None = None,
     ) -> None:
         self.cpus = min(cpus or os.cpu_count() or 1, _MOST_CPUS)
         self.clock_ns = clock_ns
         self.task = task
         self.printk: Callable[[str], None] = printk or (lambda _line: None)
         self.memory: UserMemory = memory or OwnMemory()
+        self.surroundings = surroundings or Surroundings()
         self._seed = seed
         self.secret = os.urandom(16) if seed is None else seed.to_bytes(16, "little")
         self._threads = _Thread(_Seats(self.cpus))
@@ -164,5 +168,7 @@ class World:
             handle = self._last_handle
         seed = int.from_bytes(os.urandom(8), "little") if self._seed is None else self._seed
         invocation = Invocation(handle, (seed + handle - 1) or 1)
+        around = self.surroundings
+        invocation.set_place(around.namespace_cookie, around.cgroups[-1])
         self._invocations[handle] = invocation
         return invocation

@@ -9,6 +9,7 @@ from skep.helpers import (
     checksum,
     control,
     dynptr,
+    elsewhere,
     maps,
     memory,
     network,
@@ -16,6 +17,8 @@ from skep.helpers import (
     reshape,
     routing,
     sockets,
+    stacks,
+    storage,
     system,
     tunnel,
     vlan,
@@ -23,13 +26,12 @@ from skep.helpers import (
 from skep.helpers.binding import Binding
 from skep.runtime.world import World
 
+MODULES: Final = (
+    maps, system, control, memory, dynptr, output, checksum, network, reshape, vlan, routing,
+    sockets, tunnel, cgroups, storage, stacks, elsewhere,
+)  # fmt: skip
 BINDINGS: Final[tuple[Binding, ...]] = tuple(
-    binding
-    for module in (
-        maps, system, control, memory, dynptr, output, checksum, network, reshape, vlan, routing,
-        sockets, tunnel, cgroups,
-    )  # fmt: skip
-    for binding in module.BINDINGS
+    binding for module in MODULES for binding in module.BINDINGS
 )
 TAIL_CALL: Final = 12  # a jump, which the engines do themselves
 IMPLEMENTED: Final = frozenset(binding.id for binding in BINDINGS) | {TAIL_CALL}
