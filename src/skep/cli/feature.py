@@ -8,7 +8,7 @@ from skep.cli.output import print_json
 EPILOG: Final = """exit status: 0 done
 
 example:
-  skep feature probe --json | jq .helpers.missing
+  skep feature probe --json | jq .helper.missing
 """
 
 

@@ -68,7 +68,7 @@ def show_programs(arguments: argparse.Namespace) -> int:
         return 0
     for row in rows:
         print(f"{row['id']}: {row['type']}  name {row['name']}  tag {row['tag']}  gpl {row['gpl']}")
-        print(f"\txlated {row['xlated_bytes']}B  jited {row['jited_bytes']}B", end="")
+        print(f"\txlated {row['xlated_bytes']}B", end="")
         print(f"  verified {row['verified_insns']} insns  map_ids {row['map_ids']}")
     return 0
 

@@ -17,9 +17,9 @@ from skep.verifier.interface import Proof
 
 
 def helper_name(helper: int) -> str | None:
-    """``bpf_*`` name of a helper."""
+    """Name of a helper, without ``bpf_``."""
     row = helpers.by_id(helper)
-    return f"bpf_{row.name}" if row is not None else None
+    return row.name if row is not None else None
 
 
 def choose(spec: ObjectSpec, names: Sequence[str] | None) -> list[ProgramSpec]:
