@@ -118,8 +118,7 @@ def _follow(
         targets = successors(step)
         if not targets:
             return True
-        for target in targets[1:]:
-            work.append((target, known.copy()))
+        work.extend((target, known.copy()) for target in targets[1:])
         pc = targets[0]
 
 

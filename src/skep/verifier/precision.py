@@ -46,10 +46,7 @@ class _Wanted:
 
     def is_empty(self) -> bool:
         """Whether nothing is looked for any more."""
-        for frame in range(self.frame + 1):
-            if self.regs[frame] or self.slots[frame]:
-                return False
-        return True
+        return not any(self.regs[frame] | self.slots[frame] for frame in range(self.frame + 1))
 
     def enter(self) -> None:
         """Walk backwards into a function that has returned."""

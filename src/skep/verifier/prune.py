@@ -253,10 +253,7 @@ def _same_stack(checkpoint: Checkpoint, old: Frame, new: Frame, how: Comparison)
 
 
 def _is_empty(stack: list[Slot], start: int) -> bool:
-    for spi in range(start, len(stack)):
-        if any(stack[spi].types):
-            return False
-    return True
+    return not any(any(stack[spi].types) for spi in range(start, len(stack)))
 
 
 def _as_scalar(slot: Slot, start: int, uninitialised: bool) -> Scalar | None:

@@ -3,10 +3,10 @@
 import errno
 
 import pytest
-from support.verify_text import accepted, rejected, request
 
 from skep.isa.insn import Insn
 from skep.verifier.interface import Request
+from support.verify_text import accepted, rejected, request
 
 
 def test_a_program_that_only_returns_is_accepted() -> None:

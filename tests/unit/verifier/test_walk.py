@@ -3,9 +3,9 @@
 import errno
 
 import pytest
-from support.verify_text import accepted, rejected, request
 
 from skep.verifier.events import Pruned
+from support.verify_text import accepted, rejected, request
 
 
 def test_both_ways_of_a_branch_are_walked() -> None:

@@ -35,6 +35,7 @@ PERCPU_SECTION: Final = ".data..percpu"
 def wide(check: Check, step: Step) -> None:
     """Examine an instruction of Kind.WIDE."""
     require_writable(check, step.dst)
+    check.seen[step.pc + 1] = 1
     check.frame.regs[step.dst] = _value(check, step)
 
 
