@@ -1,6 +1,6 @@
 """Runs cases of a corpus of verifier tests through ``verify()`` and compares with the kernel.
 
-usage: python tests/support/verify_case.py CORPUS.json [--only SUBSTRING] [--show N] [--unprivileged]
+usage: python tests/support/verify_case.py CORPUS.json [--only SUBSTRING] [--show N]
 
 The corpus is test data that stands outside the project; see its own README for the format.
 """
