@@ -160,8 +160,9 @@ def open_gap(run: int, offset: int, size: int) -> int:
     fill(data + offset, 0, size)
     if load64(run + LINK_HEADER) != 0:
         store64(run + LINK_HEADER, load64(run + LINK_HEADER) - size)
-    if load64(run + NETWORK_HEADER) == data + size + offset:
-        store64(run + NETWORK_HEADER, data + offset)
+    network = load64(run + NETWORK_HEADER)
+    if network != 0 and network <= data + size + offset:
+        store64(run + NETWORK_HEADER, network - size)
     return 1
 
 
@@ -173,8 +174,9 @@ def close_gap(run: int, offset: int, size: int) -> int:
     pull(run, size)
     if load64(run + LINK_HEADER) != 0:
         store64(run + LINK_HEADER, load64(run + LINK_HEADER) + size)
-    if load64(run + NETWORK_HEADER) == data + offset:
-        store64(run + NETWORK_HEADER, data + offset + size)
+    network = load64(run + NETWORK_HEADER)
+    if network != 0 and network <= data + offset:
+        store64(run + NETWORK_HEADER, network + size)
     return 0
 
 

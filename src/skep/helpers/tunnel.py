@@ -58,9 +58,9 @@ _IPV6: Final = 1
 _NO_SUM: Final = 2
 _DONT_FRAGMENT: Final = 4
 _SEQUENCE: Final = 8
-_WITH_FLAGS: Final = 16
-_NO_KEY: Final = 32
-_FLAGS_TO_SET: Final = 0x2F
+_WITH_FLAGS: Final = 16  # to get
+_NO_KEY: Final = 16  # to set
+_FLAGS_TO_SET: Final = 0x1F
 _FLAGS_TO_GET: Final = _IPV6 | _WITH_FLAGS
 
 # TUNNEL_*
