@@ -55,14 +55,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     top = parser()
     arguments = top.parse_args(argv)
     if arguments.version:
-        from importlib.metadata import version
-
-        print(f"skep {version('skep')}")
+        print(f"skep {installed_version()}")
         return ACCEPTED
     if not hasattr(arguments, "execute"):
         top.print_help()
         return BAD_INPUT
     return guarded(arguments)
+
+
+def installed_version() -> str:
+    """The version of the installed package."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("skep")
+    except PackageNotFoundError:
+        return "(from a source tree)"
 
 
 def guarded(arguments: argparse.Namespace) -> int:
@@ -73,7 +81,7 @@ def guarded(arguments: argparse.Namespace) -> int:
         return int(arguments.execute(arguments))
     except BpfError as error:
         print(f"skep: {error}", file=sys.stderr)
-        return BAD_INPUT
+        return REJECTED if is_rejection(error) else BAD_INPUT
     except FileNotFoundError as error:
         print(f"skep: {error.filename}: no such file", file=sys.stderr)
         return BAD_INPUT
@@ -85,6 +93,13 @@ def guarded(arguments: argparse.Namespace) -> int:
         return ACCEPTED
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def is_rejection(error: Exception) -> bool:
+    """Whether the verifier said no; it is imported only once something was refused."""
+    from skep.verifier import Rejected
+
+    return isinstance(error, Rejected)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """``skep run``: run a program on packets or contexts, and show what it did."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Final
 
 from skep.cli.output import print_json
@@ -62,14 +61,8 @@ def seconds(text: str) -> float:
 def execute(arguments: argparse.Namespace) -> int:
     """Run and report; returns the exit status."""
     import skep
-    from skep.verifier import Rejected
 
-    try:
-        loaded = skep.load(arguments.object, btf=arguments.btf, programs=names(arguments))
-    except Rejected as rejected:
-        print(f"skep: {arguments.object}: rejected\n{rejected}", file=sys.stderr)
-        return 1
-    with loaded:
+    with skep.load(arguments.object, btf=arguments.btf, programs=names(arguments)) as loaded:
         program = loaded.only_program(arguments.program)
         outcome = perform(program, arguments)
         document = summary(loaded, program, outcome)

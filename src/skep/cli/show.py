@@ -86,6 +86,11 @@ def dump_program(arguments: argparse.Namespace) -> int:
 
 
 def _maps(loaded: "Object", name: str | None) -> "dict[str, Map]":
+    from skep.errors import LoadError
+
+    if name is not None and name not in loaded.maps:
+        there = ", ".join(loaded.maps) or "none"
+        raise LoadError(f"no such map; there are: {there}", name=name)
     return {key: map_ for key, map_ in loaded.maps.items() if name in (None, key)}
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from skep.maps.families import FAMILIES
 from skep.syscall.catalog import IMPLEMENTED
-from skep.syscall.routes import HANDLERS
-from skep.uapi import commands, helpers, map_types, program_types
+from skep.syscall.routes import ROUTES
+from skep.uapi import helpers, map_types, program_types
 
 Feature = dict[str, list[str]]
 NOT_LOADABLE = frozenset({"lirc_mode2"})
@@ -21,7 +21,7 @@ def _split(rows: Iterable[tuple[str, bool]]) -> Feature:
 def features() -> dict[str, Feature]:
     """Commands, program types, map types and helpers: which there are, which are missing."""
     return {
-        "command": _split((row.name, row.number in HANDLERS) for row in commands.COMMANDS),
+        "command": _split((route.command.name, not route.refuses) for route in ROUTES),
         "program_type": _split(
             (row.name, row.name not in NOT_LOADABLE) for row in program_types.PROGRAM_TYPES
         ),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from skep.btf.graph import Btf
 from skep.errors import CommandError
 from skep.syscall.catalog import IMPLEMENTED
-from skep.syscall.objects import Holding, Kind
+from skep.syscall.objects import Holding, Kind, Target
 from skep.syscall.state import BtfObject, State
 from skep.verifier.interface import MapShape
 
@@ -13,11 +13,13 @@ from skep.verifier.interface import MapShape
 class SubsystemEnvironment:
     """An ``Environment`` over the descriptors of one subsystem.
 
-    ``holds`` collects the objects that the program will keep alive, each taken once.
+    ``holds`` collects the objects that the program will keep alive, each taken once. What a
+    descriptor named stays known after ``release``: a refusal is explained by asking again.
     """
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._targets: dict[tuple[int, Kind], Target | None] = {}
         self.holds: list[Holding] = []
         self.program_btf_id = 0
 
@@ -28,20 +30,23 @@ class SubsystemEnvironment:
 
     def map_by_fd(self, fd: int) -> MapShape | None:
         """The map that *fd* names, or None if it names none."""
-        holding = self._hold(fd, Kind.MAP)
-        return holding.target if holding else None  # type: ignore[return-value]  # it is a Map
+        return self._target(fd, Kind.MAP)  # type: ignore[return-value]  # it is a Map
 
     def btf_by_fd(self, fd: int) -> Btf | None:
         """The BTF object that *fd* names, or None."""
-        holding = self._hold(fd, Kind.BTF)
-        target = holding.target if holding else None
+        target = self._target(fd, Kind.BTF)
         return target.btf if isinstance(target, BtfObject) else None
 
     def helper_implemented(self, helper: int) -> bool:
         """Whether the helper is no reason to refuse: skep can run it, or nothing is to be run."""
         return helper in IMPLEMENTED or not self._state.runs
 
-    def _hold(self, fd: int, kind: Kind) -> Holding | None:
+    def _target(self, fd: int, kind: Kind) -> Target | None:
+        if (fd, kind) not in self._targets:
+            self._targets[fd, kind] = self._hold(fd, kind)
+        return self._targets[fd, kind]
+
+    def _hold(self, fd: int, kind: Kind) -> Target | None:
         objects = self._state.objects
         with objects.lock:
             try:
@@ -50,7 +55,7 @@ class SubsystemEnvironment:
                 return None
             if holding not in self.holds:
                 self.holds.append(objects.take(holding))
-            return holding
+            return holding.target
 
     def release(self) -> None:
         """Give every reference back: the program was refused."""

@@ -23,10 +23,11 @@ Handler = Callable[[State, Call[Any]], int]
 
 
 class Route(NamedTuple):
-    """One command and what serves it."""
+    """One command and what serves it; *refuses*: it checks its arguments, then refuses by name."""
 
     command: Command
     handler: Handler
+    refuses: bool = False
 
 
 ROUTES: Final = (
@@ -57,18 +58,18 @@ ROUTES: Final = (
     Route(commands.LINK_GET_FD_BY_ID, identities.open_link),
     Route(commands.OBJ_PIN, pins.pin),
     Route(commands.OBJ_GET, pins.get),
-    Route(commands.PROG_ATTACH, events.attach),
-    Route(commands.PROG_DETACH, events.detach),
-    Route(commands.PROG_QUERY, events.query),
-    Route(commands.RAW_TRACEPOINT_OPEN, events.open_raw_tracepoint),
-    Route(commands.TASK_FD_QUERY, events.query_task),
-    Route(commands.LINK_CREATE, events.create_link),
-    Route(commands.LINK_UPDATE, events.update_link),
-    Route(commands.LINK_DETACH, events.detach_link),
-    Route(commands.ITER_CREATE, events.create_iterator),
-    Route(commands.TOKEN_CREATE, events.create_token),
+    Route(commands.PROG_ATTACH, events.attach, refuses=True),
+    Route(commands.PROG_DETACH, events.detach, refuses=True),
+    Route(commands.PROG_QUERY, events.query, refuses=True),
+    Route(commands.RAW_TRACEPOINT_OPEN, events.open_raw_tracepoint, refuses=True),
+    Route(commands.TASK_FD_QUERY, events.query_task, refuses=True),
+    Route(commands.LINK_CREATE, events.create_link, refuses=True),
+    Route(commands.LINK_UPDATE, events.update_link, refuses=True),
+    Route(commands.LINK_DETACH, events.detach_link, refuses=True),
+    Route(commands.ITER_CREATE, events.create_iterator, refuses=True),
+    Route(commands.TOKEN_CREATE, events.create_token, refuses=True),
     Route(commands.PROG_STREAM_READ_BY_FD, events.read_stream),
-    Route(commands.PROG_ASSOC_STRUCT_OPS, events.associate),
+    Route(commands.PROG_ASSOC_STRUCT_OPS, events.associate, refuses=True),
 )
 HANDLERS: Final[Mapping[int, Handler]] = {route.command.number: route.handler for route in ROUTES}
 
