@@ -87,8 +87,8 @@ _TRACING_SIDE: Final = (26, 31)  # tracing, syscall
 VARIANTS: Final[Mapping[tuple[int, int], Helper]] = {
     **{(17, of): _CLASSID_OF_PACKET for of in (3, 4, 10, 11, 12, 19)},
     **{(46, of): _COOKIE_OF_SOCKET for of in (21, 26, 29, 31)},
-    **{(49, of): _SETSOCKOPT_OF_SOCKET for of in (25, 26, 29)},
-    **{(57, of): _GETSOCKOPT_OF_SOCKET for of in (25, 26, 29)},
+    **{(49, of): _SETSOCKOPT_OF_SOCKET for of in (25, 26, 27, 29)},
+    **{(57, of): _GETSOCKOPT_OF_SOCKET for of in (25, 26, 27, 29)},
     (107, 9): _STORAGE_OF_CONTEXT,
     **{(107, of): _STORAGE_OF_STRUCT for of in _TRACING_SIDE},
     **{(108, of): _STORAGE_DELETE_OF_STRUCT for of in _TRACING_SIDE},

@@ -11,7 +11,9 @@ from skep.verifier.check import Check
 from skep.verifier.interface import MapShape
 from skep.verifier.records import LIST_HEAD, RB_ROOT, SPIN_LOCK, TIMER, WORKQUEUE
 from skep.verifier.rules import flow
+from skep.verifier.structops import resolve_member
 from skep.verifier.target import resolve_target
+from skep.verifier.transfer.kernel_objects import is_gpl
 
 _PROBES: Final = frozenset(
     (
@@ -19,7 +21,6 @@ _PROBES: Final = frozenset(
         ProgType.RAW_TRACEPOINT_WRITABLE,
     )
 )  # fmt: skip
-_UNKNOWN_TARGETS: Final = frozenset((ProgType.STRUCT_OPS, ProgType.EXT))
 _SLEEPABLE_MAPS: Final = frozenset(
     (
         MapType.HASH, MapType.LRU_HASH, MapType.ARRAY, MapType.PERCPU_HASH, MapType.PERCPU_ARRAY,
@@ -55,10 +56,12 @@ def check_request(check: Check) -> None:
         )
     if kind == ProgType.SYSCALL and not check.sleepable:
         check.refuse(flow.SLEEPABLE_TYPE, "Syscall programs can only be sleepable")
-    if kind in _UNKNOWN_TARGETS:
+    if kind == ProgType.EXT:
         check.not_supported(f"program type {check.request.program_type.name}")
     if kind == ProgType.TRACING or kind == ProgType.LSM:
         check.target = resolve_target(check.request)
+    if kind == ProgType.STRUCT_OPS:
+        check.target = resolve_member(check.request, is_gpl(check))
 
 
 def _check_map(check: Check, shape: MapShape) -> None:

@@ -12,6 +12,7 @@ from skep.errors import BtfError
 from skep.uapi import attach_targets as table
 from skep.uapi.flags import AttachType, ProgType
 from skep.uapi.program_types import ReturnRange
+from skep.uapi.struct_ops import Structure
 from skep.uapi.typed_contexts import ITERATORS
 from skep.verifier.interface import Request
 from skep.verifier.report import Rejected
@@ -45,6 +46,7 @@ class Target:
         self.hidden = hidden
         self.returns_void: bool = proto.returns == 0
         self.return_range: ReturnRange | None = None  # of an LSM hook; None: anything
+        self.structure: Structure | None = None  # of struct_ops: whose member it is
 
 
 def _refuse(detail: str) -> Rejected:

@@ -9,6 +9,7 @@ Source: Linux 6.18 kernel/bpf/verifier.c (check_helper_call).
 from typing import Final
 
 from skep.btf import kinds
+from skep.uapi import struct_ops
 from skep.uapi.flags import ProgType
 from skep.uapi.helper_rows_core import KPTR_XCHG, SPIN_UNLOCK
 from skep.uapi.helper_rows_network import SK_STORAGE_DELETE, SK_STORAGE_GET
@@ -93,7 +94,11 @@ def _require_helper(check: Check, number: int) -> Helper:
     attach_type = effective_attach_type(program_type, request.expected_attach_type)
     target = target_of(check).name if _has_target(check) else ""
     helper = prototype(number, program_type.id)
-    if helper is None or not may_call(program_type, number, attach_type, target):
+    if (
+        helper is None
+        or not may_call(program_type, number, attach_type, target)
+        or not _structure_allows(check, number)
+    ):
         check.refuse(
             HELPER_AVAILABLE,
             f"program of this type cannot use helper bpf_{row.name}#{number}",
@@ -110,6 +115,14 @@ def _require_helper(check: Check, number: int) -> Helper:
     if helper.might_sleep:
         _require_may_sleep(check, helper)
     return helper
+
+
+def _structure_allows(check: Check, number: int) -> bool:
+    """Whether the structure that a struct_ops program belongs to has the helper."""
+    target = check.target
+    if target is None or target.structure is None:
+        return True
+    return struct_ops.may_call(target.structure, target.name, number)
 
 
 def _has_target(check: Check) -> bool:

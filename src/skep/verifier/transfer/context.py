@@ -12,6 +12,7 @@ from skep.uapi.contexts import Context, Field, Points
 from skep.uapi.contexts import by_name as context_by_name
 from skep.uapi.flags import AttachType, ProgType
 from skep.uapi.program_types import effective_attach_type
+from skep.uapi.struct_ops import Structure
 from skep.uapi.typed_contexts import ITERATORS, RAW_TRACEPOINTS, UNTRUSTED_LSM_HOOKS
 from skep.verifier.check import Check
 from skep.verifier.interface import Request
@@ -27,12 +28,15 @@ from skep.verifier.values import (
     PACKET,
     PACKET_END,
     PACKET_META,
+    PERCPU,
     RDONLY,
     SOCK_COMMON,
     SOCKET,
     TCP_SOCK,
     TP_BUFFER,
     TRUSTED,
+    UNTRUSTED,
+    USER,
     XDP_SOCK,
     Pointer,
     Value,
@@ -151,6 +155,8 @@ def _read_argument(check: Check, off: int, size: int) -> Value:
     number = _argument_at(target, off)
     params = target.proto.params[target.hidden :]
     if number < len(params):
+        if target.structure is not None:
+            return _member_argument(check, target, target.structure, number, off, size)
         return _argument(check, target, params[number], number, off, size)
     if number > len(params) or not _sees_result(check):
         _refuse(check, off, size, f"func '{target.name}' doesn't have {number + 1}-th argument")
@@ -204,6 +210,22 @@ def _argument(
         value = _typed(check, target, param.type, number, off, size, flags=flags)
         return UNKNOWN if number in errors else value
     return _typed(check, target, param.type, number, off, size, flags=flags)
+
+
+def _member_argument(
+    check: Check, target: Target, structure: Structure, number: int, off: int, size: int
+) -> Value:
+    """Value of an argument of the function pointer that a struct_ops program fills."""
+    param = target.proto.params[number]
+    nullable = number in structure.nullable.get(target.name, ())
+    flags = TRUSTED | (MAYBE_NULL if nullable or param.name.endswith("__nullable") else 0)
+    value = _typed(check, target, param.type, number, off, size, flags=flags)
+    plain, fuller = structure.promoted
+    if isinstance(value, Pointer) and plain and not value.flags & (USER | PERCPU | UNTRUSTED):
+        found = target.btf.by_name(fuller, Kind.STRUCT)
+        if found is not None and value.btf_id == target.btf.by_name(plain, Kind.STRUCT):
+            value.btf_id = found
+    return value
 
 
 def _is_trusted(check: Check, target: Target) -> bool:

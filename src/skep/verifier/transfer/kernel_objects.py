@@ -27,6 +27,7 @@ from skep.verifier.rules.memory import (
 )
 from skep.verifier.scalar import UNKNOWN, Scalar
 from skep.verifier.spelling import tnum_text, type_text
+from skep.verifier.transfer.member_stores import require_member_writable
 from skep.verifier.transfer.nulls import TRUSTED_FLAGS, is_rcu, is_trusted
 from skep.verifier.transfer.regions import require_unmodified
 from skep.verifier.values import (
@@ -181,9 +182,11 @@ def write_object(check: Check, pointer: Pointer, register: int, off: int, size: 
     if pointer.flags & UNTRUSTED:
         check.refuse(WRITABLE, "only read is supported")
     if not pointer.flags & ALLOC:
+        if check.target is not None and check.target.structure is not None:
+            require_member_writable(check, check.target.structure, pointer, off, size)
+            return
         name = btf.type(pointer.btf_id).name
-        kind = check.request.program_type.id
-        if kind == ProgType.STRUCT_OPS or (name == "nf_conn" and kind in _CONNECTION_WRITERS):
+        if name == "nf_conn" and check.request.program_type.id in _CONNECTION_WRITERS:
             check.not_supported(f"a store to a member of struct {name}")
         check.refuse(WRITABLE, "only read is supported")
     _require_plain_fields(check, pointer, off, size)
