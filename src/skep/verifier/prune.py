@@ -23,8 +23,11 @@ from skep.verifier.state import (
     ITER,
     ITER_ACTIVE,
     MISC,
+    MISC_SLOT,
     SPILL,
+    SPILL_TYPES,
     ZERO,
+    ZERO_SLOT,
     Checkpoint,
     Frame,
     Slot,
@@ -47,7 +50,7 @@ RELAXED: Final = 0
 EXACT: Final = 1
 WITHIN: Final = 2
 
-_RANGED: Final = (MAP_KEY, MAP_VALUE, MEM, BUF, TP_BUFFER)
+_RANGED: Final = 1 << MAP_KEY | 1 << MAP_VALUE | 1 << MEM | 1 << BUF | 1 << TP_BUFFER
 
 
 class Renaming:
@@ -136,7 +139,8 @@ def _same_resources(old: State, new: State, ids: Renaming) -> bool:
         return False
     if not ids.same(old.active_lock_id, new.active_lock_id):
         return False
-    for mine, theirs in zip(old.refs, new.refs, strict=True):
+    for index in range(len(old.refs)):
+        mine, theirs = old.refs[index], new.refs[index]
         if mine.kind != theirs.kind or mine.owner is not theirs.owner:
             return False
         if not ids.same(mine.id, theirs.id):
@@ -200,7 +204,7 @@ def _covers_pointer(old: Pointer, new: Pointer, level: int, ids: Renaming) -> bo
         return True
     if kind == PACKET or kind == PACKET_META:
         return _covers_packet(old, new, ids)
-    if kind not in _RANGED:
+    if not _RANGED >> kind & 1:
         return _same_pointer(old, new, ids)
     return (
         (old is new or (old.off == new.off and old.same_target(new)))
@@ -275,22 +279,33 @@ def _same_slot(old: Slot, new: Slot, how: Comparison) -> bool:
 
 
 def _covers_slot(old: Slot, new: Slot, precise: bool, how: Comparison) -> bool:
+    if old.types is SPILL_TYPES and new.types is SPILL_TYPES:
+        return _covers(old.value, new.value, how.level, precise, how.ids)
+    if old is MISC_SLOT and (how.uninitialised or new is MISC_SLOT or new is ZERO_SLOT):
+        return True
     start = 0  # bytes below it are compared as one scalar
-    for end in (8, 4):
+    for end in range(8, 0, -4):
         mine = _as_scalar(old, end, how.uninitialised)
-        theirs = _as_scalar(new, end, how.uninitialised)
+        theirs = _as_scalar(new, end, how.uninitialised) if mine is not None else None
         if mine is not None and theirs is not None:
             if not _covers(mine, theirs, how.level, precise, how.ids):
                 return False
             start = end
             break
+    return _covers_bytes(old.types, new.types, start, how.uninitialised) and (
+        start > 0 or _covers_content(old, new, precise, how)
+    )
+
+
+def _covers_bytes(old: bytes, new: bytes, start: int, uninitialised: bool) -> bool:
+    """Whether each byte from *start* on may stand for the old one."""
     for i in range(start, 8):
-        kind = old.types[i]
-        if kind == INVALID or kind == new.types[i]:
+        kind = old[i]
+        if kind == INVALID or kind == new[i]:
             continue
-        if kind != MISC or not (how.uninitialised or new.types[i] == ZERO):
+        if kind != MISC or not (uninitialised or new[i] == ZERO):
             return False
-    return start > 0 or _covers_content(old, new, precise, how)
+    return True
 
 
 def _covers_content(old: Slot, new: Slot, precise: bool, how: Comparison) -> bool:
@@ -298,7 +313,7 @@ def _covers_content(old: Slot, new: Slot, precise: bool, how: Comparison) -> boo
     kind = old.types[0]
     if kind == SPILL:
         return _covers(old.value, new.value, how.level, precise, ids)
-    if kind not in (DYNPTR, ITER, IRQ):
+    if kind != DYNPTR and kind != ITER and kind != IRQ:
         return True
     mine, theirs = old.object, new.object
     if mine is None or theirs is None:
