@@ -21,7 +21,7 @@
 * *results*: u64[count], one r0 for each packet; 0: do not keep them.
 
 A program that changes packets needs a BUFFER. For each packet the loop fills the run block
-(packet bounds, headers, TAIL_CALLS) and the context (data, data_end, data_meta; len and protocol
+(packet bounds, headers, TAIL_CALLS; CHECKSUM is as before the first packet) and the context (data, data_end, data_meta; len and protocol
 of an __sk_buff). It stops early when a run leaves a FAULT.
 """
 
@@ -38,6 +38,7 @@ from skep.base.native import (
     store64,
 )
 from skep.runtime.invocation import (
+    CHECKSUM,
     DATA,
     DATA_END,
     DATA_META,
@@ -90,11 +91,13 @@ def run_batch(run: int, entry: int, batch: int, count: int, results: int) -> int
     addresses = load64(batch + ADDRESSES)
     lengths = load64(batch + LENGTHS)
     context = load64(batch + CONTEXT)
+    checksum = load64(run + CHECKSUM)
     for i in range(count):
         copy(context, load64(batch + TEMPLATE), load64(batch + CONTEXT_SIZE))
         place_packet(run, batch, load64(addresses + 8 * i), load32(lengths + 4 * i))
         fill_context(run, context)
         store64(run + TAIL_CALLS, 0)
+        store64(run + CHECKSUM, checksum)
         result = call(entry, run, context)
         if results != 0:
             store64(results + 8 * i, result)
