@@ -1,6 +1,6 @@
 """Runs cases of a corpus of verifier tests through ``verify()`` and compares with the kernel.
 
-usage: python tests/support/verify_case.py CORPUS.json [--only SUBSTRING] [--show N]
+usage: python tests/support/verify_case.py CORPUS.json [--only TEXT] [--show N] [--unprivileged]
 
 The corpus is test data that stands outside the project; see its own README for the format.
 """
@@ -149,14 +149,13 @@ def judge(request: Request) -> tuple[str, int, str, int]:
     return "ACCEPT", 0, "", proof.statistics.insns_processed
 
 
-def group_of(case: dict[str, Any], verdict: str, number: int, message: str) -> str:
+def group_of(case: dict[str, Any], truth: str, verdict: str, number: int, message: str) -> str:
     """How the answer compares with the truth."""
-    truth = case["truth"]["verdict"]
     if verdict in ("CRASH", "UNKNOWN"):
         return verdict.lower()
     if verdict != truth:
         return "FALSE ACCEPT" if verdict == "ACCEPT" else "false reject"
-    if verdict == "ACCEPT":
+    if verdict == "ACCEPT" or truth != case["truth"]["verdict"]:
         return "same"
     kernel = case["kernel"]
     if kernel.get("errno") and kernel["errno"] != number:
@@ -175,6 +174,7 @@ def main() -> int:
     parser.add_argument("--only", default="")
     parser.add_argument("--show", type=int, default=20)
     parser.add_argument("--group", default="")
+    parser.add_argument("--unprivileged", action="store_true")
     options = parser.parse_args()
     corpus = json.loads(options.corpus.read_text())
     kernel = kernel_btf()
@@ -184,10 +184,12 @@ def main() -> int:
     for case in corpus["tests"]:
         if options.only not in f"{case['id']} {case['name']} {case['file']}":
             continue
-        if case["truth"]["verdict"] not in ("ACCEPT", "REJECT"):
+        truth = case.get("truth_unpriv" if options.unprivileged else "truth", {}).get("verdict")
+        if truth not in ("ACCEPT", "REJECT"):
             continue
-        verdict, number, message, _ = judge(request_of(corpus, case, kernel))
-        group = group_of(case, verdict, number, message)
+        wanted = request_of(corpus, case, kernel, privileged=not options.unprivileged)
+        verdict, number, message, _ = judge(wanted)
+        group = group_of(case, truth, verdict, number, message)
         counts[group] += 1
         if group != "same":
             tail = case["kernel"].get("log_tail", [""])[-1:]
