@@ -21,8 +21,8 @@
 * *results*: u64[count], one r0 for each packet; 0: do not keep them.
 
 A program that changes packets needs a BUFFER. For each packet the loop fills the run block
-(packet bounds, headers, TAIL_CALLS; CHECKSUM is as before the first packet) and the context (data, data_end, data_meta; len and protocol
-of an __sk_buff). It stops early when a run leaves a FAULT.
+(packet bounds, headers, TAIL_CALLS; CHECKSUM is as before the first packet) and the context (data,
+data_end, data_meta; len and protocol of an __sk_buff). It stops early when a run leaves a FAULT.
 """
 
 from typing import Final
