@@ -7,6 +7,9 @@ from skep.verifier import tnum
 from skep.verifier.tnum import Tnum
 
 
+@pytest.mark.skipif(
+    not tnum.__file__.endswith(".py"), reason="compiled, arithmetic wraps by itself"
+)
 @pytest.mark.parametrize(
     ("number", "word"), [(0, 0), (S64_MAX, S64_MAX), (S64_MAX + 1, S64_MIN), (S64_MIN - 1, S64_MAX)]
 )
