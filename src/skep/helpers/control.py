@@ -1,11 +1,11 @@
-"""Helpers that steer a run: loops and locks. Tail calls are the engine's.
+"""Helpers that steer a run: loops, locks, exchange of pointers. Tail calls are the engine's.
 
 Source: Linux kernel/bpf/bpf_iter.c (bpf_loop), kernel/bpf/helpers.c (spin locks).
 """
 
 from typing import Final
 
-from skep.base.native import call, load64, native
+from skep.base.native import atomic_xchg64, call, load64, native
 from skep.helpers.binding import Binding
 from skep.maps.answer import MINUS_E2BIG, MINUS_EINVAL
 from skep.maps.value import lock, unlock
@@ -40,8 +40,15 @@ def spin_unlock(run: int, word: int) -> int:  # noqa: ARG001
     return unlock(word)
 
 
+@native
+def kptr_xchg(run: int, slot: int, pointer: int) -> int:  # noqa: ARG001
+    """Put a kernel pointer into a map's value and take out the one that was there."""
+    return atomic_xchg64(slot, pointer)
+
+
 BINDINGS: Final = (
     Binding("loop", loop),
     Binding("spin_lock", spin_lock),
     Binding("spin_unlock", spin_unlock),
+    Binding("kptr_xchg", kptr_xchg),
 )

@@ -1,4 +1,4 @@
-"""Helpers on stacks and on the task behind a program.
+"""Helpers on stacks, on the task behind a program, and on what led to its event.
 
 A program here has no kernel stack, and whose user stack it would be is not known: stacks are empty,
 as those of a kernel thread are to Linux when asked for user frames. The task's address is a number
@@ -11,7 +11,7 @@ from typing import Final
 
 from skep.base.native import fill, load64, native
 from skep.helpers.binding import Binding
-from skep.maps.answer import MINUS_EFAULT, MINUS_EINVAL
+from skep.maps.answer import MINUS_EFAULT, MINUS_EINVAL, MINUS_ENOENT
 from skep.runtime.invocation import PID_TGID
 
 _LOW: Final = 0xFFFF_FFFF
@@ -24,6 +24,7 @@ _ID_FLAGS: Final = _SKIP | _USER | _FAST_COMPARE | _REUSE
 _STACK_FLAGS: Final = _SKIP | _USER | _BUILD_ID
 _BUILD_ID_SIZE: Final = 32
 _ADDRESS_SIZE: Final = 8
+_RECORDS_SIZE: Final = 1
 _TASKS: Final = 0xFFFF_8000_0000_0000  # kernel addresses: no process has memory there
 _TASK_BITS: Final = 14
 
@@ -53,8 +54,22 @@ def get_current_task(run: int) -> int:
     return _TASKS + ((load64(run + PID_TGID) & _LOW) << _TASK_BITS)
 
 
+@native
+def get_func_ip(run: int, context: int) -> int:  # noqa: ARG001
+    """Address of the traced function; 0 as ever when no probe on a function's entry fired."""
+    return 0
+
+
+@native
+def read_branch_records(run: int, context: int, target: int, size: int, flags: int) -> int:  # noqa: ARG001
+    """Copy the last branches: events here are sampled without them."""
+    return MINUS_EINVAL if (flags & ~_RECORDS_SIZE) != 0 else MINUS_ENOENT
+
+
 BINDINGS: Final = (
     Binding("get_stackid", get_stackid),
     Binding("get_stack", get_stack),
     Binding("get_current_task", get_current_task),
+    Binding("get_func_ip", get_func_ip),
+    Binding("read_branch_records", read_branch_records),
 )

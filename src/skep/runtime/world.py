@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from skep.base.memory import OwnMemory, UserMemory
 from skep.runtime.block import Invocation
@@ -19,6 +19,22 @@ from skep.runtime.surroundings import Surroundings
 
 _MOST_CPUS: Final = 8192  # NR_CPUS of the kernels that distributions ship
 _COMM_SIZE: Final = 16
+
+
+class Door(Protocol):
+    """The subsystem as programs reach it through bpf(2) helpers."""
+
+    def bpf_from_program(self, cmd: int, address: int, size: int) -> int:
+        """Serve a command whose attr is the program's own memory: the result, or -errno."""
+        ...
+
+    def close(self, fd: int) -> None:
+        """Close a descriptor; CommandError EBADF if it is not open."""
+        ...
+
+    def find_kernel_type(self, name: str, kind: int) -> int:
+        """Id of the kernel's type, or -errno."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +111,9 @@ class World:
         printk: takes each line that trace_printk writes, without its newline.
         memory: what probe reads see; this process's memory if none is given.
         surroundings: devices, cgroups and namespace; this machine's if none are given.
+
+    Attributes:
+        door: the subsystem that serves its programs, once there is one.
     """
 
     def __init__(
@@ -114,6 +133,7 @@ class World:
         self.printk: Callable[[str], None] = printk or (lambda _line: None)
         self.memory: UserMemory = memory or OwnMemory()
         self.surroundings = surroundings or Surroundings()
+        self.door: Door | None = None
         self._seed = seed
         self.secret = os.urandom(16) if seed is None else seed.to_bytes(16, "little")
         self._threads = _Thread(_Seats(self.cpus))

@@ -19,6 +19,7 @@ from skep.helpers import (
     sockets,
     stacks,
     storage,
+    syscalls,
     system,
     tunnel,
     vlan,
@@ -28,7 +29,7 @@ from skep.runtime.world import World
 
 MODULES: Final = (
     maps, system, control, memory, dynptr, output, checksum, network, reshape, vlan, routing,
-    sockets, tunnel, cgroups, storage, stacks, elsewhere,
+    sockets, tunnel, cgroups, storage, stacks, syscalls, elsewhere,
 )  # fmt: skip
 BINDINGS: Final[tuple[Binding, ...]] = tuple(
     binding for module in MODULES for binding in module.BINDINGS

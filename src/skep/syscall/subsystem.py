@@ -1,11 +1,12 @@
 """Subsystem: the kernel side's door, and the only holder of state."""
 
-from errno import EFAULT, EINVAL, ENOMEM, EOPNOTSUPP
+from errno import EFAULT, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP
 from functools import cache
 from typing import Final
 
 from skep.base.memory import Fault, OwnMemory, UserMemory
 from skep.btf.graph import Btf
+from skep.btf.kinds import Kind
 from skep.engine.interface import Engine
 from skep.errors import CommandError, NotSupported
 from skep.runtime.world import World
@@ -16,6 +17,7 @@ from skep.syscall.state import State
 from skep.uapi.commands import BY_NUMBER, COMMAND_FLAGS_MASK
 
 DEFAULT_SIZE: Final = 168
+KINDS: Final = frozenset(Kind) - {Kind.VOID}
 
 
 class Subsystem:
@@ -47,6 +49,7 @@ class Subsystem:
             memory=memory or OwnMemory(),
         )
         self.last_error: Exception | None = None
+        world.door = self
 
     def bpf(
         self,
@@ -66,21 +69,35 @@ class Subsystem:
             common_size: bytes of them.
         """
         del common, common_size  # read only with COMMON_ATTRS, which answers EINVAL as in 6.18
-        self.last_error = None
+        memory = self.state.memory
+        answer, self.last_error = self._answer(cmd, self._where(attr, size), memory)
+        return answer
+
+    def bpf_from_program(self, cmd: int, address: int, size: int) -> int:
+        """Serve a program: its memory is this process's, and ``last_error`` stays the caller's."""
+        memory = OwnMemory()
+        return self._answer(cmd, AttrAddress(memory, address, size), memory)[0]
+
+    def find_kernel_type(self, name: str, kind: int) -> int:
+        """Id of the type called *name* in the BTF in force, or -errno."""
+        btf = self.state.kernel_btf
+        if btf is None:
+            return -EINVAL
+        return (btf.by_name(name, Kind(kind)) if kind in KINDS else None) or -ENOENT
+
+    def _answer(
+        self, cmd: int, where: AttrBytes, memory: UserMemory
+    ) -> tuple[int, Exception | None]:
         try:
-            return self._serve(cmd, self._where(attr, size))
+            return self._serve(cmd, where, memory), None
         except CommandError as error:
-            self.last_error = error
-            return -error.errno
+            return -error.errno, error
         except Fault as fault:
-            self.last_error = fault
-            return -EFAULT
+            return -EFAULT, fault
         except NotSupported as error:
-            self.last_error = error
-            return -EOPNOTSUPP
+            return -EOPNOTSUPP, error
         except MemoryError as error:
-            self.last_error = error
-            return -ENOMEM
+            return -ENOMEM, error
 
     def _where(self, attr: Buffer | int, size: int | None) -> AttrBytes:
         if isinstance(attr, int):
@@ -88,7 +105,7 @@ class Subsystem:
             return AttrAddress(self.state.memory, attr, size)
         return AttrBuffer(attr, size)
 
-    def _serve(self, cmd: int, where: AttrBytes) -> int:
+    def _serve(self, cmd: int, where: AttrBytes, memory: UserMemory) -> int:
         command = BY_NUMBER.get(cmd)
         if cmd & COMMAND_FLAGS_MASK or command is None:
             read_attr(where, "BPF")
@@ -96,7 +113,7 @@ class Subsystem:
         handler = HANDLERS.get(cmd)
         if handler is None:
             raise NotSupported(f"command {command.name}")
-        return handler(self.state, decode(command, where, self.state.memory))
+        return handler(self.state, decode(command, where, memory))
 
     def close(self, fd: int) -> None:
         """Close a descriptor; raises CommandError EBADF if it is not open."""
