@@ -16,8 +16,9 @@ from skep.verifier.rules import flow
 from skep.verifier.state import State
 from skep.verifier.transfer.arithmetic import address_space_cast, bind_arithmetic
 from skep.verifier.transfer.branches import jump, may_goto
-from skep.verifier.transfer.calls import call_helper, call_kfunc
+from skep.verifier.transfer.calls import call_helper
 from skep.verifier.transfer.jumps import DECISIONS, REFINEMENTS
+from skep.verifier.transfer.kfuncs import call_kfunc
 from skep.verifier.transfer.memory import atomic, legacy_load, load, store
 from skep.verifier.transfer.subprograms import call_subprogram, leave
 from skep.verifier.transfer.wide import wide
@@ -121,7 +122,8 @@ def _one_instruction(check: Check, marks: Checkpoints, handlers: list[Handler | 
         check.journal.append(Entered(pc, check.frame.copy(), state.refs))
     check.seen[pc] = 1
     if step.fault:
-        check.refuse(flow.RESERVED_FIELDS, step.fault)
+        named = step.fault.endswith(" is invalid")
+        check.refuse(flow.REGISTER_NUMBER if named else flow.RESERVED_FIELDS, step.fault)
     if step.is_jump:
         marks.jumps += 1
     check.next_pc = step.next_pc

@@ -229,7 +229,7 @@ def test_what_a_callback_changed_is_not_taken_for_constant() -> None:
 
 
 def test_a_callback_returns_zero_or_one() -> None:
-    assert rejected(_loop(result=2)).rule.id == "return-range"
+    assert rejected(_loop(result=2)).rule.id == "callback-return-range"
 
 
 def test_a_callback_is_static() -> None:

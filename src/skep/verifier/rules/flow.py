@@ -44,7 +44,6 @@ FUNCTION_REFERENCE: Final = Rule(
 KERNEL_SYMBOL: Final = Rule(
     "kernel-symbol", "a kernel symbol reference names a variable or function of the kernel", _BAD
 )
-LICENSE_RULE: Final = Rule("license-allows", "the program's license allows what it calls", _BAD)
 
 # --- the walk ---------------------------------------------------------------------------------
 
@@ -56,7 +55,6 @@ JUMP_SEQUENCE: Final = Rule(
 )
 LOOP_PROGRESS: Final = Rule("loop-progress", "every round of a loop changes something", _BAD)
 CALL_DEPTH: Final = Rule("call-depth", "calls nest at most 8 deep", errno.E2BIG)
-NO_RECURSION: Final = Rule("no-recursion", "a subprogram does not call itself", _BAD)
 STACK_DEPTH: Final = Rule(
     "stack-depth", "the stacks of nested calls fit into 512 bytes, 256 below tail calls", _DENIED
 )
@@ -83,17 +81,10 @@ GLOBAL_SIGNATURE: Final = Rule(
 LOCKED_CALL: Final = Rule(
     "no-call-in-critical-section", "no global function is called while a lock is held", _BAD
 )
-CONDITION_OPERANDS: Final = Rule(
-    "comparison-operands", "a conditional jump compares what may be compared", _DENIED
-)
-POINTER_LEAK: Final = Rule(
-    "no-pointer-leak", "an unprivileged program does not turn pointers into numbers", _DENIED
-)
 DIVISOR: Final = Rule("divisor-not-zero", "a constant divisor is not zero", _BAD)
 SHIFT_COUNT: Final = Rule(
     "shift-count", "a constant shift count is less than the operand's width", _BAD
 )
-CALLBACK_SUBPROGRAM: Final = Rule("callback-static", "a callback is a static subprogram", _BAD)
 DEBUG_INFO: Final = Rule("debug-info-valid", "function and line records match the program", _BAD)
 ATTACH_TARGET: Final = Rule(
     "attach-target", "the attach target exists and fits the program type", _BAD

@@ -9,6 +9,7 @@ from skep.uapi.program_types import ReturnRange, return_range
 from skep.verifier.check import Check
 from skep.verifier.rules import flow
 from skep.verifier.rules.resources import NO_REFERENCE_LEAK, NOT_IN_CRITICAL_SECTION
+from skep.verifier.rules.rule import Rule
 from skep.verifier.scalar import Scalar
 from skep.verifier.spelling import type_text
 from skep.verifier.state import REF_POINTER
@@ -64,7 +65,7 @@ def require_return_value(check: Check) -> None:
     if isinstance(value, Pointer) and not check.privileged:
         check.refuse(flow.RETURN_SCALAR, "R0 leaks addr as return value")
     if in_callback:
-        enforce(check, 0, 0, "At async callback return")
+        enforce(check, 0, 0, "At async callback return", rule=flow.CALLBACK_RETURN)
         return
     if separate and not exception:
         if not isinstance(value, Scalar):
@@ -97,12 +98,20 @@ def _limits(check: Check) -> ReturnRange | None:
     )
 
 
-def enforce(check: Check, low: int, high: int, where: str, *, bits: int = 64) -> None:
-    """Require that r0 is a number from *low* to *high*."""
+def enforce(
+    check: Check,
+    low: int,
+    high: int,
+    where: str,
+    *,
+    bits: int = 64,
+    rule: Rule = flow.RETURN_RANGE,
+) -> None:
+    """Require, as *rule* does, that r0 is a number from *low* to *high*."""
     value = check.frame.regs[0]
     if not isinstance(value, Scalar):
         check.refuse(
-            flow.RETURN_RANGE,
+            rule,
             f"{where} the register R0 is not a known value ({type_text(value)})",
         )
     check.mark_precise(0)
@@ -116,7 +125,7 @@ def enforce(check: Check, low: int, high: int, where: str, *, bits: int = 64) ->
     if value.smax < S64_MAX:
         found += f" smax={value.smax}"
     check.refuse(
-        flow.RETURN_RANGE,
+        rule,
         f"{where} the register R0 has{found or ' unknown scalar value'} "
         f"should have been in [{low}, {high}]",
         hint=f"return a number from {low} to {high}",

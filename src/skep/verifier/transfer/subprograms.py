@@ -209,7 +209,8 @@ def return_to_caller(check: Check, step: Step) -> None:
     if callee.in_callback:
         if not isinstance(value, Scalar):
             check.refuse(flow.RETURN_SCALAR, "R0 not a scalar value")
-        enforce(check, callee.return_min, callee.return_max, "At callback return")
+        limits = (callee.return_min, callee.return_max)
+        enforce(check, *limits, "At callback return", rule=flow.CALLBACK_RETURN)
         check.next_pc = callee.callsite
     else:
         caller.regs[0] = value
