@@ -73,4 +73,8 @@ CALLBACK_STACK: Final = Rule(
 )
 KFUNC_KNOWN: Final = Rule("kfunc-known", "a called kfunc exists in kernel BTF", _BAD)
 KFUNC_GPL: Final = Rule("kfunc-gpl", "kfuncs are called by GPL-compatible programs only", _BAD)
+KFUNC_AVAILABLE: Final = Rule("kfunc-available", "the program type may call the kfunc", _DENIED)
+KFUNC_ARGUMENT: Final = Rule(
+    "kfunc-argument", "an argument of a kfunc is of the type that BTF declares", _BAD
+)
 RETURN_STRUCT: Final = Rule("result-type-known", "the type of a result is known", _BAD)

@@ -1,4 +1,4 @@
-"""Calls of helpers and kfuncs: may the program call them, with these arguments, and what follows.
+"""Calls of helpers: may the program call them, with these arguments, and what follows.
 
 The order is the kernel's: availability, arguments one by one, release of what the call takes over,
 effects of the particular helper, then the result in r0.
@@ -8,7 +8,6 @@ Source: Linux 6.18 kernel/bpf/verifier.c (check_helper_call).
 
 from typing import Final
 
-from skep.btf import kinds
 from skep.uapi import struct_ops
 from skep.uapi.flags import ProgType
 from skep.uapi.helper_rows_core import KPTR_XCHG, SPIN_UNLOCK
@@ -24,8 +23,6 @@ from skep.verifier.rules.calls import (
     HELPER_AVAILABLE,
     HELPER_GPL,
     HELPER_KNOWN,
-    KFUNC_GPL,
-    KFUNC_KNOWN,
 )
 from skep.verifier.rules.resources import CALL_UNDER_LOCK
 from skep.verifier.scalar import UNKNOWN
@@ -65,24 +62,11 @@ def call_helper(check: Check, step: Step) -> None:
     clear_caller_saved(check.frame)
     check.frame.regs[0] = result(check, call)
     require_map_fits(check, call)
+    if not check.environment.helper_implemented(helper.id):
+        check.not_supported(f"helper bpf_{helper.name}#{helper.id}")
     if call.changes_packet:
         forget_packet(check.state, check.privileged, UNKNOWN)
         check.frame = check.state.own(len(check.state.frames) - 1)
-
-
-def call_kfunc(check: Check, step: Step) -> None:
-    """Examine a call of a kernel function."""
-    if step.imm == 0:
-        return  # refused at the end if a path gets here, see skep.verifier.passes
-    if not is_gpl(check):
-        check.refuse(KFUNC_GPL, "cannot call kernel function from non-GPL compatible program")
-    kernel = check.environment.kernel_btf
-    if kernel is None or step.off != 0:
-        check.not_supported("a function of a kernel module, or any without kernel BTF")
-    function = kernel.type(step.imm) if kernel.has(step.imm) else None
-    if not isinstance(function, kinds.Func):
-        check.refuse(KFUNC_KNOWN, f"kernel btf_id {step.imm} is not a function")
-    check.not_supported(f"kernel function {function.name}()")
 
 
 def _require_helper(check: Check, number: int) -> Helper:
@@ -110,8 +94,6 @@ def _require_helper(check: Check, number: int) -> Helper:
         )
     if program_type.id == ProgType.SYSCALL and number in _PROBE_ONLY:
         check.refuse(HELPER_AVAILABLE, "helper call is not allowed in probe")
-    if not check.environment.helper_implemented(number):
-        check.not_supported(f"helper bpf_{helper.name}#{number}")
     if helper.might_sleep:
         _require_may_sleep(check, helper)
     return helper
