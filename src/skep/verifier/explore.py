@@ -19,7 +19,6 @@ from skep.verifier.transfer.branches import jump, may_goto
 from skep.verifier.transfer.calls import call_helper
 from skep.verifier.transfer.jumps import DECISIONS, REFINEMENTS
 from skep.verifier.transfer.kfuncs import call_kfunc
-from skep.verifier.transfer.kfuncs import call_kfunc
 from skep.verifier.transfer.memory import atomic, legacy_load, load, store
 from skep.verifier.transfer.subprograms import call_subprogram, leave
 from skep.verifier.transfer.wide import wide
