@@ -96,7 +96,12 @@ def _subprogram_starts(request: Request) -> list[int]:
             continue
         target = pc + insn.imm + 1
         if not 0 <= target < len(insns):
-            raise refuse(flow.CALL_TARGET, pc, f"call to invalid destination {target}")
+            raise Rejected(
+                flow.CALL_TARGET,
+                pc=pc,
+                detail="call to invalid destination",
+                found=f"the call leads to insn {target}",
+            )
         starts.add(target)
         if len(starts) > MAX_SUBPROGRAMS:
             raise refuse(flow.SUBPROGRAM_COUNT, pc, "too many subprograms")

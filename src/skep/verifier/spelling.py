@@ -30,6 +30,7 @@ _PREFIXES: Final[tuple[tuple[int, str], ...]] = (
     (TRUSTED, "trusted_"),
     (RCU, "rcu_"),
 )
+_MAX_DECIMAL: Final = 0xFFFF  # larger constants are hexadecimal
 
 
 def kind_text(kind: int, flags: int) -> str:
@@ -55,5 +56,6 @@ def type_text(value: Value | None) -> str:
 def tnum_text(scalar: Scalar) -> str:
     """Bits of *scalar* as the kernel prints them, ``(0x0; 0xff)`` or a bare constant."""
     if scalar.is_const:
-        return f"{scalar.value:#x}"
+        value: int = scalar.value
+        return str(value) if value <= _MAX_DECIMAL else f"{value:#x}"
     return f"({scalar.value:#x}; {scalar.mask:#x})"

@@ -298,6 +298,7 @@ def write_kptr(check: Check, field: SpecialField, value: Value | None, source: i
 
 def require_kptr_type(check: Check, field: SpecialField, value: Value | None, source: int) -> None:
     """Require that *value* has the type of the kernel pointer field."""
+    found = ""
     if isinstance(value, Pointer) and value.kind == BTF_ID and value.btf is not None:
         allowed = MAYBE_NULL | TRUSTED | RCU
         if value.btf is not check.environment.kernel_btf:
@@ -306,6 +307,7 @@ def require_kptr_type(check: Check, field: SpecialField, value: Value | None, so
             allowed |= UNTRUSTED
         percpu = value.flags & PERCPU != 0
         if not value.flags & ~allowed and percpu == (field.kind == KPTR_PERCPU):
+            found = _struct_name(value.btf, value.btf_id)
             require_unmodified(check, value, source, fixed_ok=True)
             if field.btf is not None and walk.is_part_of(
                 value.btf, value.btf_id, value.off, field.btf, field.btf_id,
@@ -313,7 +315,9 @@ def require_kptr_type(check: Check, field: SpecialField, value: Value | None, so
             ):  # fmt: skip
                 return
     name = _struct_name(field.btf, field.btf_id)
+    unheld = f" or untrusted_ptr_{name}" if field.kind == KPTR_UNREF else ""
     check.refuse(
         KPTR_TYPE,
-        f"invalid kptr access, R{source} type={type_text(value)} expected=ptr_{name}",
+        f"invalid kptr access, R{source} type={type_text(value)}{found} "
+        f"expected=ptr_{name}{unheld}",
     )
