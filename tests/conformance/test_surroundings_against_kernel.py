@@ -181,6 +181,13 @@ def cookie(_choose: Choose) -> list[str]:
     ]  # fmt: skip
 
 
+def unreadable(choose: Choose) -> list[str]:
+    names = ("kernel", "user", "kernel_str", "user_str")
+    place = choose.choice([0, 8, 4096, 1 << 60, 0xFFFF800000024000, 0xFFFFFFFFFFFFFF00])
+    code = call(f"probe_read_{choose.choice(names)}", "-64", choose.choice([1, 8, 32]), place)
+    return [*put(64, b"\xff" * 32), *code, *stack_words(64, 4)]
+
+
 def find(choose: Choose) -> list[str]:
     name = choose.choice(["sk_lookup_tcp", "sk_lookup_udp", "skc_lookup_tcp"])
     row, release = by_name(name), by_name("sk_release")
@@ -214,7 +221,7 @@ def stamps_and_sums(choose: Choose) -> list[str]:
 
 SKB_STEPS: tuple[Step, ...] = (
     set_key, get_key, set_options, get_options, sums, room, mtu, route, neighbour, clone, stamp,
-    plain, security, cookie, find, own_socket,
+    plain, security, cookie, find, own_socket, unreadable,
 )  # fmt: skip
 TUNNEL_STEPS: tuple[Step, ...] = (set_key, get_key, set_options, get_options)
 

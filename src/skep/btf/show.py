@@ -244,7 +244,7 @@ class _Shower:
         if code == 0:
             self._ended = True
             return True
-        if 0x20 <= code < 0x7F:
+        if 0x20 <= code < 0x7F or code >= 0xA0:  # Linux's isprint() is that of Latin-1
             self._value(f"'{chr(code)}'", nonzero=True)
             return True
         return False

@@ -137,6 +137,14 @@ class Parser:
         raise FormatRefused(errno.EINVAL)
 
 
+def hashed_pointer(secret: bytes, value: int) -> int:
+    """What a pointer is printed as, so that it tells no address; NULL and errors stay."""
+    if not value or value >= U64 - 4095:
+        return value
+    digest = hashlib.blake2b(value.to_bytes(8, "little"), key=secret, digest_size=4)
+    return int.from_bytes(digest.digest(), "little")
+
+
 class Formatter:
     """Formats as Linux does; pointers hash with *secret*, strings are read from *memory*."""
 
@@ -212,9 +220,8 @@ class Formatter:
     def _pointer(self, spec: Spec, value: int) -> bytes:
         if spec.kind in {"ps", "pS"}:
             return f"{value:#x}".encode()
-        if spec.kind != "px" and value and value < U64 - 4095:
-            digest = hashlib.blake2b(value.to_bytes(8, "little"), key=self._secret, digest_size=4)
-            value = int.from_bytes(digest.digest(), "little")
+        if spec.kind != "px":
+            value = hashed_pointer(self._secret, value)
         if spec.width:
             return self._number(Spec("x", spec.flags, spec.width), value)
         return f"{value:016x}".encode()

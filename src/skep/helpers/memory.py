@@ -3,6 +3,7 @@
 Source: Linux kernel/trace/bpf_trace.c, mm/maccess.c, kernel/bpf/helpers.c, lib/kstrtox.c.
 """
 
+import errno
 from typing import Final
 
 from skep.base.bits import U32
@@ -17,6 +18,7 @@ _BASE_MASK: Final = 0x1F
 _MOST_DIGITS: Final = 63  # Linux copies into a buffer of 64
 _BASES: Final = 1 << 0 | 1 << 8 | 1 << 10 | 1 << 16
 _SIGN: Final = 1 << 63
+_KERNEL: Final = 0xFFFF_8000_0000_0000  # where addresses of the kernel begin
 
 
 # --- reads that may fail ------------------------------------------------------------------------
@@ -33,6 +35,19 @@ def probe_read(
         world.memory.write(target, bytes(size))
         return MINUS_EFAULT
     return 0
+
+
+def kernel_fault(address: int) -> int:
+    """Errno of a read of kernel memory that failed: ERANGE where no kernel memory can be."""
+    return errno.EFAULT if address >= _KERNEL else errno.ERANGE
+
+
+def probe_read_kernel(
+    world: World, run: int, target: int, size: int, source: int, _r4: int, _r5: int
+) -> int:
+    """As probe_read, of memory that is not the task's."""
+    answer = probe_read(world, run, target, size, source, 0, 0)
+    return -kernel_fault(source) if answer == MINUS_EFAULT else answer
 
 
 def read_string(memory: UserMemory, source: int, size: int) -> bytes:
@@ -66,6 +81,14 @@ def probe_read_str(
         return MINUS_EFAULT
     world.memory.write(target, text)
     return len(text)
+
+
+def probe_read_kernel_str(
+    world: World, run: int, target: int, size: int, source: int, _r4: int, _r5: int
+) -> int:
+    """As probe_read_str, of memory that is not the task's."""
+    answer = probe_read_str(world, run, target, size, source, 0, 0)
+    return -kernel_fault(source) if answer == MINUS_EFAULT else answer
 
 
 # --- numbers in text ----------------------------------------------------------------------------
@@ -204,11 +227,11 @@ def strncmp(run: int, x: int, size: int, y: int) -> int:  # noqa: ARG001
 BINDINGS: Final = (
     Binding("probe_read", upcall=probe_read),
     Binding("probe_read_user", upcall=probe_read),
-    Binding("probe_read_kernel", upcall=probe_read),
+    Binding("probe_read_kernel", upcall=probe_read_kernel),
     Binding("copy_from_user", upcall=probe_read),
     Binding("probe_read_str", upcall=probe_read_str),
     Binding("probe_read_user_str", upcall=probe_read_str),
-    Binding("probe_read_kernel_str", upcall=probe_read_str),
+    Binding("probe_read_kernel_str", upcall=probe_read_kernel_str),
     Binding("strtol", strtol),
     Binding("strtoul", strtoul),
     Binding("strncmp", strncmp),

@@ -116,7 +116,7 @@ def _string_at(world: World, place: int) -> bytes:
     raise FormatRefused(errno.EINVAL)
 
 
-def _append(world: World, run: int, data: bytes) -> int:
+def append(world: World, run: int, data: bytes) -> int:
     """Add to the seq file of the run; -EOVERFLOW, and full, if it does not fit."""
     invocation = invocation_of(world, run)
     room = invocation.output_limit - len(invocation.output)
@@ -137,13 +137,13 @@ def seq_printf(
         output = _format(world, _format_at(world, text, size & U32), arguments)
     except FormatRefused as refusal:
         return -refusal.errno
-    return _append(world, run, output)
+    return append(world, run, output)
 
 
 def seq_write(world: World, run: int, _file: int, data: int, size: int, _r4: int, _r5: int) -> int:
     """Write bytes into the file that an iterator fills."""
     try:
-        return _append(world, run, world.memory.read(data, size & U32))
+        return append(world, run, world.memory.read(data, size & U32))
     except Fault:
         return -errno.EFAULT
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from skep.base.memory import OwnMemory, UserMemory
+from skep.btf.graph import Btf
 from skep.runtime.block import Invocation
 from skep.runtime.surroundings import Surroundings
 
@@ -30,6 +31,11 @@ class Door(Protocol):
 
     def close(self, fd: int) -> None:
         """Close a descriptor; CommandError EBADF if it is not open."""
+        ...
+
+    @property
+    def kernel_types(self) -> Btf | None:
+        """The BTF in force, or None."""
         ...
 
     def find_kernel_type(self, name: str, kind: int) -> int:

@@ -22,6 +22,7 @@ from skep.helpers import (
     syscalls,
     system,
     tunnel,
+    typed_output,
     vlan,
 )
 from skep.helpers.binding import Binding
@@ -29,7 +30,8 @@ from skep.runtime.world import World
 
 MODULES: Final = (
     maps, system, control, memory, dynptr, output, checksum, network, reshape, vlan, routing,
-    sockets, tunnel, cgroups, storage, stacks, syscalls, elsewhere,
+    sockets, tunnel, cgroups, storage, stacks, syscalls,
+    typed_output, elsewhere,
 )  # fmt: skip
 BINDINGS: Final[tuple[Binding, ...]] = tuple(
     binding for module in MODULES for binding in module.BINDINGS

@@ -78,6 +78,11 @@ class Subsystem:
         memory = OwnMemory()
         return self._answer(cmd, AttrAddress(memory, address, size), memory)[0]
 
+    @property
+    def kernel_types(self) -> Btf | None:
+        """The BTF in force, or None."""
+        return self.state.kernel_btf
+
     def find_kernel_type(self, name: str, kind: int) -> int:
         """Id of the type called *name* in the BTF in force, or -errno."""
         btf = self.state.kernel_btf
