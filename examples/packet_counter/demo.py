@@ -61,7 +61,7 @@ def main() -> None:
         counts[TCP] = counts[UDP] = 0
         total, run_ns = count(program, counts, packets, seconds)
         print(f"TCP {counts[TCP]} UDP {counts[UDP]} packets in all, {total} seen, ", end="")
-        print(f"{run_ns / max(total, 1):.0f} ns a packet")
+        print(f"{run_ns / max(total, 1):.0f} ns of CPU a packet")
     packets.close()
 
 
@@ -74,10 +74,10 @@ def count(
     deadlines = ticks(seconds)
     deadline = next(deadlines)
     for batch in packets.batches():
-        began = time.perf_counter_ns()
+        began = time.thread_time_ns()
         program.run_batch(batch)
         if total:  # the first batch also compiles the loop
-            run_ns += time.perf_counter_ns() - began
+            run_ns += time.thread_time_ns() - began
         total += len(batch)
         if time.monotonic() < deadline:
             continue

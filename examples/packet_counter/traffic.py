@@ -1,7 +1,7 @@
-"""Real TCP and UDP traffic on the loopback interface, at a modest steady rate, from a process of
-its own: ``with Traffic(): …``.
+"""Real TCP and UDP traffic on the loopback interface, from a process of its own.
 
-Every pause is 10 ms; seven datagrams and one exchange over TCP go between two pauses.
+``with Traffic(): …`` sends at a steady rate: seven datagrams and one exchange over TCP, then a
+pause of 10 ms.
 """
 
 import socket

@@ -216,19 +216,18 @@ class Capture:
     def batches(self) -> Iterator[Batch]:
         """Yield the packets where they lie in the mapped file, *batch_size* at a time."""
         anchor = ctypes.c_char.from_buffer(self._map)
-        base, batch = ctypes.addressof(anchor), Batch()
+        base, batch = ctypes.addressof(anchor), Batch(anchor)
         for offset, captured, *_ in scan(self._map, self.source):
             batch.add(base + offset, captured)
             if len(batch) == self.batch_size:
                 yield batch
-                batch = Batch()
+                batch = Batch(anchor)
         if len(batch):
             yield batch
-        del anchor
 
     def close(self) -> None:
-        """Unmap the file; batches handed out are invalid then."""
-        with suppress(BufferError):  # a batch is still being read: the mapping goes with it
+        """Unmap the file, once no batch of it is left."""
+        with suppress(BufferError):  # the mapping goes with the last batch
             self._map.close()
 
 

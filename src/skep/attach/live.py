@@ -14,6 +14,7 @@ import select
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from skep.attach.packets import Batch
@@ -88,7 +89,7 @@ class LiveInterface:
             self._next = (self._next + 1) % self._blocks
 
     def _block(self, start: int) -> Batch:
-        batch = Batch()
+        batch = Batch(self._anchor)
         count, first = struct.unpack_from("=II", self._ring, start + STATUS_OFFSET + 4)
         position = start + first
         for _ in range(count):
@@ -103,7 +104,8 @@ class LiveInterface:
         return int(struct.unpack("=3I", raw)[1])
 
     def close(self) -> None:
-        """Close the socket and unmap the ring."""
+        """Close the socket, and unmap the ring once no batch of it is left."""
         self.__dict__.pop("_anchor", None)
-        self._ring.close()
+        with suppress(BufferError):  # the mapping goes with the last batch
+            self._ring.close()
         self._socket.close()

@@ -29,11 +29,14 @@ class Packet:
 
 @dataclass(slots=True)
 class Batch:
-    """Packets in memory that stays valid until the next batch is asked for.
+    """Packets where the source put them.
 
-    *addresses* and *lengths* run in step: first byte of each packet, and bytes captured.
+    *addresses* and *lengths* run in step: first byte of each packet, and bytes captured. *memory*
+    keeps the addresses mapped as long as the batch lives; what stands there is the packets' until
+    the next batch is asked for.
     """
 
+    memory: object = None
     addresses: "array[int]" = field(default_factory=lambda: array("Q"))
     lengths: "array[int]" = field(default_factory=lambda: array("I"))
 

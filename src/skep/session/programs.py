@@ -171,7 +171,7 @@ class Program:
 
 
 def _cut(batch: Batch, most: int) -> Batch:
-    return Batch(batch.addresses[:most], batch.lengths[:most])
+    return Batch(batch.memory, batch.addresses[:most], batch.lengths[:most])
 
 
 def _address(buffer: "ctypes.Array[ctypes.c_char] | None") -> int:

@@ -1,6 +1,7 @@
 """Packets from pcap, pcapng and hex."""
 
 import ctypes
+import gc
 import random
 import struct
 from pathlib import Path
@@ -93,6 +94,16 @@ def test_batches_point_into_the_file(tmp_path: Path) -> None:
     capture.close()
 
     assert [packet.data for packet in PACKETS[:2]] == seen
+
+
+def test_a_batch_outlives_its_capture(tmp_path: Path) -> None:
+    """Running a batch whose Capture was a temporary used to read unmapped memory."""
+    path = tmp_path / "x.pcap"
+    write_pcap(path, PACKETS[:1])
+    batch = next(Capture(path).batches())
+    gc.collect()
+
+    assert ctypes.string_at(batch.addresses[0], 60) == PACKETS[0].data
 
 
 @pytest.mark.parametrize(("content", "where"), [
