@@ -649,10 +649,10 @@ def run(seed: int, count: int, store: Path | None, show: int, only: str) -> dict
         shown += 1
         small = shrink(judge, insns, outcome)
         bound = judge.bind(small)
-        print(f"--- seed {number}: {outcome}\n{listing(small)}")  # noqa: T201
-        print("kernel:", judge.theirs(bound)[2])  # noqa: T201
+        print(f"--- seed {number}: {outcome}\n{listing(small)}")
+        print("kernel:", judge.theirs(bound)[2])
         if not outcome.startswith("CRASH"):
-            print("skep:", judge.ours(bound)[3])  # noqa: T201
+            print("skep:", judge.ours(bound)[3])
         if store is not None:
             row = {"seed": number, "outcome": outcome, "code": kernel.encode(small).hex()}
             with (store / "found.jsonl").open("a") as file:
@@ -670,11 +670,11 @@ def main() -> int:
     parser.add_argument("--store", type=Path)
     args = parser.parse_args()
     if kernel.refusal():
-        print(kernel.refusal())  # noqa: T201
+        print(kernel.refusal())
         return 0
     tally = run(args.seed, args.count, args.store, args.show, args.only)
     for outcome, times in sorted(tally.items(), key=lambda row: -row[1]):
-        print(f"{times:6d} {outcome}")  # noqa: T201
+        print(f"{times:6d} {outcome}")
     return int(any(outcome.startswith(("HOLE", "CRASH")) for outcome in tally))
 
 

@@ -223,8 +223,8 @@ def main(seed: int, count: int) -> int:
         if found:
             bad += 1
             if bad <= 5:
-                print(f"program {number}:", *found, kernel.load(insns).log, sep="\n")  # noqa: T201
-    print(f"{bad} of {count} differ")  # noqa: T201
+                print(f"program {number}:", *found, kernel.load(insns).log, sep="\n")
+    print(f"{bad} of {count} differ")
     return bad
 
 

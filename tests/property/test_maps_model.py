@@ -49,7 +49,7 @@ def ask(map_: Map, name: str, key: bytes, value: bytes, flags: int) -> bytes | i
         return refused(error)
 
 
-def ask_dict(  # noqa: PLR0911 - one line an answer
+def ask_dict(
     model: dict[bytes, bytes], name: str, key: bytes, value: bytes, flags: int
 ) -> bytes | int | None:
     if name == "update":

@@ -33,6 +33,11 @@ def why_not() -> str:
     """Why the kernel cannot be asked; empty if it can."""
     if os.uname().machine != "x86_64":
         return "the oracle is written for x86-64"
-    minimal = bytes.fromhex("9feb0100180000000000000010000000100000000500000001000000000000010400000020000001") + b"\0int\0"
+    minimal = (
+        bytes.fromhex(
+            "9feb0100180000000000000010000000100000000500000001000000000000010400000020000001"
+        )
+        + b"\0int\0"
+    )
     code, _ = btf_load(minimal)
     return f"BTF_LOAD answers {os.strerror(code)}" if code else ""

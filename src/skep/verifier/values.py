@@ -120,8 +120,8 @@ class Pointer:
     """
 
     __slots__ = (
-        "btf", "btf_id", "dynptr_id", "flags", "frame", "id", "kind", "map", "map_uid", "off", "range",
-        "ref_id", "size", "subprog", "var",
+        "btf", "btf_id", "dynptr_id", "flags", "frame", "id", "kind", "map", "map_uid", "off",
+        "range", "ref_id", "size", "subprog", "var",
     )  # fmt: skip
 
     def __init__(self, kind: int, flags: int = 0, off: int = 0, id: int = 0) -> None:  # noqa: A002
