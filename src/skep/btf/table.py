@@ -7,12 +7,15 @@ A split BTF (a kernel module's) stands on a base: its ids and string offsets con
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from skep.btf import kinds
 from skep.btf.codec import Section, decode_string, read_header, read_words, scan
 from skep.btf.index import TypeIndex, find_all, make_index
 from skep.btf.kinds import Kind
 from skep.errors import BtfError
+
+MAX_REMEMBERED: Final = 4096  # names per table: programs may ask for any
 
 
 class TypeTable:
@@ -45,6 +48,7 @@ class TypeTable:
         self.section = Section(words, starts, self.first_id, self.string, offset, source)
         self._types: dict[int, kinds.Type] = {}
         self._index = index
+        self._named: dict[str, list[int]] = {}  # what names were looked up, and found
 
     def _read_strings(self, offset: int, size: int) -> bytes:
         strings = self._data[offset : offset + size]
@@ -151,7 +155,14 @@ class TypeTable:
 
     def all_by_name(self, name: str, *wanted: Kind) -> list[int]:
         """Every type called *name*, of one of the kinds *wanted*, in order of id."""
-        return self._find(name.encode() + b"\0", wanted) if name and "\0" not in name else []
+        if not name or "\0" in name:
+            return []
+        ids = self._named.get(name)
+        if ids is None:
+            ids = self._find(name.encode() + b"\0", ())
+            if len(self._named) < MAX_REMEMBERED:
+                self._named[name] = ids
+        return [type_id for type_id in ids if not wanted or self.kind(type_id) in wanted]
 
     def all_by_prefix(self, prefix: str, *wanted: Kind) -> list[int]:
         """Every type whose name starts with *prefix*, of one of the kinds *wanted*."""
