@@ -29,6 +29,15 @@ _FUNCTIONS: Final = (
 )  # fmt: skip
 
 
+class Span:
+    """Bytes *start* to *end* of an object; *inside*: stores may begin anywhere in them."""
+
+    def __init__(self, start: int, end: int, inside: bool) -> None:
+        self.start = start
+        self.end = end
+        self.inside = inside
+
+
 class Target:
     """What a typed program is attached to.
 
@@ -47,6 +56,7 @@ class Target:
         self.returns_void: bool = proto.returns == 0
         self.return_range: ReturnRange | None = None  # of an LSM hook; None: anything
         self.structure: Structure | None = None  # of struct_ops: whose member it is
+        self.writable: list[Span] | None = None  # what it may write to, once that was asked
 
 
 def _refuse(detail: str) -> Rejected:

@@ -183,7 +183,7 @@ def write_object(check: Check, pointer: Pointer, register: int, off: int, size: 
         check.refuse(WRITABLE, "only read is supported")
     if not pointer.flags & ALLOC:
         if check.target is not None and check.target.structure is not None:
-            require_member_writable(check, check.target.structure, pointer, off, size)
+            require_member_writable(check, check.target, pointer, off, size)
             return
         name = btf.type(pointer.btf_id).name
         if name == "nf_conn" and check.request.program_type.id in _CONNECTION_WRITERS:
