@@ -8,7 +8,7 @@ kept on disk. Whatever it needs from this process (maps, helpers) it names as ex
 import functools
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -61,8 +61,8 @@ class Loaded:
         """Address of an exported symbol."""
         return int(self._tracker[symbol])
 
-    def __del__(self) -> None:
-        if not sys.is_finalizing():
+    def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not ending():  # bound early: at the very end modules are gone
             self._tracker.close()  # before its linker, which may go with this object
 
 
