@@ -3,8 +3,9 @@
 import ctypes
 import mmap
 import os
-from contextlib import suppress
-from typing import Any, Final, Protocol
+import sys
+from collections.abc import Callable
+from typing import Any, Final, Protocol, Self
 
 PAGE_SIZE: Final = mmap.PAGESIZE
 _MAP_NORESERVE: Final = 0x4000  # the mmap module has the name from 3.13 on
@@ -77,6 +78,9 @@ class OwnMemory:
 class Block:
     """Zeroed memory at a fixed address, page-aligned, freed when the last reference goes.
 
+    Nothing unmaps it earlier, not even its finalizer: in a cycle of garbage, other finalizers run
+    after it and may still use the memory.
+
     Backed by an anonymous memfd, so that it can be mapped a second time or handed to a client;
     with *shared* false it has no file (*fd* is -1) and is private to the process.
 
@@ -110,11 +114,30 @@ class Block:
         return memoryview(self._map)[: self.size]
 
     def __del__(self) -> None:
-        anchor = self.__dict__.pop("_anchor", None)
-        if anchor is None:
-            return
-        del anchor
-        with suppress(BufferError):  # a view outlives the block: the mapping goes with it
-            self._map.close()
         if self.fd >= 0:
-            os.close(self.fd)
+            os.close(self.fd)  # the mapping stays: other finalizers may still use the memory
+
+
+class Anchor(int):
+    """Keeps *held* alive, and what its finalizer frees in use, until the anchor itself is freed.
+
+    The garbage collector finalizes a cycle's objects in any order. It does not see through an
+    anchor, which counts its reference in secret: the finalizers of all that can reach the anchor
+    run before *held* is freed. What is held must not lead back to the anchor.
+    """
+
+    __slots__ = ()  # else the collector would track it
+
+    def __new__(cls, held: object) -> Self:
+        """Take one reference to *held*."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
+        return super().__new__(cls, id(held))
+
+    def __del__(
+        self,
+        ending: Callable[[], bool] = sys.is_finalizing,
+        release: Callable[[Any], None] = ctypes.pythonapi.Py_DecRef,
+        place: Any = ctypes.c_void_p,
+    ) -> None:
+        if not ending():  # all bound early: at the very end modules are gone
+            release(place(self))

@@ -15,7 +15,7 @@ import errno
 import os
 from typing import Final
 
-from skep.base.memory import PAGE_SIZE
+from skep.base.memory import PAGE_SIZE, Anchor
 from skep.maps.answer import refuse
 from skep.maps.creation import COMMAND
 
@@ -37,15 +37,14 @@ class RingMemory:
 
     def __init__(self, head: int, size: int, *, twice: bool, name: str) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
-        self._mmap, self._munmap = libc.mmap, libc.munmap
+        self._mmap = libc.mmap
         word = ctypes.c_size_t
         self._mmap.argtypes = [word, word, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
         self._mmap.restype = ctypes.c_void_p
-        self._munmap.argtypes = [word, word]
         self.fd = -1
         self.address = 0
         self.file_size = head * PAGE_SIZE + size
-        self._total = PAGE_SIZE + self.file_size + (size if twice else 0)
+        total = PAGE_SIZE + self.file_size + (size if twice else 0)
         try:
             self.fd = os.memfd_create(name, os.MFD_CLOEXEC)
             os.ftruncate(self.fd, self.file_size)
@@ -53,7 +52,8 @@ class RingMemory:
             self.close()
             raise refuse(COMMAND, errno.ENOMEM, f"no memory for a ring of {size} bytes") from None
         anonymous = _MAP_PRIVATE | _MAP_ANONYMOUS | _MAP_NORESERVE
-        self.address = self._map(0, self._total, _PROT_NONE, anonymous, -1, 0)
+        self.address = self._map(0, total, _PROT_NONE, anonymous, -1, 0)
+        self._anchor = Anchor(_Mapping(self.address, total))
         self.head = self.address + PAGE_SIZE
         self.data = self.head + head * PAGE_SIZE
         self._map(self.address, PAGE_SIZE, _PROT_READ_WRITE, anonymous | _MAP_FIXED, -1, 0)
@@ -73,13 +73,22 @@ class RingMemory:
         return int(place)
 
     def close(self) -> None:
-        """Unmap; no address in the ring may be used after it."""
-        if self.address:
-            self._munmap(self.address, self._total)
-            self.address = 0
+        """Close the file; the memory stays mapped as long as this object lives."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
     def __del__(self) -> None:
         self.close()
+
+
+class _Mapping:
+    """Unmaps when it goes: after every finalizer that may still use the ring."""
+
+    def __init__(self, address: int, size: int) -> None:
+        self._munmap = ctypes.CDLL(None).munmap
+        self._munmap.argtypes = [ctypes.c_size_t, ctypes.c_size_t]
+        self._address, self._size = address, size
+
+    def __del__(self) -> None:
+        self._munmap(self._address, self._size)

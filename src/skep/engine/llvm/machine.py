@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 import llvmlite
 import llvmlite.binding as llvm
 
+from skep.base.memory import Anchor
 from skep.engine.llvm.text import ATTRIBUTES, EXTERNALS
 from skep.errors import InternalError
 
@@ -55,11 +56,19 @@ class Loaded:
     """Machine code in memory, for as long as this object lives."""
 
     def __init__(self, tracker: Any, linker: Any) -> None:
-        self._tracker, self._linker = tracker, linker
+        self._tracker = tracker
+        self._anchor = Anchor(_Unloader(tracker, linker))
 
     def address(self, symbol: str) -> int:
         """Address of an exported symbol."""
         return int(self._tracker[symbol])
+
+
+class _Unloader:
+    """Takes code out of memory when it goes: after every finalizer that may still run the code."""
+
+    def __init__(self, tracker: Any, linker: Any) -> None:
+        self._tracker, self._linker = tracker, linker
 
     def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
         if not ending():  # bound early: at the very end modules are gone
