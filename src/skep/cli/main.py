@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from skep.cli import btf, disasm, feature, run, show, verify
+from skep.cli import btf, disasm, explain, feature, run, show, verify
 
 ACCEPTED: Final = 0
 REJECTED: Final = 1
@@ -32,7 +32,7 @@ class Verb(Protocol):
         ...
 
 
-VERBS: Final[tuple[Verb, ...]] = (verify, run, disasm, btf, show, feature)
+VERBS: Final[tuple[Verb, ...]] = (verify, explain, run, disasm, btf, show, feature)
 
 
 def parser() -> argparse.ArgumentParser:

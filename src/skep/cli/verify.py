@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Final
 
-from skep.cli.output import Progress, print_json_line, print_table
+from skep.cli.output import Progress, print_json, print_json_line, print_table
 
 EPILOG: Final = """exit status: 0 all accepted, 1 at least one rejected, 2 a file or option is bad
 
@@ -28,7 +28,9 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb.add_argument("--btf", metavar="FILE", help="kernel BTF in force (default: the running's)")
     verb.add_argument("--log-level", type=int, default=0, choices=range(16), metavar="N",
                       help="print the kernel-style log: 1 and 2 state, 4 statistics")  # fmt: skip
-    verb.add_argument("--json", action="store_true", help="one JSON object a program")
+    form = verb.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object a program")
+    form.add_argument("--sarif", action="store_true", help="one SARIF 2.1.0 document")
     verb.set_defaults(execute=execute)
 
 
@@ -47,7 +49,9 @@ def execute(arguments: argparse.Namespace) -> int:
             if arguments.json:
                 print_json_line(verdict.row)
     progress.finish()
-    if not arguments.json:
+    if arguments.sarif:
+        print_sarif(verdicts)
+    elif not arguments.json:
         report(verdicts)
     return status([verdict.verdict for verdict in verdicts])
 
@@ -57,6 +61,16 @@ def status(verdicts: Sequence[str]) -> int:
     if "error" in verdicts or not verdicts:
         return 2
     return 1 if "rejected" in verdicts else 0
+
+
+def print_sarif(verdicts: Sequence[object]) -> None:
+    """All verdicts as one SARIF document."""
+    from skep.cli.main import installed_version
+    from skep.session.reasons_sarif import sarif
+    from skep.session.verdicts import Verdict
+
+    rows = [v for v in verdicts if isinstance(v, Verdict)]
+    print_json(sarif(rows, installed_version()))
 
 
 def report(verdicts: Sequence[object]) -> None:

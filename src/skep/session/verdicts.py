@@ -1,7 +1,7 @@
 """verify_file(): the verdict on every program of an object, each loaded alone."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from skep.loader.reader import read_object
 from skep.loader.spec import ObjectSpec, ProgramSpec
 from skep.session.listings import choose
 from skep.session.objects import new_subsystem, target_of
+from skep.session.reasons import Reason
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.objects import Kind
 from skep.syscall.subsystem import Subsystem
@@ -38,6 +39,7 @@ class Verdict:
         message: one line.
         insns_processed, states, verify_us: what verification cost.
         log: the kernel-style log, if asked for. *explanation*: the refusal for people.
+        reason: all that is known of the verifier's refusal; None if it refused nothing.
     """
 
     file: str
@@ -55,6 +57,7 @@ class Verdict:
     verify_us: int = 0
     log: str = ""
     explanation: str = ""
+    reason: Reason | None = field(default=None, repr=False, compare=False)
 
     @property
     def row(self) -> dict[str, Any]:
@@ -145,7 +148,7 @@ def _rejected(file: str, program: ProgramSpec, rejected: Rejected) -> Verdict:
     return _named(
         file, program, verdict="rejected", errno=rejected.errno_name, rule=rejected.rule.id,
         insn=rejected.pc, source=rejected.source, message=rejected.detail, log=rejected.log,
-        explanation=str(rejected),
+        explanation=str(rejected), reason=Reason.of(rejected),
         insns_processed=cost.insns_processed if cost else 0,
         states=cost.total_states if cost else 0,
         verify_us=cost.microseconds if cost else 0,

@@ -117,9 +117,18 @@ class Rejected(CommandError):  # noqa: N818 - a verdict, not a fault
                 self.registers = again.registers
         return self._causes
 
+    @property
+    def line_infos(self) -> tuple[LineInfo, ...]:
+        """The source lines of the program, by slot; empty without line info."""
+        return tuple(self._request.line_infos) if self._request is not None else ()
+
+    def line_at(self, pc: int) -> LineInfo | None:
+        """The source line of slot *pc*; None without line info."""
+        return _line_of(self._request, pc) if self._request is not None else None
+
     def source_of(self, pc: int) -> str:
         """``file:line`` of slot *pc*; "" without line info."""
-        line = _line_of(self._request, pc) if self._request is not None else None
+        line = self.line_at(pc)
         return _place(line) if line is not None else ""
 
 

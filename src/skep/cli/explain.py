@@ -1,0 +1,183 @@
+"""``skep explain``: why the verifier refuses these programs, at the lines of C that they are from.
+
+Colours only on a terminal, and not if NO_COLOR is set (https://no-color.org).
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from skep.cli.output import print_json
+from skep.cli.verify import print_sarif, status
+
+if TYPE_CHECKING:
+    from skep.session.reasons import Reason, Step
+    from skep.session.reasons_source import Excerpt
+    from skep.session.verdicts import Verdict
+    from skep.verifier.interface import LineInfo
+
+TAB: Final = 8
+EPILOG: Final = """exit status: 0 all accepted, 1 at least one rejected, 2 a file or option is bad
+
+example:
+  skep explain prog.bpf.o
+  skep explain --sarif prog.bpf.o > findings.sarif
+"""
+
+
+def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the verb."""
+    verb = verbs.add_parser(
+        "explain",
+        help="say why programs of an object file are rejected, and where in the source",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument("object", metavar="OBJ", help="compiled BPF object")
+    verb.add_argument("--program", "-p", action="append", help="only this program (repeatable)")
+    verb.add_argument("--btf", metavar="FILE", help="kernel BTF in force (default: the running's)")
+    form = verb.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON document")
+    form.add_argument("--sarif", action="store_true", help="one SARIF 2.1.0 document")
+    verb.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Verify and explain; returns the exit status."""
+    from skep.session.verdicts import verify_file
+
+    found = list(verify_file(arguments.object, programs=arguments.program, btf=arguments.btf))
+    if arguments.sarif:
+        print_sarif(found)
+    elif arguments.json:
+        from skep.session.reasons_json import document
+
+        print_json(document(arguments.object, found))
+    else:
+        print_all(found, Paint(on=has_colours()))
+    return status([verdict.verdict for verdict in found])
+
+
+def has_colours() -> bool:
+    """Whether standard output shows colours, and the user wants them."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return sys.stdout.isatty()
+
+
+class Paint:
+    """ANSI colours by what they mean; plain text if not *on*."""
+
+    def __init__(self, *, on: bool) -> None:
+        self._on = on
+
+    def _in(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self._on and text else text
+
+    def bad(self, text: str) -> str:
+        """What is refused."""
+        return self._in("1;31", text)
+
+    def good(self, text: str) -> str:
+        """What is accepted, or would help."""
+        return self._in("32", text)
+
+    def place(self, text: str) -> str:
+        """Where something is."""
+        return self._in("36", text)
+
+    def strong(self, text: str) -> str:
+        """The name of something."""
+        return self._in("1", text)
+
+    def dim(self, text: str) -> str:
+        """What frames the rest."""
+        return self._in("2", text)
+
+
+def print_all(verdicts: "list[Verdict]", paint: Paint) -> None:
+    """One line for an accepted program, a paragraph for any other."""
+    if not verdicts:
+        print("no programs")
+    for number, verdict in enumerate(verdicts):
+        if number and verdict.verdict != "accepted":
+            print()
+        for line in explanation(verdict, paint):
+            print(line)
+
+
+def explanation(verdict: "Verdict", paint: Paint) -> Iterator[str]:
+    """What became of one program, line by line."""
+    who = ": ".join(part for part in (verdict.file, verdict.program) if part)
+    if verdict.verdict == "accepted":
+        cost = f"{verdict.insns_processed} insns, {verdict.states} states"
+        yield f"{paint.strong(shown(who))}: {paint.good('accepted')} ({cost})"
+        return
+    yield f"{paint.strong(shown(who))}: {paint.bad(verdict.verdict)} ({verdict.errno})"
+    if verdict.reason is None:
+        yield from (f"  {shown(line)}" for line in verdict.message.splitlines())
+        return
+    yield from _refusal(verdict.reason, verdict.file, paint)
+
+
+def _refusal(reason: "Reason", file: str, paint: Paint) -> Iterator[str]:
+    from skep.session.reasons_source import excerpt
+
+    yield from (f"  {paint.bad(shown(line))}" for line in reason.message.splitlines())
+    yield from _source(reason, excerpt(reason, file), paint)
+    if reason.insn >= 0:
+        yield f"  insn {reason.insn}: {shown(reason.text)}".rstrip().removesuffix(":")
+    if reason.found:
+        yield f"  found: {shown(reason.found)}"
+    yield f"  rule {paint.strong(reason.rule.id)}: {reason.rule.sentence}"
+    yield from _path(reason.steps, paint)
+    if reason.hint:
+        yield f"  {paint.good('hint')}: {shown(reason.hint)}"
+
+
+def _source(reason: "Reason", excerpt: "Excerpt", paint: Paint) -> Iterator[str]:
+    place = reason.line
+    if place is None:
+        return
+    file = str(excerpt.path) if excerpt.path is not None else place.file
+    column = f":{place.column}" if place.column else ""
+    yield f"  {paint.dim('-->')} {paint.place(f'{shown(file)}:{place.line}{column}')}"
+    width = max((len(str(number)) for number in excerpt.lines), default=0)
+    before = 0
+    for number, text in excerpt.lines.items():
+        if before and number > before + 1:
+            yield f"  {paint.dim('...'.rjust(width))}"
+        bar = paint.dim(f"{number:>{width}} |")
+        yield f"  {bar} {shown(text)}".rstrip()
+        before = number
+        if number == place.line and place.column:
+            bar = paint.dim(" " * width + " |")
+            yield f"  {bar} {' ' * indent(place)}{paint.bad('^')}"
+
+
+def indent(line: "LineInfo") -> int:
+    """How far to the right the column of *line* is once tabs are widened."""
+    from skep.session.reasons_source import byte_prefix
+
+    return len(shown(byte_prefix(line)))
+
+
+def _path(steps: "tuple[Step, ...]", paint: Paint) -> Iterator[str]:
+    if steps:
+        yield "  because:"
+    before = None
+    for step in steps:
+        here = step.line
+        if here is not None and (here.file, here.line) != before:
+            before = (here.file, here.line)
+            place = f"{here.file.rsplit('/', 1)[-1]}:{here.line}"
+            yield f"    {paint.place(shown(place))}  {shown(here.text).strip()}"
+        yield f"      insn {step.insn}: {shown(step.text):<32} {shown(step.effect)}".rstrip()
+
+
+def shown(text: str) -> str:
+    """*text* as it is safe to print: tabs widened, nothing that steers a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text.expandtabs(TAB))
