@@ -25,6 +25,7 @@ def attach_debug_info(request: Request, program: Program) -> None:
     infos = request.function_infos
     if not infos or request.btf is None:
         _check_abnormal_returns(program)
+        _check_lines(request, program)
         return
     if len(infos) != len(program.functions):
         raise refuse(

@@ -48,7 +48,7 @@ def check_depth(check: Check) -> None:
 
 def supports_private_stack(check: Check) -> bool:
     """Whether frames of the program may get private stacks."""
-    if check.program.functions[0].has_tail_call:
+    if any(function.has_tail_call for function in check.program.functions):
         return False
     return check.request.program_type.id in _PRIVATE_STACK
 

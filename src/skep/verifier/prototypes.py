@@ -1,6 +1,6 @@
 """Prototypes of the program's own functions, as its BTF declares them.
 
-Source: Linux 6.18 kernel/bpf/btf.c (btf_prepare_func_args).
+Source: Linux 6.18 kernel/bpf/btf.c (btf_prepare_func_args, btf_validate_prog_ctx_type).
 """
 
 from typing import Final
@@ -8,6 +8,7 @@ from typing import Final
 from skep.btf import kinds
 from skep.btf.graph import Btf
 from skep.errors import BtfError
+from skep.uapi.flags import AttachType, ProgType
 from skep.verifier.interface import Request
 
 ANYTHING: Final = 0
@@ -20,6 +21,15 @@ ARENA: Final = 5
 MAX_ARGUMENTS: Final = 5
 TAG_PREFIX: Final = "arg:"
 _REGISTERS_OF_KPROBE: Final = ("bpf_user_pt_regs_t", "pt_regs", "user_regs_struct")
+# program types whose context may be declared as a pointer to anything, or to u64
+_ANY_CONTEXT: Final = (ProgType.TRACEPOINT, ProgType.SYSCALL, ProgType.EXT)
+_WORDS: Final = (
+    ProgType.RAW_TRACEPOINT, ProgType.RAW_TRACEPOINT_WRITABLE, ProgType.LSM, ProgType.STRUCT_OPS,
+)  # fmt: skip
+_TRACED_WORDS: Final = (
+    AttachType.TRACE_RAW_TP, AttachType.TRACE_FENTRY, AttachType.TRACE_FEXIT,
+    AttachType.MODIFY_RETURN,
+)  # fmt: skip
 
 
 class Argument:
@@ -101,6 +111,8 @@ def _pointer(request: Request, btf: Btf, type_: kinds.Ptr, tags: set[str], index
     if "ctx" in tags or is_context(request, btf, type_):
         if tags - {"ctx"}:
             raise BadPrototype(f"arg#{index} has invalid combination of tags")
+        if not (is_context(request, btf, type_) or may_stand_for_context(request, btf, type_)):
+            raise BadPrototype(f"arg#{index} type is not that of the program's context")
         return Argument(CONTEXT)
     target = btf.resolved(type_.type)
     if isinstance(target, kinds.Struct) and target.name in ("bpf_dynptr", "bpf_dynptr_kern"):
@@ -135,3 +147,25 @@ def is_context(request: Request, btf: Btf, type_: kinds.Ptr) -> bool:
     if wanted in _REGISTERS_OF_KPROBE:
         return any(name in _REGISTERS_OF_KPROBE for name in names)
     return wanted != "" and wanted in names
+
+
+def may_stand_for_context(request: Request, btf: Btf, type_: kinds.Ptr) -> bool:
+    """Whether an argument tagged as the context may be declared as *type_*."""
+    kind = request.program_type.id
+    target = btf.resolved(type_.type)
+    if isinstance(target, kinds.Void) or (kind in _ANY_CONTEXT and target.name):
+        return True
+    if isinstance(target, kinds.Int) and target.size == 8:
+        return kind in _WORDS or _is_traced(request, _TRACED_WORDS)
+    if not isinstance(target, kinds.Struct):
+        return False
+    if _is_traced(request, (AttachType.TRACE_RAW_TP,)):
+        return target.name == "bpf_raw_tracepoint_args"
+    if _is_traced(request, (AttachType.TRACE_ITER,)):
+        return target.name.startswith("bpf_iter__")
+    return kind == ProgType.PERF_EVENT and target.name in _REGISTERS_OF_KPROBE
+
+
+def _is_traced(request: Request, attach_types: tuple[AttachType, ...]) -> bool:
+    kind = request.program_type.id
+    return kind == ProgType.TRACING and request.expected_attach_type in attach_types

@@ -3,8 +3,10 @@
 Source: Linux 6.18 kernel/bpf/verifier.c (check_attach_btf_id, check_map_prog_compatibility).
 """
 
+import errno
 from typing import Final
 
+from skep.isa.table import Sem
 from skep.uapi.flags import MapType, ProgType
 from skep.uapi.program_types import may_sleep
 from skep.verifier.check import Check
@@ -14,6 +16,8 @@ from skep.verifier.rules import flow
 from skep.verifier.structops import resolve_member
 from skep.verifier.target import resolve_target
 from skep.verifier.transfer.kernel_objects import is_gpl
+from skep.verifier.transfer.kfuncs import require_function
+from skep.verifier.transfer.wide import require_symbol
 
 _PROBES: Final = frozenset(
     (
@@ -29,6 +33,11 @@ _SLEEPABLE_MAPS: Final = frozenset(
         MapType.CGRP_STORAGE, MapType.QUEUE, MapType.STACK, MapType.ARENA,
     )
 )  # fmt: skip
+_SINGLE: Final[dict[int, str]] = {
+    MapType.CGROUP_STORAGE: "only one cgroup storage of each type is allowed",
+    MapType.PERCPU_CGROUP_STORAGE: "only one cgroup storage of each type is allowed",
+    MapType.ARENA: "Only one arena per program",
+}
 _PROBE_LIMITS: Final = (
     (LIST_HEAD | RB_ROOT, "tracing progs cannot use bpf_{list_head,rb_root} yet"),
     (SPIN_LOCK, "tracing progs cannot use bpf_spin_lock yet"),
@@ -45,6 +54,8 @@ def check_request(check: Check) -> None:
     """
     for shape in check.program.maps:
         _check_map(check, shape)
+    _require_single(check)
+    _check_symbols(check)
     kind = check.request.program_type.id
     if check.sleepable and not may_sleep(
         check.request.program_type, check.request.expected_attach_type
@@ -62,6 +73,26 @@ def check_request(check: Check) -> None:
         check.target = resolve_target(check.request)
     if kind == ProgType.STRUCT_OPS:
         check.target = resolve_member(check.request, is_gpl(check))
+
+
+def _require_single(check: Check) -> None:
+    """Refuse a second map of a type of which a program has one."""
+    kinds = [shape.map_type for shape in check.program.maps]
+    for kind, detail in _SINGLE.items():
+        if kinds.count(kind) > 1:
+            check.refuse(flow.MAP_FITS_PROGRAM, detail, errno=errno.EBUSY)
+
+
+def _check_symbols(check: Check) -> None:
+    """Check what the program names of the kernel, reachable or not."""
+    for step in check.program.steps:
+        if step is None:
+            continue
+        if step.sem is Sem.BTF_ID:
+            require_symbol(check, step)
+        elif step.sem is Sem.KFUNC and step.imm != 0 and step.off == 0:
+            require_function(check, step)
+    check.pc = -1
 
 
 def _check_map(check: Check, shape: MapShape) -> None:

@@ -78,3 +78,8 @@ KFUNC_ARGUMENT: Final = Rule(
     "kfunc-argument", "an argument of a kfunc is of the type that BTF declares", _BAD
 )
 RETURN_STRUCT: Final = Rule("result-type-known", "the type of a result is known", _BAD)
+TAIL_CALL_IN_CALLBACK: Final = Rule(
+    "tail-call-outside-callback",
+    "a callback does not leave for another program",
+    _BAD,
+)

@@ -127,3 +127,8 @@ MAP_OBJECT_READ_ONLY: Final = Rule(
 ATOMIC_TARGET: Final = Rule(
     "atomic-target", "atomic instructions work on plain memory only", _DENIED
 )
+MAP_CONSTANT: Final = Rule(
+    "map-constant-single",
+    "a frozen array whose constants are read has a single value",
+    524,
+)

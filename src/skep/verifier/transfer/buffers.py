@@ -20,6 +20,7 @@ from skep.verifier.scalar import Scalar
 from skep.verifier.spelling import type_text
 from skep.verifier.transfer import kernel_objects, regions
 from skep.verifier.transfer.context import read_context, write_context
+from skep.verifier.transfer.nulls import without_null
 from skep.verifier.transfer.pointers import MAX_OFFSET
 from skep.verifier.transfer.stack_ranges import require_initialised
 from skep.verifier.values import (
@@ -180,8 +181,7 @@ def pass_memory(check: Check, register: int, size: int, nullable: bool) -> str:
     if isinstance(value, Pointer) and value.flags & MAYBE_NULL:
         if not nullable:
             return f"arg#{register - 1} is expected to be non-NULL"
-        sure = value.copy()
-        sure.flags &= ~MAYBE_NULL
+        sure = without_null(value)
     regs = check.frame.regs
     regs[register] = sure
     try:

@@ -10,7 +10,7 @@ from typing import Final
 
 from skep.uapi import struct_ops
 from skep.uapi.flags import ProgType
-from skep.uapi.helper_rows_core import KPTR_XCHG, SPIN_UNLOCK
+from skep.uapi.helper_rows_core import KPTR_XCHG, SPIN_UNLOCK, TAIL_CALL
 from skep.uapi.helper_rows_network import SK_STORAGE_DELETE, SK_STORAGE_GET
 from skep.uapi.helper_rows_tracing import D_PATH
 from skep.uapi.helper_types import Helper
@@ -23,6 +23,7 @@ from skep.verifier.rules.calls import (
     HELPER_AVAILABLE,
     HELPER_GPL,
     HELPER_KNOWN,
+    TAIL_CALL_IN_CALLBACK,
 )
 from skep.verifier.rules.resources import CALL_UNDER_LOCK
 from skep.verifier.scalar import UNKNOWN
@@ -37,7 +38,7 @@ from skep.verifier.transfer.packets import forget_packet
 from skep.verifier.transfer.releases import release_argument
 from skep.verifier.transfer.results import result
 from skep.verifier.transfer.stack import ANYTHING
-from skep.verifier.transfer.subprograms import clear_caller_saved
+from skep.verifier.transfer.subprograms import clear_caller_saved, return_to_caller
 
 # helpers of tracing programs that ask what they are attached to
 _PROBE_ONLY: Final = frozenset((SK_STORAGE_GET.id, SK_STORAGE_DELETE.id, D_PATH.id))
@@ -67,6 +68,19 @@ def call_helper(check: Check, step: Step) -> None:
     if call.changes_packet:
         forget_packet(check.state, check.privileged, UNKNOWN)
         check.frame = check.state.own(len(check.state.frames) - 1)
+    if call.id == TAIL_CALL.id and len(check.state.frames) > 1:
+        _return_from_other_program(check, step)
+
+
+def _return_from_other_program(check: Check, step: Step) -> None:
+    """A tail call that succeeds ends the subprogram with whatever the other program returns."""
+    if check.frame.in_callback:
+        check.refuse(TAIL_CALL_IN_CALLBACK, "cannot tail call within callback")
+    check.push_branch(step.next_pc)
+    forget_packet(check.state, check.privileged, UNKNOWN)
+    check.frame = check.state.own(len(check.state.frames) - 1)
+    check.frame.regs[0] = UNKNOWN
+    return_to_caller(check, step)
 
 
 def _require_helper(check: Check, number: int) -> Helper:

@@ -59,9 +59,10 @@ def apply_effects(check: Check, step: Step, call: Call) -> None:
 
 
 def _tail_call(check: Check, step: Step, call: Call) -> None:
-    del step, call
+    del step
     require_nothing_held(check, "tail_call")
     check.program.function_of(check.pc).has_tail_call = True
+    call.changes_packet = False  # it comes back only if it failed
 
 
 def _local_storage(check: Check, step: Step, call: Call) -> None:

@@ -28,15 +28,8 @@ def call_kfunc(check: Check, step: Step) -> None:
     """Examine a call of a kernel function."""
     if step.imm == 0:
         return  # refused at the end if a path gets here, see skep.verifier.passes
-    if not is_gpl(check):
-        check.refuse(KFUNC_GPL, "cannot call kernel function from non-GPL compatible program")
-    kernel = check.environment.kernel_btf
-    if kernel is None or step.off != 0:
-        check.not_supported("a function of a kernel module, or any without kernel BTF")
-    function = kernel.type(step.imm) if kernel.has(step.imm) else None
-    if not isinstance(function, kinds.Func):
-        check.refuse(KFUNC_KNOWN, f"kernel btf_id {step.imm} is not a function")
-    name = function.name
+    kernel = require_function(check, step)
+    name = kernel.type(step.imm).name
     _require_callable(check, name)
     proto = kernel.func_proto(step.imm)
     if len(proto.params) > _MAX_ARGUMENTS or proto.variadic:
@@ -50,6 +43,19 @@ def call_kfunc(check: Check, step: Step) -> None:
     check.frame = check.state.own(len(check.state.frames) - 1)
     clear_caller_saved(check.frame)
     check.frame.regs[0] = UNKNOWN if returned is not None else None
+
+
+def require_function(check: Check, step: Step) -> Btf:
+    """Require that the called function exists, even where no path leads; return its BTF."""
+    check.pc = step.pc
+    if not is_gpl(check):
+        check.refuse(KFUNC_GPL, "cannot call kernel function from non-GPL compatible program")
+    kernel = check.environment.kernel_btf
+    if kernel is None or step.off != 0:
+        check.not_supported("a function of a kernel module, or any without kernel BTF")
+    if not kernel.has(step.imm) or not isinstance(kernel.type(step.imm), kinds.Func):
+        check.refuse(KFUNC_KNOWN, f"kernel btf_id {step.imm} is not a function")
+    return kernel
 
 
 def _require_callable(check: Check, name: str) -> None:

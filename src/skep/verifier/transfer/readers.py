@@ -74,6 +74,7 @@ def _read_map_value(
     if field is not None:
         return kernel_objects.read_kptr(check, field)
     if pointer.var.is_const and shape.frozen and shape.map_flags & _RDONLY_PROG:
+        regions.require_single_value(check, shape)
         number = shape.constant(off + int(pointer.var.smin), size)
         if number is not None:
             return const(number)

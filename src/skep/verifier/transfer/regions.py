@@ -24,6 +24,7 @@ from skep.verifier.rules.memory import (
     IN_MEMORY,
     KPTR_ACCESS,
     LOWER_BOUND,
+    MAP_CONSTANT,
     PACKET_IN_RANGE,
     READABLE,
     SPECIAL_FIELD,
@@ -200,6 +201,12 @@ def require_map_direction(check: Check, shape: MapShape, off: int, size: int, wr
             READABLE,
             f"read from map forbidden, value_size={shape.value_size} off={off} size={size}",
         )
+
+
+def require_single_value(check: Check, shape: MapShape) -> None:
+    """Refuse constants of an array of several: the pointer does not tell which of them it is."""
+    if shape.map_type == MapType.ARRAY and shape.max_entries != 1:
+        check.refuse(MAP_CONSTANT, "direct value access of an array with several values")
 
 
 def require_map_value(

@@ -10,7 +10,7 @@ from skep.uapi.flags import MapFlag
 from skep.verifier.check import Check
 from skep.verifier.interface import MapShape
 from skep.verifier.rules.calls import CONST_STRING, FORMAT_VALID, STRING_TERMINATED
-from skep.verifier.transfer.regions import require_map_value
+from skep.verifier.transfer.regions import require_map_value, require_single_value
 from skep.verifier.values import Pointer
 
 _RDONLY_PROG: Final = int(MapFlag.RDONLY_PROG)
@@ -35,6 +35,7 @@ def require_constant_string(check: Check, value: Pointer, register: int) -> byte
     if shape.constant(0, 1) is None:
         check.refuse(CONST_STRING, "no direct value access support for this map type")
     require_map_value(check, value, register, value.off, shape.value_size - value.off, helper=True)
+    require_single_value(check, shape)
     text = bytearray()
     for at in range(start, shape.value_size):
         byte = shape.constant(at, 1)

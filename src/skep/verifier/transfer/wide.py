@@ -71,6 +71,13 @@ def _function(check: Check, step: Step) -> Value:
     return function_pointer(function.number)
 
 
+def require_symbol(check: Check, step: Step) -> None:
+    """Require that the kernel symbol of a wide instruction exists, even where no path leads."""
+    check.pc = step.pc
+    _symbol(check, step)
+    del check.btf_address_at[step.pc]
+
+
 def _symbol(check: Check, step: Step) -> Value:
     btf = check.environment.kernel_btf
     if step.high != 0:
