@@ -226,4 +226,4 @@ def test_memory_is_touched_only_when_used(library: NativeLibrary) -> None:
             for line in lines
             if line.split("-")[0] == f"{made.address:x}" or f"{made.address:x}-" in line
         )
-    assert int(resident.split()[1]) < 64
+    assert int(resident.split()[1]) < 1024  # KiB of more than 64 MiB
