@@ -4,14 +4,15 @@ import ctypes
 from errno import E2BIG, EINVAL
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from skep.base.layout import Layout
+from skep.base.layout import Layout, Member
 from skep.base.memory import PAGE_SIZE, UserMemory
 from skep.errors import CommandError
-from skep.uapi.commands import ATTR_SIZE, Command
+from skep.uapi.commands import ATTR_SIZE, MAP_CREATE, Command, CommonAttr
 
 Arguments = TypeVar("Arguments", bound=Layout)
 Buffer = bytearray | memoryview | ctypes.Array[Any] | ctypes.Structure
 MAX_STRING: Final = 4096
+INVALID_ATTR: Final = {MAP_CREATE.number: "Invalid attr.\n"}  # what Linux logs of unused bytes
 
 
 class AttrBytes(Protocol):
@@ -41,8 +42,9 @@ class AttrBuffer:
         return bytes(self._view[: self.size]).ljust(self.size, b"\0")
 
     def write(self, offset: int, data: bytes) -> None:
-        """Store *data* at *offset*."""
-        self._view[offset : offset + len(data)] = data
+        """Store what of *data* lies within the buffer at *offset*."""
+        place = self._view[offset : offset + len(data)]
+        place[:] = data[: len(place)]
 
 
 class AttrAddress:
@@ -67,16 +69,42 @@ class Refusal(CommandError):  # noqa: N818 - an answer, not a fault
         field: the member; *offset* where it lies in the attr, -1 if it is about no member.
         found: its value.
         reason: what was wrong, in words.
+        text: what Linux writes to the log of the common attributes about it, "" for nothing.
     """
 
     def __init__(
-        self, command: Command, errno: int, reason: str, field: str = "", found: object = None
+        self,
+        command: Command,
+        errno: int,
+        reason: str,
+        field: str = "",
+        found: object = None,
+        text: str = "",
     ) -> None:
         message = f"{field} = {found!r}: {reason}" if field else reason
         super().__init__(command.name, errno, message)
         names = [member.name for member in command.layout.members()]
-        self.field, self.found, self.reason = field, found, reason
+        self.field, self.found, self.reason, self.text = field, found, reason, text
         self.offset = command.layout.member(field).offset if field in names else -1
+
+
+class Common:
+    """The common attributes of 7.2 that came with a call: a second place to ask for a log.
+
+    Attributes:
+        attr: their members.
+        closed: whether nothing more is to be written to the log that they ask for.
+    """
+
+    def __init__(self, where: AttrBytes, name: str) -> None:
+        """Read those of command *name*; raises E2BIG as ``read_attr`` does, and Fault."""
+        self.attr = CommonAttr.decode(read_attr(where, name, CommonAttr.wire_size()))
+        self.closed = False
+        self._where = where
+
+    def put_true_size(self, true_size: int) -> None:
+        """Tell the size of the log, if the attributes are long enough to hold it."""
+        put(self._where, CommonAttr.member("log_true_size"), true_size)
 
 
 class Call(Generic[Arguments]):
@@ -86,30 +114,35 @@ class Call(Generic[Arguments]):
         command: its row.
         attr: its arguments.
         memory: the caller's memory.
+        common: the common attributes, None if it came without.
     """
 
     def __init__(
-        self, command: Command, where: AttrBytes, attr: Arguments, memory: UserMemory
+        self,
+        command: Command,
+        where: AttrBytes,
+        attr: Arguments,
+        memory: UserMemory,
+        common: Common | None = None,
     ) -> None:
-        self.command, self.attr, self.memory = command, attr, memory
+        self.command, self.attr, self.memory, self.common = command, attr, memory, common
         self._where = where
 
     def put(self, member: str, value: int) -> None:
         """Write an answer into the caller's attr, if it is long enough to hold it."""
-        place = self.command.layout.member(member)
-        if place.end <= self._where.size:
-            data = (value & ((1 << 8 * place.size) - 1)).to_bytes(place.size, "little")
-            self._where.write(place.offset, data)
+        put(self._where, self.command.layout.member(member), value)
 
-    def refuse(self, errno: int, message: str, field: str = "") -> Refusal:
+    def refuse(self, errno: int, message: str, field: str = "", text: str = "") -> Refusal:
         """The refusal of this call; *field* is the member of the attr that it is about."""
         found = getattr(self.attr, field, None) if field else None
-        return Refusal(self.command, errno, message, field, found)
+        return Refusal(self.command, errno, message, field, found, text)
 
-    def require(self, condition: object, errno: int, message: str, field: str = "") -> None:
+    def require(
+        self, condition: object, errno: int, message: str, field: str = "", text: str = ""
+    ) -> None:
         """Refuse unless *condition* holds."""
         if not condition:
-            raise self.refuse(errno, message, field)
+            raise self.refuse(errno, message, field, text)
 
     def string(self, address: int, limit: int = MAX_STRING) -> bytes:
         """The NUL-terminated string at *address*, cut at *limit* bytes; raises Fault."""
@@ -124,8 +157,15 @@ class Call(Generic[Arguments]):
         return bytes(found)
 
 
-def read_attr(where: AttrBytes, name: str) -> bytes:
-    """The bytes of the attr of command *name*, if their number is allowed.
+def put(where: AttrBytes, member: Member, value: int) -> None:
+    """Write *value* to *member* of the struct at *where*, if that is long enough to hold it."""
+    if member.end <= where.size:
+        data = (value & ((1 << 8 * member.size) - 1)).to_bytes(member.size, "little")
+        where.write(member.offset, data)
+
+
+def read_attr(where: AttrBytes, name: str, known: int = ATTR_SIZE) -> bytes:
+    """The bytes of the attr of command *name*, if their number is allowed; *known* have a meaning.
 
     Raises:
         CommandError: E2BIG, they are more than a page, or what is beyond the known is not zero.
@@ -133,12 +173,14 @@ def read_attr(where: AttrBytes, name: str) -> bytes:
     if where.size > PAGE_SIZE:
         raise CommandError(name, E2BIG, f"attr of {where.size} bytes, more than a page")
     data = where.read()
-    if any(data[ATTR_SIZE:]):
-        raise CommandError(name, E2BIG, f"attr has bytes set beyond the {ATTR_SIZE} known")
+    if any(data[known:]):
+        raise CommandError(name, E2BIG, f"attr has bytes set beyond the {known} known")
     return data
 
 
-def decode(command: Command, where: AttrBytes, memory: UserMemory) -> Call[Layout]:
+def decode(
+    command: Command, where: AttrBytes, memory: UserMemory, common: Common | None = None
+) -> Call[Layout]:
     """Check sizes and unused members as Linux does, and decode.
 
     Raises:
@@ -151,9 +193,9 @@ def decode(command: Command, where: AttrBytes, memory: UserMemory) -> Call[Layou
     if any(tail):
         offset = last.end + next(i for i, byte in enumerate(tail) if byte)
         message = f"attr byte {offset} is not zero, beyond {command.last}, the last member used"
-        raise CommandError(command.name, EINVAL, message)
+        raise Refusal(command, EINVAL, message, text=INVALID_ATTR.get(command.number, ""))
     attr = command.layout.decode(data)
     for name in command.unused:
         if getattr(attr, name):
             raise CommandError(command.name, EINVAL, f"{name} is not used and must be zero")
-    return Call(command, where, attr, memory)
+    return Call(command, where, attr, memory, common)

@@ -17,6 +17,7 @@ from skep.syscall.held import holder_for
 from skep.syscall.objects import Holding, Kind
 from skep.syscall.state import State
 from skep.syscall.values import ValueType, value_type
+from skep.uapi import map_types
 from skep.uapi.commands import ENOTSUPP, MapCreate, MapElem, MapFreeze
 from skep.uapi.flags import MapType
 
@@ -28,19 +29,25 @@ NUMA_NODE: Final = 1 << 2
 STRUCT_OPS: Final = MapType.STRUCT_OPS
 MAP_OF_MAPS: Final = frozenset({MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS})
 NO_ELEMENTS: Final = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF, MapType.ARENA})
+WITH_EXTRA: Final = frozenset({MapType.BLOOM_FILTER, MapType.ARENA})
+TOKEN_FD: Final = 1 << 16
+HASH_SIZE: Final = 32  # SHA-256
 NOT_FREEZABLE: Final = frozenset({MapType.STRUCT_OPS})
 
 
 def create(state: State, call: Call[MapCreate]) -> int:
     """MAP_CREATE: a map, and a descriptor for it."""
     attr = call.attr
+    if call.common is not None:
+        call.common.put_true_size(0)  # a refusal may have more to say
     check_create(call)
     types, refusal = _types(state, call)
     inner, no_inner = _inner_map(state, call)
     holder = holder_for(state, attr.map_type)
     creation = Creation(
         map_type=attr.map_type, key_size=attr.key_size, value_size=attr.value_size,
-        max_entries=attr.max_entries, map_flags=attr.map_flags, map_extra=attr.map_extra,
+        max_entries=attr.max_entries, map_flags=attr.map_flags & ~TOKEN_FD,
+        map_extra=attr.map_extra,
         library=state.engine.library, cpus=state.world.cpus, btf=types.btf,
         btf_key_type_id=attr.btf_key_type_id, btf_value_type_id=attr.btf_value_type_id,
         special=types.special, lock_offset=types.lock_offset,
@@ -48,11 +55,15 @@ def create(state: State, call: Call[MapCreate]) -> int:
         resolve=holder.resolve, release=holder.release,
     )  # fmt: skip
     map_ = _made(state, no_inner, creation)
+    _check_token(state, call)
     call.require(not attr.map_ifindex, EINVAL, "no device to offload to", "map_ifindex")
-    map_.name = object_name(call, "map_name")
+    map_.name = object_name(call, "map_name", "Invalid map_name.\n")
     if refusal is not None:  # Linux looks at sizes, flags and name first, then at the types
         raise refusal
-    call.require(not attr.excl_prog_hash and not attr.excl_prog_hash_size, EOPNOTSUPP,
+    call.require(attr.excl_prog_hash_size == (HASH_SIZE if attr.excl_prog_hash else 0), EINVAL,
+                 f"a hash has {HASH_SIZE} bytes", "excl_prog_hash_size",
+                 "Invalid excl_prog_hash_size.\n")  # fmt: skip
+    call.require(not attr.excl_prog_hash, EOPNOTSUPP,
                  "maps of one program are not supported yet", "excl_prog_hash_size")  # fmt: skip
     holder.map = map_
     map_.id = state.new_id(Kind.MAP)
@@ -62,27 +73,59 @@ def create(state: State, call: Call[MapCreate]) -> int:
     return state.objects.install(Kind.MAP, map_, holds, attr.map_flags & (RDONLY | WRONLY))
 
 
-def object_name(call: Call[Any], member: str) -> str:
-    """The name in a 16-byte member; EINVAL if a character is not allowed or no NUL ends it."""
+def object_name(call: Call[Any], member: str, text: str = "") -> str:
+    """The name in a 16-byte member; EINVAL if a character is not allowed or no NUL ends it.
+
+    *text* is what Linux logs then.
+    """
     name, end, _ = getattr(call.attr, member).partition(b"\0")
-    call.require(end, EINVAL, "at most 15 characters", member)
-    call.require(VALID_NAME.fullmatch(name), EINVAL, "letters, digits, '_' and '.'", member)
+    call.require(end, EINVAL, "at most 15 characters", member, text)
+    call.require(VALID_NAME.fullmatch(name), EINVAL, "letters, digits, '_' and '.'", member, text)
     return str(name, "latin-1")
 
 
 def check_create(call: Call[MapCreate]) -> None:
-    """What MAP_CREATE checks before it looks at the map type."""
+    """What MAP_CREATE checks before it looks at the map's sizes and flags."""
     attr = call.attr
-    if attr.btf_vmlinux_value_type_id:
-        call.require(attr.map_type == STRUCT_OPS, EINVAL, "only for struct_ops maps",
-                     "btf_vmlinux_value_type_id")  # fmt: skip
-    else:
-        call.require(not attr.btf_key_type_id or attr.btf_value_type_id, EINVAL,
-                     "needs btf_value_type_id too", "btf_key_type_id")  # fmt: skip
+    _check_type_ids(call)
+    call.require(not attr.map_extra or attr.map_type in WITH_EXTRA, EINVAL,
+                 "only for bloom filters and arenas", "map_extra",
+                 "Invalid map_extra.\n")  # fmt: skip
     node = attr.numa_node if attr.map_flags & NUMA_NODE else 0
-    call.require(node == 0, EINVAL, "there is one node, 0", "numa_node")
+    call.require(node == 0, EINVAL, "there is one node, 0", "numa_node", "Invalid numa_node.\n")
     both = RDONLY | WRONLY
     call.require(attr.map_flags & both != both, EINVAL, "RDONLY and WRONLY exclude", "map_flags")
+    call.require(attr.map_type <= len(map_types.MAP_TYPES), EINVAL, "there is no such map type",
+                 "map_type", "Invalid map_type.\n")  # fmt: skip
+
+
+def _check_type_ids(call: Call[MapCreate]) -> None:
+    """Whether the type ids that MAP_CREATE names go together."""
+    attr, kernel_type = call.attr, "btf_vmlinux_value_type_id"
+    if attr.btf_vmlinux_value_type_id:
+        call.require(attr.map_type == STRUCT_OPS, EINVAL, "only for struct_ops maps", kernel_type,
+                     f"{kernel_type} can only be used with struct_ops maps.\n")  # fmt: skip
+        call.require(
+            not attr.btf_key_type_id and not attr.btf_value_type_id, EINVAL,
+            "excludes btf_key_type_id and btf_value_type_id", kernel_type,
+            f"{kernel_type} is mutually exclusive with btf_key_type_id and btf_value_type_id.\n",
+        )  # fmt: skip
+        return
+    call.require(not attr.btf_key_type_id or attr.btf_value_type_id, EINVAL,
+                 "needs btf_value_type_id too", "btf_key_type_id",
+                 "Invalid btf_value_type_id.\n")  # fmt: skip
+
+
+def _check_token(state: State, call: Call[MapCreate]) -> None:
+    """Refuse a token: there are none, so that whatever the descriptor names is another thing."""
+    if not call.attr.map_flags & TOKEN_FD:
+        return
+    number = EINVAL
+    try:
+        state.objects.get(call.command.name, call.attr.map_token_fd)
+    except CommandError as refusal:
+        number = refusal.errno
+    raise call.refuse(number, "is no token", "map_token_fd", "Invalid map_token_fd.\n")
 
 
 def _types(state: State, call: Call[MapCreate]) -> tuple[ValueType, CommandError | None]:
@@ -91,6 +134,10 @@ def _types(state: State, call: Call[MapCreate]) -> tuple[ValueType, CommandError
         return ValueType(), None
     try:
         holding = state.objects.get(call.command.name, call.attr.btf_fd, Kind.BTF)
+    except CommandError as refusal:
+        no_btf = call.refuse(refusal.errno, refusal.message, "btf_fd", "Invalid btf_fd.\n")
+        return ValueType(), no_btf
+    try:
         return value_type(call, holding), None
     except CommandError as refusal:
         return ValueType(), refusal

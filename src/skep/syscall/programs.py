@@ -65,7 +65,7 @@ def prepare(
     """The request; a refusal is logged as the verifier's own are."""
     try:
         fds = read_fds(state, call, environment)
-        return build_request(state, call, environment, source, fds)
+        return build_request(state, call, environment, source, fds, log.level)
     except CommandError:
         log.finish((NOTHING_TIMED if log.level & LogLevel.STATS else "") + NOTHING_PROCESSED)
         raise

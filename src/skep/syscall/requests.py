@@ -154,6 +154,7 @@ def build_request(
     environment: SubsystemEnvironment,
     source: Source,
     fds: Sequence[int] | None,
+    log_level: int,
 ) -> Request:
     """Everything that the verifier gets to see."""
     attr = call.attr
@@ -165,7 +166,7 @@ def build_request(
         function_infos=_functions(call) if btf else (),
         line_infos=_lines(call, btf) if btf else (),
         attach_btf=source.target.btf, attach_btf_id=attr.attach_btf_id,
-        attach_program=source.target.program, fd_array=fds, log_level=attr.log_level,
+        attach_program=source.target.program, fd_array=fds, log_level=log_level,
     )  # fmt: skip
 
 

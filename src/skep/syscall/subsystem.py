@@ -10,13 +10,23 @@ from skep.btf.kinds import Kind
 from skep.engine.interface import Engine
 from skep.errors import CommandError, NotSupported
 from skep.runtime.world import World
-from skep.syscall.call import AttrAddress, AttrBuffer, AttrBytes, Buffer, decode, read_attr
+from skep.syscall.call import (
+    AttrAddress,
+    AttrBuffer,
+    AttrBytes,
+    Buffer,
+    Common,
+    decode,
+    read_attr,
+)
 from skep.syscall.catalog import helper_codes
+from skep.syscall.log import check_logs, tell
 from skep.syscall.routes import HANDLERS
 from skep.syscall.state import State
-from skep.uapi.commands import BY_NUMBER, COMMAND_FLAGS_MASK
+from skep.uapi.commands import BY_NUMBER, COMMAND_FLAGS_MASK, COMMON_ATTRS
 
 DEFAULT_SIZE: Final = 168
+COMMON_SIZE: Final = 24  # sizeof(struct bpf_common_attr), with its padding
 KINDS: Final = frozenset(Kind) - {Kind.VOID}
 
 
@@ -57,7 +67,7 @@ class Subsystem:
         attr: Buffer | int,
         size: int | None = None,
         common: Buffer | int | None = None,
-        common_size: int = 0,
+        common_size: int | None = None,
     ) -> int:
         """Serve one call; returns the result, or ``-errno``.
 
@@ -65,12 +75,15 @@ class Subsystem:
             cmd: ``enum bpf_cmd``.
             attr: ``union bpf_attr`` in wire layout: a writable buffer, or an address.
             size: bytes of it; the buffer's by default.
-            common: the common attributes of 7.2, a buffer or an address.
-            common_size: bytes of them.
+            common: the common attributes of 7.2, a buffer or an address; read only if *cmd* has
+                ``COMMON_ATTRS``, and no flag that nobody knows.
+            common_size: bytes of them; the buffer's by default.
         """
-        del common, common_size  # read only with COMMON_ATTRS, which answers EINVAL as in 6.18
-        memory = self.state.memory
-        answer, self.last_error = self._answer(cmd, self._where(attr, size), memory)
+        place = None
+        if cmd & COMMAND_FLAGS_MASK == COMMON_ATTRS:
+            place = self._where(0 if common is None else common, common_size, COMMON_SIZE)
+        where = self._where(attr, size, DEFAULT_SIZE)
+        answer, self.last_error = self._answer(cmd, where, self.state.memory, place)
         return answer
 
     def bpf_from_program(self, cmd: int, address: int, size: int) -> int:
@@ -91,10 +104,12 @@ class Subsystem:
         return (btf.by_name(name, Kind(kind)) if kind in KINDS else None) or -ENOENT
 
     def _answer(
-        self, cmd: int, where: AttrBytes, memory: UserMemory
+        self, cmd: int, where: AttrBytes, memory: UserMemory, place: AttrBytes | None = None
     ) -> tuple[int, Exception | None]:
         try:
-            return self._serve(cmd, where, memory), None
+            if place is None:
+                return self._serve(cmd, where, memory), None
+            return self._serve_with_common(cmd & ~COMMON_ATTRS, where, memory, place), None
         except CommandError as error:
             return -error.errno, error
         except Fault as fault:
@@ -104,13 +119,28 @@ class Subsystem:
         except MemoryError as error:
             return -ENOMEM, error
 
-    def _where(self, attr: Buffer | int, size: int | None) -> AttrBytes:
+    def _where(self, attr: Buffer | int, size: int | None, default: int) -> AttrBytes:
         if isinstance(attr, int):
-            size = DEFAULT_SIZE if size is None else size
-            return AttrAddress(self.state.memory, attr, size)
+            return AttrAddress(self.state.memory, attr, default if size is None else size)
         return AttrBuffer(attr, size)
 
-    def _serve(self, cmd: int, where: AttrBytes, memory: UserMemory) -> int:
+    def _serve_with_common(
+        self, cmd: int, where: AttrBytes, memory: UserMemory, place: AttrBytes
+    ) -> int:
+        """Serve a call whose common attributes lie at *place*; they get to know why it fails."""
+        command = BY_NUMBER.get(cmd)
+        name = command.name if command is not None else "BPF"
+        read_attr(where, name)  # Linux looks at the attr first
+        common = Common(place, name)
+        try:
+            return self._serve(cmd, where, memory, common)
+        except (CommandError, Fault, NotSupported) as error:
+            tell(name, memory, common, error)
+            raise
+
+    def _serve(
+        self, cmd: int, where: AttrBytes, memory: UserMemory, common: Common | None = None
+    ) -> int:
         command = BY_NUMBER.get(cmd)
         if cmd & COMMAND_FLAGS_MASK or command is None:
             read_attr(where, "BPF")
@@ -118,7 +148,9 @@ class Subsystem:
         handler = HANDLERS.get(cmd)
         if handler is None:
             raise NotSupported(f"command {command.name}")
-        return handler(self.state, decode(command, where, memory))
+        call = decode(command, where, memory, common)
+        check_logs(call)
+        return handler(self.state, call)
 
     def close(self, fd: int) -> None:
         """Close a descriptor; raises CommandError EBADF if it is not open."""

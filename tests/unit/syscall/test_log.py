@@ -59,17 +59,25 @@ def test_a_buffer_of_one_byte_holds_the_nul() -> None:
 def test_the_true_size_counts_the_nul_and_what_was_cut() -> None:
     buffer = ctypes.create_string_buffer(b"#" * 16, 16)
     request = LogRequest(1, ctypes.addressof(buffer), 8)
+    told: list[int] = []
 
-    assert deliver(OwnMemory(), request, TRAILER) == 98
+    assert deliver(OwnMemory(), request, TRAILER, told.append) == 98
+    assert told == [98]
     assert buffer.raw == b"read 0\n\0########"
 
 
 def test_the_true_size_counts_what_was_taken_back() -> None:
-    assert deliver(OwnMemory(), LogRequest(1), "short", peak=200) == 201
+    told: list[int] = []
+
+    assert deliver(OwnMemory(), LogRequest(1), "short", told.append, peak=200) == 201
+    assert told == [201]
 
 
 def test_level_zero_logs_nothing() -> None:
-    assert deliver(OwnMemory(), LogRequest(), "text") == 0
+    told: list[int] = []
+
+    assert deliver(OwnMemory(), LogRequest(), "text", told.append) == 0
+    assert told == [0]
 
 
 def test_a_log_that_was_cut_is_enospc() -> None:
@@ -81,9 +89,12 @@ def test_a_log_that_was_cut_is_enospc() -> None:
     assert overflow("PROG_LOAD", LogRequest(1), 98) is None
 
 
-def test_a_buffer_that_cannot_be_written_is_a_fault() -> None:
+def test_a_buffer_that_cannot_be_written_is_a_fault_that_tells_the_size() -> None:
+    told: list[int] = []
+
     with pytest.raises(Fault):
-        deliver(OwnMemory(), LogRequest(1, 8, 8), TRAILER)
+        deliver(OwnMemory(), LogRequest(1, 8, 8), TRAILER, told.append)
+    assert told == [98]
 
 
 def test_the_common_log_serves_where_the_command_names_none() -> None:
