@@ -67,7 +67,7 @@ class Creation:
         inner: template of a map-in-map.
         resolve: what the fd in an update of a map of file descriptors stands for, counted as one
             reference more; raises CommandError.
-        release: gives that reference back.
+        release: gives that reference back; programs that run may use the object until they end.
     """
 
     map_type: int

@@ -5,14 +5,14 @@ descriptor word 64 is SLOTS, the address of ``max_entries`` words of 8 bytes: th
 a program for tail calls (0: none, or a program that only the interpreter runs), or the descriptor
 of an inner map. ``targets`` gives the objects themselves by index or key.
 
-What an update displaces may still be in use by a program that runs: the last ones displaced are
-kept until the map goes. Source: Linux kernel/bpf/arraymap.c, map_in_map.c.
+What an update displaces may still be in use by a program that runs: ``Creation.release`` keeps it
+until such runs have ended. A map that was closed takes nothing more.
+Source: Linux kernel/bpf/arraymap.c, map_in_map.c.
 """
 
 import ctypes
 import errno
 import threading
-from collections import deque
 from typing import Final
 
 from skep.base.bits import U64
@@ -41,7 +41,6 @@ ARRAY: Final = 2
 PROG_ARRAY: Final = 3
 PERCPU_ARRAY: Final = 6
 
-_KEPT: Final = 1024  # displaced objects that stay alive for programs still running
 _NO_TEMPLATE: Final = frozenset({PROG_ARRAY, 26})  # no map_meta_equal: prog arrays, struct_ops
 
 
@@ -83,17 +82,25 @@ def same_shape(template: Map, other: Map) -> bool:
 
 
 class _Kept:
-    """Objects held by a map, and those displaced lately."""
+    """References to the objects that a map holds."""
 
     def __init__(self, creation: Creation) -> None:
-        self.resolve, self._release = creation.resolve, creation.release
-        self._displaced: deque[Held] = deque(maxlen=_KEPT)
+        self._resolve, self._release = creation.resolve, creation.release
+        self.closed = False  # for good, under the map's lock
+
+    def resolve(self, fd: int) -> Held:
+        """What *fd* names, with one reference more."""
+        return self._resolve(fd)
 
     def release(self, held: Held | None) -> None:
-        """Give the reference to *held* back, and keep it alive a while."""
+        """Give the reference to *held* back."""
         if held is not None:
-            self._displaced.append(held)
             self._release(held)
+
+    def require_open(self) -> None:
+        """Refuse a map that was closed while the descriptor was looked up."""
+        if self.closed:
+            raise refuse("MAP_UPDATE_ELEM", errno.EBADF, "the map is closed")
 
 
 class FdArray(IndexedMap):
@@ -118,6 +125,8 @@ class FdArray(IndexedMap):
 
     def _place(self, index: int, held: Held | None) -> Held | None:
         with self._lock:
+            if held is not None:
+                self._kept.require_open()
             old = self.targets.pop(index, None)
             if held is not None:
                 self.targets[index] = held
@@ -146,10 +155,11 @@ class FdArray(IndexedMap):
         held = self._kept.resolve(int.from_bytes(value, "little"))
         try:
             self.check_target(held)
+            old = self._place(index, held)
         except Exception:
             self._kept.release(held)
             raise
-        self._kept.release(self._place(index, held))
+        self._kept.release(old)
 
     def delete(self, key: bytes) -> None:
         """Empty the slot at *key*."""
@@ -163,6 +173,8 @@ class FdArray(IndexedMap):
 
     def close(self) -> None:
         """Empty every slot."""
+        with self._lock:
+            self._kept.closed = True
         for index in tuple(self.targets):
             self._kept.release(self._place(index, None))
 
@@ -227,6 +239,7 @@ class HashOfMaps(Hash):
         try:
             check_shape(self._template, held)
             with self._lock:
+                self._kept.require_open()
                 displaced = self._buffers.reserve(8)
                 place = address_of(key)
                 answer = self._set(self.address, place, held.address, flags & U64, displaced)
@@ -258,5 +271,7 @@ class HashOfMaps(Hash):
 
     def close(self) -> None:
         """Let go of every inner map."""
+        with self._lock:
+            self._kept.closed = True
         for key in tuple(self.targets):
             self.delete(key)

@@ -86,19 +86,28 @@ class PerfRing:
         return ctypes.string_at(self.memory.data + start, first) + rest
 
     def records(self) -> Iterator[PerfRecord]:
-        """Take the records that are there now, oldest first."""
+        """Take the records that are there now, oldest first.
+
+        Several may read at once: each record goes to one of them.
+        """
+        while (record := self._take()) is not None:
+            yield record
+
+    def _take(self) -> PerfRecord | None:
+        """The oldest record of a kind that is known, None if there is none."""
         with self._reading:
             tail = self._get(self.memory.head + words.DATA_TAIL)
             while tail != self._get(self.memory.head + words.DATA_HEAD):
                 kind, _, size = _HEADER.unpack(self._bytes(tail, _HEADER.size))
                 body = self._bytes(tail + _HEADER.size, size - _HEADER.size)
-                if kind == words.RECORD_SAMPLE:
-                    length = int.from_bytes(body[:4], "little")
-                    yield PerfRecord(data=body[4 : 4 + length])
-                elif kind == words.RECORD_LOST:
-                    yield PerfRecord(lost=int.from_bytes(body[8:16], "little"))
                 tail += size
                 self._put(self.memory.head + words.DATA_TAIL, tail)
+                if kind == words.RECORD_SAMPLE:
+                    length = int.from_bytes(body[:4], "little")
+                    return PerfRecord(data=body[4 : 4 + length])
+                if kind == words.RECORD_LOST:
+                    return PerfRecord(lost=int.from_bytes(body[8:16], "little"))
+        return None
 
 
 class PerfEventArray(FdArray):

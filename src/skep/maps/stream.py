@@ -7,6 +7,7 @@ import ctypes
 import errno
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from typing import Final
 
@@ -64,26 +65,35 @@ class RingBuffer(StoredMap):
     def records(self) -> Iterator[bytes]:
         """Take the records that are there now, oldest first, up to the first unfinished one.
 
-        A record counts as read when the next one is asked for.
+        Several may read at once: each record goes to one of them, and counts as read from then on.
         """
+        while (record := self._take()) is not None:
+            yield record
+
+    def _take(self) -> bytes | None:
+        """The oldest record, None if there is none that is finished."""
         with self._reading:
-            mask = self.max_entries - 1
             place = self.word(words.CONSUMER)
             while place != self.word(words.PRODUCER):
-                header = self.memory.data + (place & mask)
+                header = self.memory.data + (place & self.max_entries - 1)
                 length, _ = _HEADER.unpack(ctypes.string_at(header, words.HEADER))
                 if length & words.BUSY:
-                    return
+                    return None
                 size = length & ~words.DISCARD
-                if not length & words.DISCARD:
-                    yield ctypes.string_at(header + words.HEADER, size)
+                record = ctypes.string_at(header + words.HEADER, size)
                 place += (size + words.HEADER + 7) & ~7
                 self.put_word(words.CONSUMER, place)
+                if not length & words.DISCARD:
+                    return record
+        return None
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until there is something to read, *timeout* seconds at most; False if not."""
-        fd_ready = self.wakeup.fd  # from here on writers wake us
-        if self.unread:
-            return True
-        assert fd_ready >= 0
-        return self.wakeup.wait(timeout) or self.unread > 0
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self.wakeup.arm()  # from here on writers wake us
+        while not self.unread:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left < 0:
+                return False
+            self.wakeup.wait(left)  # in vain if what woke us was read meanwhile
+        return True

@@ -15,6 +15,7 @@ from skep.base.native import call, load64, native
 WAKE_FD: Final = 200
 WAKE_WRITE: Final = 208
 WAKE_ONE: Final = 216
+_LONGEST: Final = 86_400  # seconds of one wait: poll(2) takes no more than 24 days
 
 
 @native
@@ -51,12 +52,16 @@ class Wakeup:
                 _put(self._control + WAKE_FD, self._fd)
         return self._fd
 
+    def arm(self) -> None:
+        """From here on writers wake whoever waits."""
+        assert self.fd >= 0
+
     def wait(self, timeout: float | None) -> bool:
-        """Wait for a wake-up, *timeout* seconds at most; False if none came."""
+        """Wait for a wake-up, *timeout* seconds (a day) at most; False if none came."""
         fd = self.fd
         poll = select.poll()
         poll.register(fd, select.POLLIN)
-        if not poll.poll(None if timeout is None else max(timeout, 0) * 1000):
+        if not poll.poll(None if timeout is None else min(max(timeout, 0), _LONGEST) * 1000):
             return False
         try:
             os.eventfd_read(fd)

@@ -7,11 +7,13 @@ lends out the run blocks: one for each thread and depth of nesting, used again a
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
+from weakref import WeakValueDictionary
 
 from skep.base.memory import OwnMemory, UserMemory
 from skep.btf.graph import Btf
@@ -143,9 +145,12 @@ class World:
         self._seed = seed
         self.secret = os.urandom(16) if seed is None else seed.to_bytes(16, "little")
         self._threads = _Thread(_Seats(self.cpus))
-        self._invocations: dict[int, Invocation] = {}
-        self._lock = threading.Lock()
+        self._invocations: WeakValueDictionary[int, Invocation] = WeakValueDictionary()
+        self._lock = threading.RLock()  # finalizers may come back here
         self._last_handle = 0
+        self._age = 0  # how often something was retired
+        self._under_way: dict[int, int] = {}  # handle of each run, and the age that it began in
+        self._retired: deque[tuple[int, object]] = deque()  # by age
 
     @property
     def cpu(self) -> int:
@@ -156,9 +161,10 @@ class World:
         """The task that programs of the calling thread see."""
         if self.task is not None:
             return self.task
-        if self._threads.task is None:
-            self._threads.task = calling_task()
-        return self._threads.task
+        task = self._threads.task
+        if task is None or task.tgid != os.getpid():  # none yet, or the parent's
+            task = self._threads.task = calling_task()
+        return task
 
     def invocation(self, handle: int) -> Invocation:
         """The run that the HANDLE word of a run block names."""
@@ -173,11 +179,36 @@ class World:
         if invocation.task is not task:
             invocation.task = task
             invocation.set_task(task.pid, task.tgid, task.uid, task.gid, task.comm_bytes)
+        self._under_way[invocation.handle] = self._age
         return invocation
 
     def give(self, invocation: Invocation) -> None:
         """Take a run block back for the next run."""
+        del self._under_way[invocation.handle]
         self._threads.idle.append(invocation)
+        if self._retired:
+            self._let_go()
+
+    def retire(self, displaced: object) -> None:
+        """Keep *displaced*, which no run can find any more, until all runs under way have ended."""
+        if not self._under_way:
+            return
+        with self._lock:
+            self._age += 1
+            self._retired.append((self._age, displaced))
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Drop what was retired before the oldest run began."""
+        dropped = []
+        with self._lock:
+            oldest = min(list(self._under_way.values()), default=self._age)
+            while self._retired:
+                entry = self._retired.popleft()
+                if entry[0] > oldest:
+                    self._retired.appendleft(entry)
+                    break
+                dropped.append(entry)
 
     @contextmanager
     def running(self, cpu: int | None = None) -> Iterator[Invocation]:

@@ -3,10 +3,13 @@
 import ctypes
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from skep.attach.packets import Batch, PacketSource
+from skep.base.bits import U32
 from skep.errors import NotSupported
 from skep.session.replay import PacketRunner
 from skep.syscall.loaded import LoadedProgram
@@ -14,6 +17,9 @@ from skep.syscall.subsystem import Subsystem
 from skep.uapi import contexts
 from skep.uapi.commands import PROG_TEST_RUN, TestRun
 
+PLAIN: Final = frozenset(
+    {"raw_tracepoint", "syscall", "kprobe", "tracepoint", "perf_event", "cgroup_device"}
+)
 ROOM: Final = 512  # bytes by which a program may make its packet longer
 DEFAULT_PACKET: Final = bytes(64)
 
@@ -41,7 +47,7 @@ class Program:
     def __init__(self, subsystem: Subsystem, loaded: LoadedProgram, fd: int, name: str) -> None:
         self._subsystem, self.loaded, self.fd, self.name = subsystem, loaded, fd, name
         self.type_name = loaded.type.name
-        self._runner: PacketRunner | None = None
+        self._idle: list[PacketRunner] = []
 
     def run(
         self, data: bytes = b"", ctx: bytes | None = None, repeat: int = 1, cpu: int = 0
@@ -57,15 +63,18 @@ class Program:
         Raises:
             CommandError: as PROG_TEST_RUN, with the reason.
         """
+        if not 0 <= repeat <= U32:
+            raise ValueError(f"repeat {repeat} is not in 0 .. {U32}")
+        plain = self.type_name in PLAIN  # they run once, and their context stays where it is
         row = contexts.by_name(self.loaded.type.context)
         size = row.size if row is not None else 0
         data_in = ctypes.create_string_buffer(data, len(data)) if data else None
         data_out = ctypes.create_string_buffer(len(data) + ROOM) if data else None
         ctx_in = ctypes.create_string_buffer(ctx, len(ctx)) if ctx else None
-        ctx_out = ctypes.create_string_buffer(max(size, len(ctx))) if ctx else None
+        ctx_out = ctypes.create_string_buffer(max(size, len(ctx))) if ctx and not plain else None
         attr = bytearray(
             TestRun(
-                prog_fd=self.fd, repeat=repeat, cpu=cpu,
+                prog_fd=self.fd, repeat=0 if plain and repeat == 1 else repeat, cpu=cpu,
                 data_size_in=len(data), data_in=_address(data_in),
                 data_size_out=_size(data_out), data_out=_address(data_out),
                 ctx_size_in=_size(ctx_in), ctx_in=_address(ctx_in),
@@ -82,18 +91,26 @@ class Program:
         return RunResult(
             out.retval,
             data_out.raw[: out.data_size_out] if data_out else b"",
-            ctx_out.raw[: out.ctx_size_out] if ctx_out else b"",
-            float(out.duration or spent / repeat),
+            ctx_out.raw[: out.ctx_size_out] if ctx_out else ctx_in.raw if ctx_in else b"",
+            float(out.duration or spent / max(repeat, 1)),
         )
 
     def run_batch(self, batch: Batch) -> Counter[int]:
         """Run on every packet of *batch*, in one native loop; return values by count."""
-        return self._packets().run(batch)
+        with self._packets() as runner:
+            return runner.run(batch)
 
-    def _packets(self) -> PacketRunner:
-        if self._runner is None:
-            self._runner = PacketRunner(self._subsystem.state, self.loaded)
-        return self._runner
+    @contextmanager
+    def _packets(self) -> Iterator[PacketRunner]:
+        """A runner that nobody else uses: no other thread, and no helper that a run calls."""
+        try:
+            runner = self._idle.pop()
+        except IndexError:
+            runner = PacketRunner(self._subsystem.state, self.loaded)
+        try:
+            yield runner
+        finally:
+            self._idle.append(runner)
 
     def replay(
         self,
@@ -110,13 +127,12 @@ class Program:
         """
         returns: Counter[int] = Counter()
         packets = spent = 0
-        runner = self._packets()
         deadline = time.monotonic() + duration if duration else float("inf")
         for batch in source.batches():
             limited = _cut(batch, count - packets) if count else batch
             began = time.perf_counter_ns()
             for _ in range(repeat if len(limited) else 0):
-                returns += runner.run(limited)
+                returns += self.run_batch(limited)
             spent += time.perf_counter_ns() - began if len(limited) else 0
             packets += len(limited)
             if (count and packets >= count) or time.monotonic() >= deadline:

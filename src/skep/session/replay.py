@@ -2,7 +2,6 @@
 
 import ctypes
 import struct
-import threading
 from array import array
 from collections import Counter
 from typing import Final
@@ -28,6 +27,8 @@ WORDS: Final = struct.Struct("<11Q")  # the batch block of skep.engine.batch
 class PacketRunner:
     """Runs *program* on packets, one batch at a time; keeps context and buffers between batches.
 
+    Not for two runs at a time.
+
     Raises:
         NotSupported: programs of the type do not run on packets.
     """
@@ -47,16 +48,19 @@ class PacketRunner:
         self._buffer = Block(BUFFER_SIZE, "skep-packet") if changes else None
         self._size = row.native_size
         self._block = ctypes.create_string_buffer(WORDS.size)
-        self._lock = threading.Lock()
         self._skip = LINK_HEADER_SIZE if program.type.name in FROM_NETWORK else 0
 
     def run(self, batch: Batch) -> Counter[int]:
-        """Run on every packet of *batch*; return values (32 bits) by count."""
+        """Run on every packet of *batch*, which cannot grow meanwhile; return values by count."""
         count = len(batch)
         if not count:
             return Counter()
-        results = array("Q", bytes(8 * count))
-        with self._lock, self._state.world.running() as invocation:
+        if len(batch.lengths) != count:
+            raise ValueError(f"{len(batch.lengths)} lengths for {count} packets")
+        results, histogram = array("Q", bytes(8 * count)), self._histogram
+        ctypes.memset(histogram.buffer_info()[0], 0, 8 * BINS)
+        fixed = memoryview(batch.addresses), memoryview(batch.lengths)
+        with fixed[0], fixed[1], self._state.world.running() as invocation:
             invocation.set_context(self._context.address, self._origin)
             WORDS.pack_into(self._block, 0, *self._describe(batch))
             place, answers = ctypes.addressof(self._block), results.buffer_info()[0]
@@ -77,5 +81,4 @@ class PacketRunner:
         counted = Counter({value: times for value, times in enumerate(histogram) if times})
         if counted.pop(BINS - 1, 0):  # and all that is greater
             counted += Counter(value & 0xFFFF_FFFF for value in results if value >= BINS - 1)
-        ctypes.memset(histogram.buffer_info()[0], 0, 8 * BINS)
         return counted

@@ -44,7 +44,8 @@ class Holder:
             raise CommandError(COMMAND, EINVAL, message)
 
     def release(self, target: Held) -> None:
-        """Give one reference back."""
+        """Give one reference back; runs that found *target* before may still use it."""
+        self._state.world.retire(target)
         with self._state.objects.lock:
             holdings = self._held.get(id(target))
             if holdings is None:  # the host put it in directly: a perf ring

@@ -22,7 +22,8 @@ from skep.uapi.commands import TestRun
 
 PAGE: Final = 4096
 MAX_SKB: Final = PAGE - contexts.SKB_HEADROOM - contexts.SHARED_INFO
-SLICE: Final = 1 << 16  # runs between two looks at signals
+SLICE: Final = 1 << 16  # most runs between two looks at signals
+PATIENCE: Final = 10_000_000  # nanoseconds after which a look is due
 
 
 @native
@@ -94,8 +95,13 @@ class Trial:
         entry, run = self.program.entry, invocation.address
         if count > 1:
             loop = self.state.engine.library.bind(run_often)
-            for done in range(0, count - 1, SLICE):
-                loop(run, entry.address, context, min(SLICE, count - 1 - done))
+            left, step = count - 1, 1
+            while left and not invocation.fault:
+                began, step = time.perf_counter_ns(), min(step, left, SLICE)
+                loop(run, entry.address, context, step)
+                left -= step
+                slow = time.perf_counter_ns() - began > PATIENCE
+                step = max(step // 2, 1) if slow else step * 2
             store64(run + TAIL_CALLS, 0)
         return entry(run, context)
 

@@ -124,6 +124,41 @@ def test_wait_ends_when_a_record_comes(library: NativeLibrary) -> None:
     assert list(ring.records()) == [data]
 
 
+def test_two_readers_share_the_records_and_never_wait_for_each_other(
+    library: NativeLibrary,
+) -> None:
+    # A reader that had stopped between two records held the lock of all readers: the second one,
+    # on the same thread in an event loop, waited for ever.
+    ring = ring_of(library)
+    output = library.bind(ringbuf_output)
+    for data in (b"1", b"2", b"3"):
+        output(0, ring.address, address_of(data), 1, 0)
+    first, second = ring.records(), ring.records()
+
+    assert [next(first), next(second), next(first)] == [b"1", b"2", b"3"]
+
+
+def test_wait_is_not_woken_by_records_that_were_read_already(library: NativeLibrary) -> None:
+    ring = ring_of(library)
+    assert not ring.wait(0.0)
+    data = b"abcdefgh"
+    library.bind(ringbuf_output)(0, ring.address, address_of(data), 8, 0)
+    assert list(ring.records()) == [data]
+
+    assert not ring.wait(0.01)
+
+
+def test_wait_takes_any_length_of_time(library: NativeLibrary) -> None:
+    ring = ring_of(library)
+    data = b"abcdefgh"
+    output = library.bind(ringbuf_output)
+    writer = threading.Timer(0.02, lambda: output(0, ring.address, address_of(data), 8, 0))
+    writer.start()
+
+    assert ring.wait(1e12)
+    writer.join()
+
+
 @pytest.mark.parametrize("size", [0, 100, 4095, 3 * 4096])
 def test_sizes_that_are_no_power_of_two_pages_are_einval(size: int, library: NativeLibrary) -> None:
     with pytest.raises(CommandError) as refusal:
@@ -152,6 +187,18 @@ def test_samples_go_to_the_ring_of_the_cpu(library: NativeLibrary, world: World)
 
     assert list(rings[0].records()) == []
     assert list(rings[1].records()) == [PerfRecord(data + b"\0\0")]
+
+
+def test_readers_of_one_perf_ring_share_its_samples(library: NativeLibrary, world: World) -> None:
+    made, rings = perf_of(library)
+    output = library.bind(perf_event_output)
+    samples = [b"0123", b"4567"]
+    with world.running(cpu=0) as run:
+        for data in samples:
+            output(run.address, 0, made.address, 0, address_of(data), 4)
+    first, second = rings[0].records(), rings[0].records()
+
+    assert [next(first), next(second)] == [PerfRecord(data) for data in samples]
 
 
 def test_lost_samples_are_counted_and_told_before_the_next(

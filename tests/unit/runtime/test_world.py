@@ -1,6 +1,10 @@
 """Worlds and run blocks."""
 
+import os
 import threading
+import weakref
+
+import pytest
 
 from skep.runtime import invocation as words
 from skep.runtime.invocation import Origin
@@ -65,3 +69,66 @@ def test_random_states_of_a_seeded_world_differ_by_block_only() -> None:
     first, second = World(seed=5), World(seed=5)
     with first.running() as a, first.running() as b, second.running() as c:
         assert a.get(words.RANDOM) == c.get(words.RANDOM) != b.get(words.RANDOM)
+
+
+class Thing:
+    """Something that a run may have found."""
+
+
+def test_what_is_displaced_lives_until_the_runs_that_may_have_found_it_have_ended() -> None:
+    # The last 1024 inner maps that updates displaced were kept; a run that was longer than 1024
+    # updates went on writing to memory that was gone.
+    world = World()
+    with world.running():
+        thing = Thing()
+        found = weakref.ref(thing)
+        world.retire(thing)
+        del thing
+        with world.running():
+            pass
+        assert found() is not None
+
+    assert found() is None
+
+
+def test_a_younger_run_keeps_nothing_that_was_displaced_before_it() -> None:
+    world = World()
+    older, thing = world.take(), Thing()
+    found = weakref.ref(thing)
+    world.retire(thing)
+    del thing
+    younger = world.take()
+    world.give(older)
+
+    assert found() is None
+    world.give(younger)
+
+
+def test_run_blocks_go_with_their_threads() -> None:
+    # One block stayed for every thread that ever ran a program.
+    world, handles = World(), []
+
+    def run() -> None:
+        with world.running() as invocation:
+            handles.append(invocation.handle)
+
+    for _ in range(3):
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+
+    assert len(set(handles)) == 3
+    for handle in handles:
+        with pytest.raises(KeyError):
+            world.invocation(handle)
+
+
+def test_after_a_fork_the_task_is_the_child() -> None:
+    world = World()
+    before = world.current_task()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if world.current_task().tgid == os.getpid() else 1)
+
+    assert os.waitpid(child, 0)[1] == 0
+    assert world.current_task() is before

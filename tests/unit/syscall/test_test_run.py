@@ -6,6 +6,8 @@ from errno import EFAULT, EINVAL, ENOSPC
 
 import pytest
 
+from skep.runtime.world import World
+from skep.syscall.subsystem import Subsystem
 from skep.uapi import commands
 from skep.uapi.commands import ENOTSUPP
 from skep.uapi.infos import ProgInfo
@@ -110,3 +112,27 @@ def test_a_packet_that_cannot_be_read_is_efault(caller: Caller) -> None:
     assert (
         caller.call(commands.PROG_TEST_RUN, prog_fd=program, data_in=8, data_size_in=64) == -EFAULT
     )
+
+
+def test_repeats_end_soon_after_a_helper_raised() -> None:
+    # 65536 runs went by before anybody looked; of a slow program, that was hours without Ctrl-C.
+    lines: list[str] = []
+
+    def refuse(line: str) -> None:
+        lines.append(line)
+        raise KeyError(line)
+
+    caller = Caller(Subsystem(World(printk=refuse)))
+    text = insn(0x62, 10, 0, -8, 0x41) + insn(0xBF, 1, 10) + insn(0x07, 1, imm=-8)
+    call = insn(0xB7, 2, imm=2) + insn(0x85, imm=6)
+    program = caller.program(text + call + RETURN_ONE + EXIT, SCHED_CLS)
+    with pytest.raises(KeyError):
+        caller.call(
+            commands.PROG_TEST_RUN,
+            prog_fd=program,
+            data_in=caller.keep(FRAME),
+            data_size_in=len(FRAME),
+            repeat=1 << 20,
+        )
+
+    assert 1 <= len(lines) <= 2
