@@ -11,6 +11,7 @@ propagate_backedges).
 
 from typing import Final
 
+from skep.base.bits import U32
 from skep.errors import InternalError
 from skep.isa.table import Kind
 from skep.verifier import precision, prune
@@ -60,12 +61,15 @@ class Checkpoints:
         force = self._often or step.force_checkpoint or state.trace_length > MAX_TRACE
         add = force or (self.jumps - self._last_jumps >= 2 and self.insns - self._last_insns >= 8)
         live = self._clean(state)
-        stored = self._at.get(step.pc)
+        stored = self._at.get(self._bucket(state))
         if stored is not None:
             count = len(stored)
             index = 0
             while index < len(stored):
                 checkpoint = stored[index]
+                if checkpoint.state.pc != step.pc:
+                    index += 1
+                    continue
                 verdict = self._compare(checkpoint, step, live)
                 if verdict != _MISS:
                     self._hit(checkpoint, step, verdict == _LOOP)
@@ -83,6 +87,10 @@ class Checkpoints:
         if add:
             self._remember(step)
         return False
+
+    def _bucket(self, state: State) -> int:
+        """Where states of the same place, called from the same place, are kept, as in Linux."""
+        return ((state.pc ^ state.frames[-1].callsite) & U32) % self._check.program.size
 
     def _is_recent(self) -> bool:
         return self.jumps - self._last_jumps < 20 and self.insns - self._last_insns < 100
@@ -194,7 +202,7 @@ class Checkpoints:
         state.first_pc = step.pc
         state.trace = None
         state.trace_length = 0
-        self._at.setdefault(step.pc, []).insert(0, checkpoint)
+        self._at.setdefault(self._bucket(kept), []).insert(0, checkpoint)
 
     def _note_peak(self) -> None:
         self.peak = max(self.peak, self._stored + self._backedges)

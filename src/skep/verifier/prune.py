@@ -247,11 +247,12 @@ def _same_stack(checkpoint: Checkpoint, old: Frame, new: Frame, how: Comparison)
     for spi, mine in enumerate(old.stack):
         theirs = new.slot(spi)
         if level == EXACT:
-            if not _same_slot(mine, theirs, how):
-                return False
-        elif mine is not EMPTY_SLOT and not _covers_slot(
-            mine, theirs, precise >> spi & 1 == 1, how
-        ):
+            covered = _same_slot(mine, theirs, how)
+        elif level == WITHIN and mine.types != theirs.types:
+            covered = False  # Linux 6.18 is as strict; later versions need not be
+        else:
+            covered = mine is EMPTY_SLOT or _covers_slot(mine, theirs, precise >> spi & 1 == 1, how)
+        if not covered:
             return False
     return level != EXACT or _is_empty(new.stack, len(old.stack))
 
@@ -260,12 +261,12 @@ def _is_empty(stack: list[Slot], start: int) -> bool:
     return not any(any(stack[spi].types) for spi in range(start, len(stack)))
 
 
-def _as_scalar(slot: Slot, start: int, uninitialised: bool) -> Scalar | None:
-    """What a load of the bytes below *start* gives, if that is a scalar: spilled, or unknown."""
-    if slot.types[start - 1] == SPILL and slot.types[0] == SPILL:
+def _as_scalar(slot: Slot, uninitialised: bool) -> Scalar | None:
+    """What a load of all eight bytes gives, if that is a scalar: spilled, or unknown."""
+    if slot.types[7] == SPILL and slot.types[0] == SPILL:
         value = slot.value
         return value if isinstance(value, Scalar) else None
-    for i in range(start):
+    for i in range(8):
         kind = slot.types[i]
         if kind != MISC and not (kind == INVALID and uninitialised):
             return None
@@ -283,23 +284,18 @@ def _covers_slot(old: Slot, new: Slot, precise: bool, how: Comparison) -> bool:
         return _covers(old.value, new.value, how.level, precise, how.ids)
     if old is MISC_SLOT and (how.uninitialised or new is MISC_SLOT or new is ZERO_SLOT):
         return True
-    start = 0  # bytes below it are compared as one scalar
-    for end in range(8, 0, -4):
-        mine = _as_scalar(old, end, how.uninitialised)
-        theirs = _as_scalar(new, end, how.uninitialised) if mine is not None else None
-        if mine is not None and theirs is not None:
-            if not _covers(mine, theirs, how.level, precise, how.ids):
-                return False
-            start = end
-            break
-    return _covers_bytes(old.types, new.types, start, how.uninitialised) and (
-        start > 0 or _covers_content(old, new, precise, how)
+    mine = _as_scalar(old, how.uninitialised)
+    theirs = _as_scalar(new, how.uninitialised) if mine is not None else None
+    if mine is not None and theirs is not None:
+        return _covers(mine, theirs, how.level, precise, how.ids)
+    return _covers_bytes(old.types, new.types, how.uninitialised) and (
+        _covers_content(old, new, precise, how)
     )
 
 
-def _covers_bytes(old: bytes, new: bytes, start: int, uninitialised: bool) -> bool:
-    """Whether each byte from *start* on may stand for the old one."""
-    for i in range(start, 8):
+def _covers_bytes(old: bytes, new: bytes, uninitialised: bool) -> bool:
+    """Whether each byte may stand for the old one."""
+    for i in range(8):
         kind = old[i]
         if kind == INVALID or kind == new[i]:
             continue

@@ -80,8 +80,22 @@ def test_a_buffer_that_a_helper_fills_is_not_read() -> None:
     assert _steps(text)[0].live_slots == 0
 
 
-def test_a_call_that_gets_a_pointer_may_read_every_slot() -> None:
-    text = "r1 = r10\nr1 += -8\ncall f\nexit\nf: r0 = 0\nexit"
+def test_a_callee_reads_what_it_reads_through_a_lent_pointer() -> None:
+    text = """
+    r1 = r10
+    r1 += -24
+    call f
+    exit
+    f: r2 = r1
+    r0 = *(u64 *)(r2 + 8)
+    exit
+    """
+
+    assert _steps(text)[2].live_slots == FP16
+
+
+def test_a_callee_that_keeps_a_lent_pointer_may_read_every_slot() -> None:
+    text = "r1 = r10\nr1 += -8\ncall f\nexit\nf: *(u64 *)(r10 - 8) = r1\nr0 = 0\nexit"
 
     assert _steps(text)[2].live_slots == ALL
 
