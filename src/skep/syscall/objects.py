@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from errno import EBADF, EINVAL, ENOENT
+from heapq import heappop, heappush
 from typing import Final, Protocol
 
 from skep.errors import CommandError
@@ -66,6 +67,7 @@ class Objects:
         self._lock = threading.RLock()
         self._fds: dict[int, Holding] = {}
         self._access: dict[int, int] = {}
+        self._closed: list[int] = []  # a heap: free numbers below the highest ever given
         self._ids: dict[Kind, dict[int, Holding]] = {kind: {} for kind in Kind}
         self._last_id = dict.fromkeys(Kind, 0)
         self._pins: dict[str, Holding] = {}
@@ -95,9 +97,7 @@ class Objects:
     def open(self, holding: Holding, access: int = 0) -> int:
         """A new descriptor: the lowest free number; *access* is RDONLY, WRONLY or 0 for both."""
         with self._lock:
-            fd = FIRST_FD
-            while fd in self._fds:
-                fd += 1
+            fd = heappop(self._closed) if self._closed else FIRST_FD + len(self._fds)
             self._fds[fd] = holding
             self._access[fd] = access
             holding.references += 1
@@ -115,6 +115,7 @@ class Objects:
             self._access.pop(fd, None)
             if holding is None:
                 raise CommandError("CLOSE", EBADF, f"fd {fd} is not open")
+            heappush(self._closed, fd)
             self.drop(holding)
 
     def get(self, command: str, fd: int, kind: Kind | None = None) -> Holding:

@@ -31,6 +31,16 @@ def test_a_descriptor_is_the_lowest_free_number(caller: Caller) -> None:
     assert caller.map(1) == first
 
 
+def test_descriptors_closed_in_any_order_are_given_again_from_the_lowest_on(
+    caller: Caller,
+) -> None:
+    fds = [caller.map(1) for _ in range(5)]
+    for fd in (fds[3], fds[1], fds[4]):
+        caller.subsystem.close(fd)
+
+    assert [caller.map(1) for _ in range(4)] == [fds[1], fds[3], fds[4], FIRST_FD + 5]
+
+
 def test_a_closed_descriptor_is_ebadf(caller: Caller) -> None:
     fd = caller.map(1)
     caller.subsystem.close(fd)

@@ -10,7 +10,7 @@ from skep.engine.llvm.cache import DiskCache
 from skep.engine.llvm.compiler import generate, has_loops
 from skep.engine.llvm.library import CompiledLibrary
 from skep.engine.llvm.linkage import Linkage
-from skep.engine.llvm.machine import FULL, STRAIGHT, Loaded, Machine, Tier
+from skep.engine.llvm.machine import FAST, FULL, STRAIGHT, Loaded, Machine, Tier
 from skep.engine.machinery import Stop
 from skep.engine.upcalls import Upcalls
 from skep.errors import RunError
@@ -18,6 +18,7 @@ from skep.runtime.invocation import FAULT
 from skep.verifier.interface import Proof
 
 ENTRY: Final = "main"
+LARGE: Final = 1 << 20  # characters of IR from which on LLVM's better passes take minutes
 
 
 class CompiledEntry:
@@ -59,7 +60,7 @@ class LlvmEngine:
         machine: compiles and loads; by default with the cache on disk.
         objects: address and size of the region of kernel objects, if there is one.
         metered: programs count their back edges against the run block's FUEL.
-        tier: how hard to optimise; by default as the program has loops or not.
+        tier: how hard to optimise; by default as the program has loops or not, or is very large.
     """
 
     name = "llvm"
@@ -83,7 +84,7 @@ class LlvmEngine:
     def compile(self, proof: Proof) -> CompiledEntry:
         """Make *proof* runnable; raises NotSupported by name for what it cannot run."""
         text, linkage = self._generate(proof)
-        loaded = self._machine.load(text, [ENTRY], linkage.imports, self._tier_of(proof))
+        loaded = self._machine.load(text, [ENTRY], linkage.imports, self._tier_of(proof, text))
         return CompiledEntry(loaded, self._upcalls, self.library, metered=self._metered)
 
     def ir(self, proof: Proof) -> str:
@@ -92,10 +93,15 @@ class LlvmEngine:
 
     def assembly(self, proof: Proof) -> str:
         """Machine code of *proof*, as assembly."""
-        return self._machine.assembly(self.ir(proof), self._tier_of(proof))
+        text = self.ir(proof)
+        return self._machine.assembly(text, self._tier_of(proof, text))
 
-    def _tier_of(self, proof: Proof) -> Tier:
-        return self._tier or (FULL if has_loops(proof) else STRAIGHT)
+    def _tier_of(self, proof: Proof, text: str) -> Tier:
+        if self._tier is not None:
+            return self._tier
+        if len(text) > LARGE:
+            return FAST
+        return FULL if has_loops(proof) else STRAIGHT
 
     def _generate(self, proof: Proof) -> tuple[str, Linkage]:
         linkage = Linkage(self._helpers, self.library, self._upcalls)
