@@ -1,9 +1,11 @@
 """Subsystem: the kernel side's door, and the only holder of state."""
 
+import threading
 from errno import EFAULT, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP
 from functools import cache
 from typing import Final
 
+from skep.base.bits import U32
 from skep.base.memory import Fault, OwnMemory, UserMemory
 from skep.btf.graph import Btf
 from skep.btf.kinds import Kind
@@ -30,6 +32,12 @@ COMMON_SIZE: Final = 24  # sizeof(struct bpf_common_attr), with its padding
 KINDS: Final = frozenset(Kind) - {Kind.VOID}
 
 
+class _Last(threading.local):
+    """What became of a thread's latest command."""
+
+    error: Exception | None = None
+
+
 class Subsystem:
     """One instance of the BPF subsystem: its own objects, world and engine.
 
@@ -39,9 +47,6 @@ class Subsystem:
             not run, and helpers and map types that skep cannot run are judged too.
         kernel_btf: the BTF in force; the running kernel's by default, else the shipped one.
         memory: the caller's memory; this process's by default.
-
-    Attributes:
-        last_error: the refusal of the calling thread's latest command, None after success.
     """
 
     def __init__(
@@ -58,8 +63,13 @@ class Subsystem:
             kernel_btf=_default_btf if kernel_btf is None else lambda: kernel_btf,
             memory=memory or OwnMemory(),
         )
-        self.last_error: Exception | None = None
+        self._last = _Last()
         world.door = self
+
+    @property
+    def last_error(self) -> Exception | None:
+        """The refusal of the calling thread's latest command, None after success."""
+        return self._last.error
 
     def bpf(
         self,
@@ -83,7 +93,7 @@ class Subsystem:
         if cmd & COMMAND_FLAGS_MASK == COMMON_ATTRS:
             place = self._where(0 if common is None else common, common_size, COMMON_SIZE)
         where = self._where(attr, size, DEFAULT_SIZE)
-        answer, self.last_error = self._answer(cmd, where, self.state.memory, place)
+        answer, self._last.error = self._answer(cmd, where, self.state.memory, place)
         return answer
 
     def bpf_from_program(self, cmd: int, address: int, size: int) -> int:
@@ -120,6 +130,8 @@ class Subsystem:
             return -ENOMEM, error
 
     def _where(self, attr: Buffer | int, size: int | None, default: int) -> AttrBytes:
+        if size is not None:
+            size &= U32  # an unsigned int
         if isinstance(attr, int):
             return AttrAddress(self.state.memory, attr, default if size is None else size)
         return AttrBuffer(attr, size)

@@ -23,7 +23,7 @@ for _ in range(3):
                            max_entries=4, inner_map_fd=owner.fds[0])
         assert owner.store(outer, bytes(4), struct.pack("<I", owner.fds[0])) == 0
         owner.fds.append(outer)
-    owner.subsystem.last_error = ValueError(owner)  # as a refusal holds its frames
+    owner.itself = owner
     del owner
     assert gc.collect() > 0
 print("alive")

@@ -2,6 +2,7 @@
 
 import ctypes
 import struct
+import threading
 from errno import E2BIG, EACCES, EFAULT, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP
 
 import pytest
@@ -113,3 +114,21 @@ def test_streams_of_a_program_are_empty(caller: Caller) -> None:
         return caller.call(commands.PROG_STREAM_READ_BY_FD, prog_fd=program, stream_id=stream)
 
     assert (read(1), read(2), read(3)) == (0, 0, -ENOENT)
+
+
+def test_each_thread_has_its_own_last_error(caller: Caller) -> None:
+    # A success elsewhere took the reason away between a refusal and the look at it.
+    def succeed() -> None:
+        assert caller.map(1) > 0
+
+    assert caller.map(1, key=0) == -EINVAL
+    thread = threading.Thread(target=succeed)
+    thread.start()
+    thread.join()
+
+    assert caller.subsystem.last_error is not None
+
+
+@pytest.mark.parametrize("attr", [bytearray(64), 4096])
+def test_a_size_below_zero_is_a_very_large_one(attr: bytearray | int) -> None:
+    assert Subsystem().bpf(commands.MAP_CREATE.number, attr, -1) == -E2BIG
