@@ -90,7 +90,7 @@ def _check_symbols(check: Check) -> None:
             continue
         if step.sem is Sem.BTF_ID:
             require_symbol(check, step)
-        elif step.sem is Sem.KFUNC and step.imm != 0 and step.off == 0:
+        elif step.sem is Sem.KFUNC and (step.imm != 0 or step.off != 0):
             require_function(check, step)
     check.pc = -1
 

@@ -158,6 +158,9 @@ def test_kernel_symbols_and_functions_exist_even_where_no_path_leads() -> None:
     wide = [Insn(0x18, 1, 3, 0, 0x7FFFFFF), Insn(0)]
     skipped = [Insn(0xB7), Insn(0x15, 0, 0, 2), *wide, Insn(0x95)]
     assert load(skipped, {}).rule.id == "kernel-symbol"
+    for off, number in ((-1, errno.EINVAL), (8, errno.EPROTO)):
+        skipped = [Insn(0xB7), Insn(0x15, 0, 0, 1), Insn(0x85, 0, 2, off, 5), Insn(0x95)]
+        assert load(skipped, {}).errno == number
 
 
 def test_line_info_is_checked_without_func_info_too() -> None:

@@ -3,6 +3,7 @@
 Source: Linux 6.18 kernel/bpf/verifier.c (check_kfunc_call, check_kfunc_args).
 """
 
+import errno
 from typing import Final
 
 from skep.btf import kinds
@@ -50,6 +51,12 @@ def require_function(check: Check, step: Step) -> Btf:
     check.pc = step.pc
     if not is_gpl(check):
         check.refuse(KFUNC_GPL, "cannot call kernel function from non-GPL compatible program")
+    if step.off < 0:
+        check.refuse(KFUNC_KNOWN, "negative offset disallowed for kernel function call")
+    if step.off > 0 and check.request.fd_array is None:
+        check.refuse(
+            KFUNC_KNOWN, "kfunc offset > 0 without fd_array is invalid", errno=errno.EPROTO
+        )
     kernel = check.environment.kernel_btf
     if kernel is None or step.off != 0:
         check.not_supported("a function of a kernel module, or any without kernel BTF")
