@@ -7,12 +7,14 @@ Source: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng; libpcap's pcap-savefil
 
 import ctypes
 import mmap
+import os
 import re
+import stat
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from skep.attach.packets import Batch, Packet
 from skep.errors import CaptureError
@@ -192,7 +194,8 @@ class Capture:
     """A pcap or pcapng file.
 
     Args:
-        path: the file; it is mapped, not read, so size costs address space only.
+        path: the file; it is mapped, not read, so size costs address space only. Pipes are read to
+            their end.
         batch_size: packets a batch.
     """
 
@@ -206,7 +209,9 @@ class Capture:
                     source=self.source, where="header", offset=0, found="an empty file",
                     expected="a pcap or pcapng capture",
                 )  # fmt: skip
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            if content not in PCAP_MAGICS and content != PCAPNG_SECTION:
+                next(scan(content, self.source))
+            self._map = _mapped(file, content)
 
     def __iter__(self) -> Iterator[Packet]:
         for offset, captured, length, stamp, link, interface in scan(self._map, self.source):
@@ -229,6 +234,16 @@ class Capture:
         """Unmap the file, once no batch of it is left."""
         with suppress(BufferError):  # the mapping goes with the last batch
             self._map.close()
+
+
+def _mapped(file: BinaryIO, head: bytes) -> mmap.mmap:
+    """The content of *file*, of which *head* was read: the file itself, or a copy of a stream."""
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    content = head + file.read()
+    memory = mmap.mmap(-1, len(content))
+    memory.write(content)
+    return memory
 
 
 def write_pcap(path: str | Path, packets: "list[Packet]") -> None:

@@ -6,6 +6,7 @@ Exit status: 0 accepted or done, 1 rejected, 2 bad input (file, name, option), 1
 import argparse
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Final, Protocol
 
 from skep.cli import btf, disasm, explain, feature, run, show, verify
@@ -77,22 +78,35 @@ def guarded(arguments: argparse.Namespace) -> int:
     """Execute the verb; a refusal becomes one line on standard error and a status."""
     from skep.errors import BpfError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names of files may be no text
+            stream.reconfigure(errors="backslashreplace")
     try:
-        return int(arguments.execute(arguments))
+        return flushed(int(arguments.execute(arguments)))
     except BpfError as error:
         print(f"skep: {error}", file=sys.stderr)
         return REJECTED if is_rejection(error) else BAD_INPUT
     except FileNotFoundError as error:
         print(f"skep: {error.filename}: no such file", file=sys.stderr)
         return BAD_INPUT
-    except (PermissionError, IsADirectoryError) as error:
-        print(f"skep: {error.filename}: {error.strerror}", file=sys.stderr)
-        return BAD_INPUT
     except BrokenPipeError:
         sys.stderr.close()
         return ACCEPTED
+    except OSError as error:
+        where = "standard output" if error.filename is None else error.filename
+        print(f"skep: {where}: {error.strerror}", file=sys.stderr)
+        if error.filename is None:
+            sys.stdout = None  # else what it holds is tried again at the end
+        return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def flushed(status: int) -> int:
+    """*status*, once all that was printed is written."""
+    if sys.stdout is not None:  # it was closed before we began
+        sys.stdout.flush()
+    return status
 
 
 def is_rejection(error: Exception) -> bool:

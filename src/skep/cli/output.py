@@ -22,9 +22,17 @@ def encode(value: object) -> object:
     return str(value)
 
 
+def one_line(value: object) -> str:
+    """Text without what would leave its line or drive the terminal: that is escaped."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Columns aligned; numbers to the right."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    """Columns aligned, one line a row; numbers to the right."""
+    cells = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
     for line in [list(header), *cells]:
         parts = [

@@ -16,6 +16,8 @@ examples:
   skep run prog.bpf.o --packet "$(cat packet.hex)" --repeat 1000000
   skep run prog.bpf.o --live lo --duration 5 --json
 """
+MOST_REPEATS: Final = 0xFFFF_FFFF
+MOST_CONTEXT: Final = 1 << 16  # bytes; no context is as long
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -34,7 +36,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     source.add_argument("--live", metavar="IF", help="packets of an interface")
     source.add_argument("--packet", metavar="HEX", help="one packet, as hex digits")
     source.add_argument("--ctx", metavar="FILE", help="one context, as bytes of a file")
-    verb.add_argument("--repeat", type=positive, default=1, metavar="N", help="runs of each packet")
+    verb.add_argument("--repeat", type=repeats, default=1, metavar="N", help="runs of each packet")
     verb.add_argument("--count", type=positive, metavar="N", help="stop after N packets")
     verb.add_argument("--duration", type=seconds, metavar="S", help="stop after S seconds")
     verb.add_argument("--btf", metavar="FILE", help="kernel BTF in force")
@@ -47,6 +49,14 @@ def positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not above zero")
+    return value
+
+
+def repeats(text: str) -> int:
+    """How often a program runs: what fits into 32 bits."""
+    value = positive(text)
+    if value > MOST_REPEATS:
+        raise argparse.ArgumentTypeError(f"{text} is more than {MOST_REPEATS}")
     return value
 
 
@@ -87,7 +97,10 @@ def perform(program: "Program", arguments: argparse.Namespace) -> dict[str, obje
     from skep.attach.capture import parse_hex
 
     data = parse_hex(arguments.packet) if arguments.packet else b""
-    context = Path(arguments.ctx).read_bytes() if arguments.ctx else None
+    context = None
+    if arguments.ctx:
+        with Path(arguments.ctx).open("rb") as file:
+            context = file.read(MOST_CONTEXT)
     result = program.run(data=data, ctx=context, repeat=arguments.repeat)
     return {
         "returns": {result.retval: arguments.repeat},

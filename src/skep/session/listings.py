@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from skep.btf.graph import Btf
 from skep.btf.kernel import RUNNING, read_btf
@@ -14,6 +14,8 @@ from skep.loader.reader import read_object
 from skep.loader.spec import ObjectSpec, ProgramSpec
 from skep.uapi import helpers
 from skep.verifier.interface import Proof
+
+ELF_MAGIC: Final = b"\x7fELF"
 
 
 def helper_name(helper: int) -> str | None:
@@ -34,14 +36,21 @@ def choose(spec: ObjectSpec, names: Sequence[str] | None) -> list[ProgramSpec]:
 
 def open_object(path: str | Path) -> ObjectSpec:
     """Read an object file."""
-    return read_object(Path(path).read_bytes(), str(path))
+    return read_object(object_bytes(path), str(path))
+
+
+def object_bytes(path: str | Path) -> bytes:
+    """The bytes of an ELF file; of any other, which may have no end, the first ones."""
+    with Path(path).open("rb") as file:
+        magic = file.read(4)
+        return magic + file.read() if magic == ELF_MAGIC else magic
 
 
 def open_btf(path: str, base: Btf | None = None) -> Btf:
     """The types of ``vmlinux``, of a raw BTF file, or of an object file."""
     if path == "vmlinux" and not Path(path).exists():
         return read_btf(str(RUNNING))
-    if Path(path).read_bytes()[:4] != b"\x7fELF":
+    if object_bytes(path)[:4] != ELF_MAGIC:
         return read_btf(path, base)
     spec = open_object(path)
     if spec.btf is None:

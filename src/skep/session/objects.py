@@ -17,6 +17,7 @@ from skep.loader.spec import Content, ObjectSpec
 from skep.loader.target import Target
 from skep.runtime.world import World
 from skep.session.globals import Section
+from skep.session.listings import open_object
 from skep.session.maps import Map
 from skep.session.programs import Program
 from skep.session.ring import RingReader
@@ -88,7 +89,7 @@ def spec_of(source: str | Path | bytes | ObjectSpec) -> ObjectSpec:
         return source
     if isinstance(source, bytes):
         return read_object(source)
-    return read_object(Path(source).read_bytes(), str(source))
+    return open_object(source)
 
 
 class Object:

@@ -12,7 +12,7 @@ from skep.loader.door import ProgramRefused
 from skep.loader.load import LoadedObject
 from skep.loader.reader import read_object
 from skep.loader.spec import ObjectSpec, ProgramSpec
-from skep.session.listings import choose
+from skep.session.listings import choose, object_bytes
 from skep.session.objects import new_subsystem, target_of
 from skep.session.reasons import Reason
 from skep.syscall.loaded import LoadedProgram
@@ -92,7 +92,7 @@ def verify_file(
         OSError: the file cannot be read.
         BtfError: *btf* cannot be read.
     """
-    file, data = str(path), Path(path).read_bytes()
+    file, data = str(path), object_bytes(path)
     try:
         spec = read_object(data, file)
     except BpfError as error:

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import os
 import random
 import struct
 from pathlib import Path
@@ -149,3 +150,22 @@ def test_hex_takes_the_usual_spellings() -> None:
 def test_bad_hex_is_a_capture_error(text: str) -> None:
     with pytest.raises(CaptureError):
         parse_hex(text)
+
+
+def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    # mmap(2) takes no pipes: `tcpdump -w - | skep run … --pcap /dev/stdin` ended in a traceback.
+    write_pcap(tmp_path / "file", PACKETS)
+    read, write = os.pipe()
+    os.write(write, (tmp_path / "file").read_bytes())
+    os.close(write)
+    capture = Capture(f"/dev/fd/{read}")
+    os.close(read)
+
+    assert [packet.data for packet in capture] == [packet.data for packet in PACKETS]
+    assert [list(batch.lengths) for batch in capture.batches()] == [[60, 61, 0]]
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/proc/cpuinfo"])
+def test_what_begins_as_no_capture_is_not_read_on(path: str) -> None:
+    with pytest.raises(CaptureError, match="magic number"):
+        Capture(path)

@@ -1,6 +1,7 @@
 """The command line: what it prints, and how it ends."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -132,3 +133,45 @@ def test_help_has_an_example_and_the_exit_status(
     assert raised.value.code == 0
     assert "exit status" in out
     assert "skep " in out.split("example")[1]
+
+
+@pytest.mark.parametrize("verb", [["verify"], ["verify", "--json"], ["run"], ["disasm"]])
+def test_a_file_without_end_is_bad_input(
+    verb: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # It was read until no memory was left.
+    assert main([*verb, "/dev/zero"]) != 0
+    captured = capsys.readouterr()
+
+    assert "/dev/zero" in captured.err + captured.out
+
+
+def test_a_full_disk_is_said_in_one_line_and_is_no_rejection() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "skep", "verify", SESSION],
+            check=False, stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (2, "skep: standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_names_of_files_may_be_no_text(tmp_path: Path, options: list[str]) -> None:
+    name = os.fsencode(tmp_path) + b"/line\nbreak\xff.o"
+    Path(os.fsdecode(name)).write_bytes(Path(SESSION).read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-m", "skep", "verify", *options, name],
+        check=False, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+    )  # fmt: skip
+    lines = done.stdout.decode().splitlines()
+
+    assert done.returncode == 0
+    assert all("line\\nbreak\\udcff.o" in line for line in lines[not options :])
+
+
+def test_more_repeats_than_fit_are_a_bad_option() -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["run", SESSION, "--repeat", str(1 << 32)])
+
+    assert ended.value.code == 2
