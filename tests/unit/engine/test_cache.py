@@ -81,3 +81,22 @@ def test_a_second_machine_runs_code_that_the_first_compiled(tmp_path: Path) -> N
 
     assert CompiledLibrary(Machine(DiskCache(tmp_path))).bind(answer)() == first == 42
     assert stored() == entries != set()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+def test_a_user_without_a_home_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    # In a container with a user of its own number, no program could be loaded.
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.setuid(54321)
+            cache = DiskCache()
+            cache.put(b"key", b"code")
+            status = int(cache.get(b"key") is not None)
+        finally:
+            os._exit(status)
+
+    assert os.waitpid(child, 0)[1] == 0

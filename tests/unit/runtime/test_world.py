@@ -128,7 +128,11 @@ def test_after_a_fork_the_task_is_the_child() -> None:
     before = world.current_task()
     child = os.fork()
     if child == 0:
-        os._exit(0 if world.current_task().tgid == os.getpid() else 1)
+        status = 1
+        try:
+            status = int(world.current_task().tgid != os.getpid())
+        finally:
+            os._exit(status)
 
     assert os.waitpid(child, 0)[1] == 0
     assert world.current_task() is before

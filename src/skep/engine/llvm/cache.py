@@ -15,14 +15,19 @@ from typing import Final
 
 DIGEST_SIZE: Final = 32
 DEFAULT_LIMIT: Final = 64 << 20
+NOWHERE: Final = Path("/nonexistent")
 PRUNE_EVERY: Final = 64  # stores between two looks at the folder's size
 
 
 def default_folder() -> Path:
     """Where the cache is, by the XDG base directory specification."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(base) if base.startswith("/") else Path.home() / ".cache"
-    return root / "skep" / "code"
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():
+        try:
+            base = Path.home() / ".cache"
+        except RuntimeError:  # neither HOME nor an entry in passwd: a user of a container
+            base = NOWHERE
+    return base / "skep" / "code"
 
 
 class DiskCache:
