@@ -13,6 +13,7 @@ import os
 import select
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
@@ -72,21 +73,31 @@ class LiveInterface:
         self._socket.bind((self.name, ETH_P_ALL))
 
     def batches(self) -> Iterator[Batch]:
-        """Yield what arrived, one ring block a batch; empty after *wait* seconds of silence."""
-        poller = select.poll()
+        """Yield what arrived, one ring block a batch; empty after *wait* seconds of silence.
+
+        Ends when the interface goes down or away, after the last of its packets.
+        """
+        poller, is_up = select.poll(), True
         poller.register(self._socket.fileno(), select.POLLIN | select.POLLERR)
         while True:
             start = self._next * BLOCK_SIZE
-            (status,) = struct.unpack_from("=I", self._ring, start + STATUS_OFFSET)
-            if not status & TP_STATUS_USER:
+            if is_up and not self._is_filled(start):
                 poller.poll(self.wait * 1000)
-                (status,) = struct.unpack_from("=I", self._ring, start + STATUS_OFFSET)
-                if not status & TP_STATUS_USER:
-                    yield Batch()
-                    continue
-            yield self._block(start)
-            struct.pack_into("=I", self._ring, start + STATUS_OFFSET, 0)  # back to the kernel
-            self._next = (self._next + 1) % self._blocks
+                is_up = not self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if not is_up:
+                    time.sleep(2 * BLOCK_TIMEOUT_MS / 1000)  # the kernel closes the open block
+            if self._is_filled(start):
+                yield self._block(start)
+                struct.pack_into("=I", self._ring, start + STATUS_OFFSET, 0)  # to the kernel
+                self._next = (self._next + 1) % self._blocks
+            elif is_up:
+                yield Batch()
+            else:
+                return
+
+    def _is_filled(self, start: int) -> bool:
+        (status,) = struct.unpack_from("=I", self._ring, start + STATUS_OFFSET)
+        return bool(status & TP_STATUS_USER)
 
     def _block(self, start: int) -> Batch:
         batch = Batch(self._anchor)

@@ -69,3 +69,26 @@ def test_a_namespace_of_its_own_captures_without_root() -> None:
         pytest.skip(done.stdout.strip())
 
     assert done.stdout == "captured\n"
+
+
+def test_an_interface_that_goes_down_ends_the_packets() -> None:
+    # The socket's error was never taken off: the reader span, and never ended.
+    script = (
+        "import subprocess, sys\n"
+        "from skep.attach.namespace import enter_own_network\n"
+        "from skep.attach.live import LiveInterface\n"
+        "from skep.errors import NotSupported\n"
+        "try:\n    enter_own_network()\n"
+        "except NotSupported as error:\n    print('no:', error)\n    sys.exit()\n"
+        "subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)\n"
+        "live = LiveInterface('lo')\n"
+        "subprocess.run(['ip', 'link', 'set', 'lo', 'down'], check=True)\n"
+        "print('ended', all(len(batch) < 100 for batch in live.batches()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=20
+    )
+    if done.stdout.startswith("no:"):
+        pytest.skip(done.stdout.strip())
+
+    assert done.stdout == "ended True\n"
