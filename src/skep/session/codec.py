@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from skep.btf.graph import Btf
+from skep.btf.values import decode, encode
 
 INTEGER_SIZES = (1, 2, 4, 8)
 
@@ -26,8 +27,6 @@ def codec(btf: Btf | None, type_id: int, size: int) -> Codec:
         if isinstance(value, bytes | bytearray | memoryview):
             return _sized(bytes(value), size)
         if btf is not None and type_id:
-            from skep.btf.values import encode
-
             return _sized(encode(btf, type_id, value), size)
         if isinstance(value, int) and size in INTEGER_SIZES:
             return (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
@@ -36,8 +35,6 @@ def codec(btf: Btf | None, type_id: int, size: int) -> Codec:
 
     def from_bytes(data: bytes) -> Any:
         if btf is not None and type_id:
-            from skep.btf.values import decode
-
             return decode(btf, type_id, data)
         return int.from_bytes(data, "little") if size in INTEGER_SIZES else data
 

@@ -20,7 +20,6 @@ from skep.syscall.objects import Kind
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import program_types
 from skep.verifier import Rejected
-from skep.verifier.interface import Statistics
 
 NOT_SUPPORTED: Final = "not-supported"
 
@@ -144,7 +143,7 @@ def _verdict(
 
 
 def _rejected(file: str, program: ProgramSpec, rejected: Rejected) -> Verdict:
-    cost: Statistics | None = getattr(rejected, "statistics", None)
+    cost = rejected.statistics
     return _named(
         file, program, verdict="rejected", errno=rejected.errno_name, rule=rejected.rule.id,
         insn=rejected.pc, source=rejected.source, message=rejected.detail, log=rejected.log,
