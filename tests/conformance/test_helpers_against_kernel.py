@@ -10,7 +10,7 @@ from skep.isa.codec import encode
 from skep.syscall.subsystem import Subsystem
 from skep.uapi.helpers import by_name
 from support.running_kernel import RunningKernel, missing
-from support.trial_runs import Outcome, load, run
+from support.trial_runs import Outcome, fold, load, run, stack_words
 
 REASON = missing()
 pytestmark = pytest.mark.skipif(bool(REASON), reason=f"no kernel to compare with: {REASON}")
@@ -48,17 +48,6 @@ def call(name: str, *arguments: int | str) -> list[str]:
         else:
             lines += [f"r{register} = r10", f"r{register} += {argument}"]
     return [*lines, f"call {row.id}", *fold("r0")]
-
-
-def fold(register: str) -> list[str]:
-    return ["r9 *= 31", f"r9 += {register}"]
-
-
-def stack_words(first: int, count: int) -> list[str]:
-    lines: list[str] = []
-    for number in range(count):
-        lines += [f"r7 = *(u64 *)(r10 - {first - 8 * number})", *fold("r7")]
-    return lines
 
 
 def some_load(choose: Choose) -> list[str]:

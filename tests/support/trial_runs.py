@@ -65,3 +65,16 @@ def run(bpf: Bpf, fd: int, data: bytes) -> Outcome:
     (retval,) = struct.unpack_from("<I", attr, 4)
     (size,) = struct.unpack_from("<I", attr, 12)
     return Outcome(retval=retval, data=output.raw[:size])
+
+
+def fold(register: str) -> list[str]:
+    """Assembly that mixes *register* into r9."""
+    return ["r9 *= 31", f"r9 += {register}"]
+
+
+def stack_words(first: int, count: int) -> list[str]:
+    """Assembly that mixes *count* words of the stack, from r10 - *first* on, into r9."""
+    lines: list[str] = []
+    for number in range(count):
+        lines += [f"r7 = *(u64 *)(r10 - {first - 8 * number})", *fold("r7")]
+    return lines
