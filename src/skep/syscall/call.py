@@ -8,6 +8,7 @@ from skep.base.layout import Layout, Member
 from skep.base.memory import PAGE_SIZE, UserMemory
 from skep.errors import CommandError
 from skep.uapi.commands import ATTR_SIZE, MAP_CREATE, Command, CommonAttr
+from skep.uapi.reason import Reason
 
 Arguments = TypeVar("Arguments", bound=Layout)
 Buffer = bytearray | memoryview | ctypes.Array[Any] | ctypes.Structure
@@ -70,6 +71,7 @@ class Refusal(CommandError):  # noqa: N818 - an answer, not a fault
         found: its value.
         reason: what was wrong, in words.
         text: what Linux writes to the log of the common attributes about it, "" for nothing.
+        rule: id of the row of the tables of reasons, *hint* what it advises.
     """
 
     def __init__(
@@ -79,12 +81,16 @@ class Refusal(CommandError):  # noqa: N818 - an answer, not a fault
         reason: str,
         field: str = "",
         found: object = None,
+        *,
         text: str = "",
+        rule: str = "",
+        hint: str = "",
     ) -> None:
         message = f"{field} = {found!r}: {reason}" if field else reason
         super().__init__(command.name, errno, message)
         names = [member.name for member in command.layout.members()]
         self.field, self.found, self.reason, self.text = field, found, reason, text
+        self.rule, self.hint = rule, hint
         self.offset = command.layout.member(field).offset if field in names else -1
 
 
@@ -132,10 +138,28 @@ class Call(Generic[Arguments]):
         """Write an answer into the caller's attr, if it is long enough to hold it."""
         put(self._where, self.command.layout.member(member), value)
 
+    def refusal(self, reason: Reason, detail: str = "", field: str = "") -> Refusal:
+        """The refusal of this call for *reason*.
+
+        Args:
+            reason: row of the tables of reasons.
+            detail: what was found and why it does not do, in words; what is allowed by default.
+            field: the member that it is about, where the row leaves that open.
+        """
+        field = field or reason.field
+        found = getattr(self.attr, field, None) if field else None
+        return Refusal(self.command, reason.errno, detail or reason.allowed, field, found,
+                       text=reason.text, rule=reason.id, hint=reason.hint)  # fmt: skip
+
+    def check(self, holds: object, reason: Reason, detail: str = "", field: str = "") -> None:
+        """Refuse for *reason* unless *holds*; arguments as those of ``refusal``."""
+        if not holds:
+            raise self.refusal(reason, detail, field)
+
     def refuse(self, errno: int, message: str, field: str = "", text: str = "") -> Refusal:
         """The refusal of this call; *field* is the member of the attr that it is about."""
         found = getattr(self.attr, field, None) if field else None
-        return Refusal(self.command, errno, message, field, found, text)
+        return Refusal(self.command, errno, message, field, found, text=text)
 
     def require(
         self, condition: object, errno: int, message: str, field: str = "", text: str = ""

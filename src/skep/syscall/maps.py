@@ -18,6 +18,7 @@ from skep.syscall.objects import Holding, Kind
 from skep.syscall.state import State
 from skep.syscall.values import ValueType, value_type
 from skep.uapi import map_types
+from skep.uapi import reasons_maps as reasons
 from skep.uapi.commands import ENOTSUPP, MapCreate, MapElem, MapFreeze
 from skep.uapi.flags import MapType
 
@@ -88,9 +89,7 @@ def check_create(call: Call[MapCreate]) -> None:
     """What MAP_CREATE checks before it looks at the map's sizes and flags."""
     attr = call.attr
     _check_type_ids(call)
-    call.require(not attr.map_extra or attr.map_type in WITH_EXTRA, EINVAL,
-                 "only for bloom filters and arenas", "map_extra",
-                 "Invalid map_extra.\n")  # fmt: skip
+    call.check(not attr.map_extra or attr.map_type in WITH_EXTRA, reasons.CREATE_MAP_EXTRA)
     node = attr.numa_node if attr.map_flags & NUMA_NODE else 0
     call.require(node == 0, EINVAL, "there is one node, 0", "numa_node", "Invalid numa_node.\n")
     both = RDONLY | WRONLY
