@@ -24,6 +24,10 @@ check: $(VENV)/tools
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/run.py
 
+# Which rows of the acceptance list hold: tests/acceptance/rows.py has them.
+acceptance: $(VENV)/installed
+	PYTHONPATH=tests $(BIN)/python -m pytest -q -n 2 --dist loadgroup -p support.acceptance -m acceptance
+
 conformance: $(VENV)/installed
 	$(BIN)/python tests/conformance/table.py
 
