@@ -16,9 +16,6 @@ from skep.syscall.state import State
 from skep.uapi.commands import (
     AssocStructOps,
     IterCreate,
-    LinkCreate,
-    LinkDetach,
-    LinkUpdate,
     ProgAttach,
     ProgQuery,
     RawTracepointOpen,
@@ -29,7 +26,7 @@ from skep.uapi.commands import (
 from skep.uapi.flags import AttachType, StreamId
 
 
-def _known_attach_type(call: Call[ProgAttach] | Call[ProgQuery] | Call[LinkCreate]) -> None:
+def _known_attach_type(call: Call[ProgAttach] | Call[ProgQuery]) -> None:
     known = any(call.attr.attach_type == row for row in AttachType)
     call.require(known, EINVAL, "not known", "attach_type")
 
@@ -60,26 +57,6 @@ def open_raw_tracepoint(state: State, call: Call[RawTracepointOpen]) -> int:
     state.objects.get(call.command.name, call.attr.prog_fd, Kind.PROG)
     name = call.string(call.attr.name, 128).decode("latin-1") if call.attr.name else ""
     raise NotSupported(f"raw tracepoint {name!r}", "no event source has it")
-
-
-def create_link(state: State, call: Call[LinkCreate]) -> int:
-    """LINK_CREATE."""
-    _known_attach_type(call)
-    state.objects.get(call.command.name, call.attr.prog_fd)
-    kind = AttachType(call.attr.attach_type).name.lower()
-    raise NotSupported(f"a link of attach type {kind}")
-
-
-def update_link(state: State, call: Call[LinkUpdate]) -> int:
-    """LINK_UPDATE."""
-    state.objects.get(call.command.name, call.attr.link_fd, Kind.LINK)
-    raise NotSupported("LINK_UPDATE")
-
-
-def detach_link(state: State, call: Call[LinkDetach]) -> int:
-    """LINK_DETACH."""
-    state.objects.get(call.command.name, call.attr.link_fd, Kind.LINK)
-    raise NotSupported("LINK_DETACH")
 
 
 def create_iterator(state: State, call: Call[IterCreate]) -> int:

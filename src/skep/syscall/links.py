@@ -1,0 +1,78 @@
+"""LINK_CREATE, LINK_UPDATE, LINK_DETACH.
+
+Source: Linux 6.18 kernel/bpf/syscall.c (link_create, link_update, link_detach).
+"""
+
+from typing import Final
+
+from skep.attach.links import Link
+from skep.syscall.call import Call
+from skep.syscall.hook_routes import CREATORS, EXTEND
+from skep.syscall.hooked import answering, loaded, program_at
+from skep.syscall.objects import Holding, Kind
+from skep.syscall.state import State
+from skep.uapi import attach_types
+from skep.uapi import reasons_links as reasons
+from skep.uapi.commands import LinkCreate, LinkDetach, LinkUpdate
+from skep.uapi.flags import AttachFlag, AttachType, ProgType
+
+TYPED: Final = frozenset((ProgType.TRACING, ProgType.LSM))
+
+
+def create(state: State, call: Call[LinkCreate]) -> int:
+    """LINK_CREATE: put a program on a hook, and give a descriptor that holds it there."""
+    attr = call.attr
+    with state.objects.lock, answering(call):
+        if attr.attach_type == AttachType.STRUCT_OPS:
+            return _create_of_map(state, call)
+        holding = program_at(state, call, attr.prog_fd)
+        request = loaded(holding).proof.request
+        fits = attach_types.may_attach(
+            request.program_type, request.expected_attach_type, attr.attach_type
+        )
+        kind = request.program_type
+        if kind.id in TYPED:
+            fits = fits and attr.attach_type == request.expected_attach_type
+        call.check(fits, reasons.CREATE_ATTACH_TYPE, f"not for this {kind.name} program")
+        creator = EXTEND if kind.id == ProgType.EXT else CREATORS.get(attr.attach_type)
+        if creator is None:
+            raise call.refusal(reasons.CREATE_NO_HOOK)
+        return creator(state, call, holding)
+
+
+def _create_of_map(state: State, call: Call[LinkCreate]) -> int:
+    """A link of a struct_ops map; prog_fd is map_fd. No such map can be made here."""
+    state.objects.get(call.command.name, call.attr.prog_fd, Kind.MAP)
+    raise call.refusal(reasons.CREATE_STRUCT_OPS)
+
+
+def update(state: State, call: Call[LinkUpdate]) -> int:
+    """LINK_UPDATE: put another program in the place of the one that a link holds."""
+    attr, replace = call.attr, int(AttachFlag.REPLACE)
+    call.check(not attr.flags & ~replace, reasons.UPDATE_FLAGS)
+    with state.objects.lock, answering(call):
+        holding = state.objects.get(call.command.name, attr.link_fd, Kind.LINK)
+        new = program_at(state, call, attr.new_prog_fd)
+        expected = program_at(state, call, attr.old_prog_fd) if attr.flags & replace else None
+        call.check(expected is not None or not attr.old_prog_fd, reasons.UPDATE_OLD_PROGRAM)
+        _link(holding).update(loaded(new), loaded(expected) if expected is not None else None)
+        _hold_instead(state, holding, new)
+    return 0
+
+
+def detach(state: State, call: Call[LinkDetach]) -> int:
+    """LINK_DETACH: take a link's program off its hook; the link stays, and does nothing."""
+    with state.objects.lock, answering(call):
+        _link(state.objects.get(call.command.name, call.attr.link_fd, Kind.LINK)).detach()
+    return 0
+
+
+def _link(holding: Holding) -> Link:
+    assert isinstance(holding.target, Link)
+    return holding.target
+
+
+def _hold_instead(state: State, holding: Holding, new: Holding) -> None:
+    """Let a link refer to program *new* and no longer to the one it had."""
+    old, holding.holds[0] = holding.holds[0], state.objects.take(new)
+    state.objects.drop(old)
