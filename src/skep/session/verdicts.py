@@ -1,17 +1,22 @@
-"""verify_file(): the verdict on every program of an object, each loaded alone."""
+"""verify_file(): the verdict on every program of an object, each loaded alone.
+
+An object is an ELF file, or text in assembly language (``*.s``, see ``skep.session.assembly``).
+"""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from skep.btf.graph import Btf
+from skep.btf.kernel import kernel_btf
 from skep.engine.proof_only import ProofEngine
 from skep.errors import BpfError, CommandError, LoadError, NotSupported
 from skep.loader.door import ProgramRefused
 from skep.loader.load import LoadedObject
 from skep.loader.reader import read_object
 from skep.loader.spec import ObjectSpec, ProgramSpec
+from skep.session.assembly import TEXT_SUFFIX, read_text
 from skep.session.listings import choose, object_bytes
 from skep.session.objects import new_subsystem, target_of
 from skep.session.reasons import Reason
@@ -19,7 +24,8 @@ from skep.syscall.loaded import LoadedProgram
 from skep.syscall.objects import Kind
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import program_types
-from skep.verifier import Rejected
+from skep.verifier import Rejected, verify
+from skep.verifier.interface import Proof, Request, Statistics
 
 NOT_SUPPORTED: Final = "not-supported"
 
@@ -36,7 +42,7 @@ class Verdict:
         insn: slot of the refused instruction, -1 if none.
         source: "file:line" of it.
         message: one line.
-        insns_processed, states, verify_us: what verification cost.
+        insns_processed, states, peak_states, verify_us: what verification cost.
         log: the kernel-style log, if asked for. *explanation*: the refusal for people.
         reason: all that is known of the verifier's refusal; None if it refused nothing.
     """
@@ -53,6 +59,7 @@ class Verdict:
     message: str = ""
     insns_processed: int = 0
     states: int = 0
+    peak_states: int = 0
     verify_us: int = 0
     log: str = ""
     explanation: str = ""
@@ -63,10 +70,18 @@ class Verdict:
         """The fields that ``skep verify --json`` prints."""
         names = (
             "file", "program", "section", "type", "verdict", "errno", "rule", "insn", "source",
-            "message", "insns_processed", "states", "verify_us",
+            "message", "insns_processed", "states", "peak_states", "verify_us",
         )  # fmt: skip
         found = {name: getattr(self, name) for name in names}
         return found | ({"log": self.log} if self.log else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A verdict, and what it answers; *request* is None if the verifier was never asked."""
+
+    verdict: Verdict
+    request: Request | None = field(default=None, repr=False)
 
 
 def verify_file(
@@ -91,11 +106,32 @@ def verify_file(
         OSError: the file cannot be read.
         BtfError: *btf* cannot be read.
     """
+    for examined in examine_file(
+        path, programs=programs, btf=btf, log_level=log_level, adjust=adjust
+    ):
+        yield examined.verdict
+
+
+def examine_file(
+    path: str | Path,
+    *,
+    programs: Sequence[str] | None = None,
+    btf: str | Btf | None = None,
+    log_level: int = 0,
+    adjust: Callable[[ObjectSpec], ObjectSpec] | None = None,
+) -> Iterator[Examined]:
+    """Verify as verify_file() does; with each verdict comes what was asked of the verifier.
+
+    Ask again before the next is taken: then the maps are gone.
+    """
+    if Path(path).suffix == TEXT_SUFFIX:
+        yield _examine_text(path, programs, btf, log_level)
+        return
     file, data = str(path), object_bytes(path)
     try:
         spec = read_object(data, file)
     except BpfError as error:
-        yield _failed(Verdict(file=file), error)
+        yield Examined(_failed(Verdict(file=file), error))
         return
     spec = adjust(spec) if adjust is not None else spec
     chosen = choose(spec, programs)
@@ -106,11 +142,32 @@ def verify_file(
         )
     except BpfError as error:
         for program in chosen:
-            yield _failed(_named(file, program), error)
+            yield Examined(_failed(_named(file, program), error))
         return
     with loaded:
         for program in chosen:
-            yield _verdict(subsystem, loaded, file, program)
+            yield _examine(subsystem, loaded, file, program)
+
+
+def _examine_text(
+    path: str | Path, names: Sequence[str] | None, btf: str | Btf | None, log_level: int
+) -> Examined:
+    """The verdict on a program in assembly language."""
+    file = str(path)
+    types = kernel_btf(btf) if btf is None or isinstance(btf, str) else btf
+    try:
+        request = replace(read_text(path, types), log_level=log_level)
+    except BpfError as error:
+        return Examined(_failed(Verdict(file=file), error))
+    for name in names or ():
+        if name != request.name:
+            raise LoadError(f"no such program; there is: {request.name}", source=file, name=name)
+    about = Verdict(file=file, program=request.name, type=request.program_type.name)
+    try:
+        proof = verify(request)
+    except Rejected as refused:
+        return Examined(_rejected(about, refused), request)
+    return Examined(_accepted(about, proof, proof.log), request)
 
 
 def _named(file: str, program: ProgramSpec, **fields: Any) -> Verdict:
@@ -121,42 +178,48 @@ def _named(file: str, program: ProgramSpec, **fields: Any) -> Verdict:
     )
 
 
-def _verdict(
+def _examine(
     subsystem: Subsystem, loaded: LoadedObject, file: str, program: ProgramSpec
-) -> Verdict:
+) -> Examined:
+    about = _named(file, program)
     try:
         result = loaded.load_program(program)
     except ProgramRefused as refused:
         cause = refused.__cause__
         if isinstance(cause, Rejected):
-            return _rejected(file, program, cause)
-        return _failed(_named(file, program), cause if isinstance(cause, BpfError) else refused)
+            return Examined(_rejected(about, cause), cause.request)
+        return Examined(_failed(about, cause if isinstance(cause, BpfError) else refused))
     except BpfError as error:
-        return _failed(_named(file, program), error)
+        return Examined(_failed(about, error))
     target = subsystem.state.objects.get("VERIFY", result.fd, Kind.PROG).target
     assert isinstance(target, LoadedProgram)
-    cost = target.proof.statistics
-    return _named(
-        file, program, verdict="accepted", insns_processed=cost.insns_processed,
-        states=cost.total_states, verify_us=cost.microseconds, log=result.log,
-    )  # fmt: skip
+    return Examined(_accepted(about, target.proof, result.log), target.proof.request)
 
 
-def _rejected(file: str, program: ProgramSpec, rejected: Rejected) -> Verdict:
-    cost = rejected.statistics
-    return _named(
-        file, program, verdict="rejected", errno=rejected.errno_name, rule=rejected.rule.id,
+def _accepted(about: Verdict, proof: Proof, log: str) -> Verdict:
+    return replace(about, verdict="accepted", log=log, **_costs(proof.statistics))
+
+
+def _rejected(about: Verdict, rejected: Rejected) -> Verdict:
+    return replace(
+        about, verdict="rejected", errno=rejected.errno_name, rule=rejected.rule.id,
         insn=rejected.pc, source=rejected.source, message=rejected.detail, log=rejected.log,
-        explanation=str(rejected), reason=Reason.of(rejected),
-        insns_processed=cost.insns_processed if cost else 0,
-        states=cost.total_states if cost else 0,
-        verify_us=cost.microseconds if cost else 0,
+        explanation=str(rejected), reason=Reason.of(rejected), **_costs(rejected.statistics),
     )  # fmt: skip
+
+
+def _costs(statistics: Statistics | None) -> dict[str, Any]:
+    if statistics is None:
+        return {}
+    return {
+        "insns_processed": statistics.insns_processed,
+        "states": statistics.total_states,
+        "peak_states": statistics.peak_states,
+        "verify_us": statistics.microseconds,
+    }
 
 
 def _failed(about: Verdict, error: BpfError) -> Verdict:
-    from dataclasses import replace
-
     unsupported = _unsupported(error)
     return replace(
         about,

@@ -19,7 +19,14 @@ from skep.isa.insn import Insn
 from skep.isa.table import BY_NAME
 from skep.verifier import precision
 from skep.verifier.events import BranchPushed, Note, Refused
-from skep.verifier.interface import CallFact, Environment, LineInfo, MapShape, Request
+from skep.verifier.interface import (
+    CallFact,
+    Environment,
+    LineInfo,
+    MapShape,
+    Observer,
+    Request,
+)
 from skep.verifier.program import Program, Step
 from skep.verifier.records import Records
 from skep.verifier.report import Rejected
@@ -64,6 +71,7 @@ class Check:
         self.request = request
         self.environment: Environment = request.environment
         self.program = program
+        self.observer: Observer | None = request.observer
         self.privileged: bool = request.privileged
         self.strict_alignment: bool = request.prog_flags & PROG_F_STRICT_ALIGNMENT != 0
         self.sleepable: bool = request.prog_flags & PROG_F_SLEEPABLE != 0

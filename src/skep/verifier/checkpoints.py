@@ -187,6 +187,8 @@ class Checkpoints:
         state = check.state
         self.total += 1
         self._stored += 1
+        if check.observer is not None:
+            check.observer.remember(state.pc)
         self._note_peak()
         self._last_jumps = self.jumps
         self._last_insns = self.insns

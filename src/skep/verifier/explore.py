@@ -111,6 +111,8 @@ def _one_instruction(check: Check, marks: Checkpoints, handlers: list[Handler | 
         )
     state.pc = pc
     state.last_pc = check.previous_pc
+    if check.observer is not None:
+        check.observer.arrive(check)
     if step.prune_point and marks.is_visited(step):
         if check.journal is not None:
             check.journal.append(Pruned(pc, check.previous_pc, check.frame.copy()))

@@ -7,11 +7,14 @@ fd 5, which types does the kernel have) it asks an ``Environment`` passed in wit
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from skep.btf.graph import Btf
 from skep.isa.insn import Insn
 from skep.uapi.program_types import ProgramType
+
+if TYPE_CHECKING:
+    from skep.verifier.check import Check
 
 
 class MapShape(Protocol):
@@ -60,6 +63,18 @@ class Environment(Protocol):
         ...
 
 
+class Observer(Protocol):
+    """Sees a verification while it runs, and changes nothing of it."""
+
+    def arrive(self, check: "Check") -> None:
+        """``check.pc`` is about to be examined, coming from ``check.previous_pc``."""
+        ...
+
+    def remember(self, pc: int) -> None:
+        """A state is remembered at *pc*."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class FunctionInfo:
     """One record of ``func_info``: slot and BTF type id of a FUNC."""
@@ -100,6 +115,7 @@ class Request:
     log_level: int = 0
     privileged: bool = True  # CAP_SYS_ADMIN, or CAP_BPF and CAP_PERFMON
     collect_journal: bool = False
+    observer: Observer | None = None
 
 
 class Memory(IntEnum):

@@ -95,7 +95,7 @@ def _verify(request: Request) -> Proof:
 def _verify_again(request: Request) -> Rejected | None:
     """Verify once more, with a journal, to explain a refusal."""
     try:
-        verify(replace(request, collect_journal=True, log_level=0))
+        verify(replace(request, collect_journal=True, log_level=0, observer=None))
     except Rejected as rejected:
         return rejected
     return None

@@ -13,7 +13,7 @@ breaks, what made the values so, and what usually helps::
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from skep.errors import CommandError
 from skep.verifier.causes import Cause, find_causes
@@ -22,9 +22,12 @@ from skep.verifier.interface import LineInfo, Request, Statistics
 from skep.verifier.listing import step_text
 from skep.verifier.notation import value_text
 from skep.verifier.program import Program
+from skep.verifier.rules.flow import INSN_BUDGET, JUMP_SEQUENCE
 from skep.verifier.rules.rule import Rule
 
 Retry: TypeAlias = Callable[[Request], "Rejected | None"]
+
+OF_ALL_PATHS: Final = (INSN_BUDGET, JUMP_SEQUENCE)  # no value on the last path is to blame
 
 
 class Rejected(CommandError):  # noqa: N818 - a verdict, not a fault
@@ -111,11 +114,18 @@ class Rejected(CommandError):  # noqa: N818 - a verdict, not a fault
         """The instructions and decisions that made the values so, in the order of the path."""
         if self._causes is None:
             self._causes = ()
+            if self.rule in OF_ALL_PATHS:
+                return self._causes
             again = self._retry(self._request) if self._retry and self._request else None
             if again is not None and (again.rule, again.pc) == (self.rule, self.pc):
                 self._causes = again._causes or ()  # noqa: SLF001 - the same class
                 self.registers = again.registers
         return self._causes
+
+    @property
+    def request(self) -> Request | None:
+        """What was asked; None until the verification is over."""
+        return self._request
 
     @property
     def line_infos(self) -> tuple[LineInfo, ...]:

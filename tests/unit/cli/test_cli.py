@@ -17,7 +17,7 @@ SESSION = str(OBJECTS / "session.bpf.o")
 REFUSED = str(OBJECTS / "refused.bpf.o")
 FIELDS = {
     "file", "program", "section", "type", "verdict", "errno", "rule", "insn", "source", "message",
-    "insns_processed", "states", "verify_us",
+    "insns_processed", "states", "peak_states", "verify_us",
 }  # fmt: skip
 
 
