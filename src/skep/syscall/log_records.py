@@ -1,0 +1,189 @@
+"""The records of a refusal: what is known of it, as fields.
+
+Invariant: every refusal gives at least one record; a log that was cut hides nothing of why the
+command was refused in the first place.
+"""
+
+from collections.abc import Iterator, Mapping
+from errno import (
+    E2BIG,
+    EACCES,
+    EAGAIN,
+    EBADF,
+    EBUSY,
+    EEXIST,
+    EFAULT,
+    ENOENT,
+    ENOMEM,
+    ENOSPC,
+    EOPNOTSUPP,
+    EPERM,
+)
+from functools import cache
+from types import ModuleType
+from typing import Final
+
+from skep.base.memory import Fault
+from skep.errors import BtfError, CommandError, NotSupported
+from skep.uapi import reasons_calls
+from skep.uapi.commands import BTF_LOAD, COMMANDS, ENOTSUPP
+from skep.uapi.reason import Reason
+from skep.uapi.record import LogCause, LogRecord
+from skep.verifier import Rejected
+from skep.verifier.rules import calls, flow, memory, registers, resources
+from skep.verifier.rules.rule import NOT_SUPPORTED, Rule
+
+# The categories of Linux 7.3's reports, by the module of the rule; some rules are of another one.
+CATEGORIES: Final[tuple[tuple[ModuleType, str], ...]] = (
+    (flow, "Program Structure"),
+    (memory, "Memory Safety"),
+    (registers, "Register Type Safety"),
+    (calls, "Call Type Safety"),
+    (resources, "Resource Lifetime Safety"),
+)
+OTHER_CATEGORIES: Final[Mapping[str, str]] = {
+    "insn-budget": "Verifier Limit",
+    "jump-sequence": "Verifier Limit",
+    "loop-progress": "Verifier Limit",
+    "call-depth": "Verifier Limit",
+    "stack-depth": "Verifier Limit",
+    "program-size": "Verifier Limit",
+    "subprogram-count": "Verifier Limit",
+    "map-count": "Verifier Limit",
+    NOT_SUPPORTED.id: "Verifier Limit",
+    "access-through-pointer": "Register Type Safety",
+    "register-initialised": "Register Type Safety",
+    "return-scalar": "Register Type Safety",
+    "call-may-sleep": "Execution Context Safety",
+    "no-call-under-lock": "Execution Context Safety",
+    "no-call-in-critical-section": "Execution Context Safety",
+    "not-in-critical-section": "Execution Context Safety",
+    "tail-call-outside-callback": "Execution Context Safety",
+    "no-legacy-load-in-callback": "Execution Context Safety",
+    "helper-gpl": "Policy",
+    "kfunc-gpl": "Policy",
+    "kernel-access-gpl": "Policy",
+    "helper-available": "Policy",
+    "kfunc-available": "Policy",
+    "privileged-call": "Policy",
+    "kernel-access-privileged": "Policy",
+    "unprivileged-pointer-bounds": "Policy",
+    "no-address-stored": "Policy",
+}
+# Of refusals that are not the verifier's, by errno.
+ARGUMENT: Final = "Argument"
+BY_ERRNO: Final[Mapping[int, str]] = {
+    EPERM: "Policy",
+    EACCES: "Policy",
+    EBADF: "Reference",
+    ENOENT: "Reference",
+    EFAULT: "Address",
+    EEXIST: "State",
+    EBUSY: "State",
+    EAGAIN: "State",
+    E2BIG: "Limit",
+    ENOMEM: "Limit",
+    ENOSPC: "Limit",
+    EOPNOTSUPP: "Not Supported",
+    ENOTSUPP: "Not Supported",
+}
+LAYOUTS: Final = {command.name: command.layout for command in COMMANDS}
+
+
+def records_of(command: str, error: BaseException) -> tuple[LogRecord, ...]:
+    """What is known of why *command* was refused with *error*; the answer first."""
+    return tuple(_records(command, error))
+
+
+def _records(command: str, error: BaseException) -> Iterator[LogRecord]:
+    yield _record(command, error)
+    before = error.__context__
+    if isinstance(before, CommandError):  # the log of another refusal was cut
+        yield from _records(command, before)
+
+
+def _record(command: str, error: BaseException) -> LogRecord:
+    if isinstance(error, Rejected):
+        return _of_rejected(command, error)
+    if isinstance(error, CommandError):
+        return _of_refusal(command, error)
+    if isinstance(error, Fault):
+        return _of_row(command, reasons_calls.NOT_READABLE, str(error))
+    if isinstance(error, NotSupported):
+        return _of_row(command, reasons_calls.NOT_SUPPORTED, str(error))
+    return _of_row(command, reasons_calls.NO_MEMORY, str(error) or "out of memory")
+
+
+def _of_row(command: str, row: Reason, message: str) -> LogRecord:
+    return LogRecord(
+        message, command, row.errno, row.id, BY_ERRNO.get(row.errno, ARGUMENT),
+        allowed=row.allowed, hint=row.hint,
+    )  # fmt: skip
+
+
+def _of_refusal(command: str, error: CommandError) -> LogRecord:
+    field: str = getattr(error, "field", "")
+    known = LAYOUTS.get(command)
+    member = next((each for each in known.members() if each.name == field), None) if known else None
+    found = getattr(error, "found", None)
+    cause = error.__cause__ if isinstance(error.__cause__, BtfError) else None
+    type_id = cause.type_id if cause is not None and cause.type_id else -1
+    return LogRecord(
+        getattr(error, "reason", error.message),
+        command,
+        error.errno,
+        getattr(error, "rule", ""),
+        "BTF" if command == BTF_LOAD.name and cause else BY_ERRNO.get(error.errno, ARGUMENT),
+        field=field,
+        offset=member.offset if member is not None else -1,
+        size=member.size if member is not None else 0,
+        found=_shown(found) if field else cause.found if cause is not None else "",
+        allowed=getattr(error, "allowed", "") or (cause.expected if cause is not None else ""),
+        hint=getattr(error, "hint", ""),
+        type_id=type_id,
+        btf_offset=cause.offset if cause is not None else -1,
+    )
+
+
+def _shown(found: object) -> str:
+    if found is None:
+        return ""
+    return repr(found.rstrip(b"\0"))[1:] if isinstance(found, bytes) else str(found)
+
+
+def _of_rejected(command: str, error: Rejected) -> LogRecord:
+    line = error.line
+    causes = tuple(
+        LogCause(cause.pc, _plain(cause.insn), cause.effect, error.source_of(cause.pc))
+        for cause in error.causes
+    )
+    return LogRecord(
+        error.detail, command, error.errno, error.rule.id, category_of(error.rule),
+        found=error.found, allowed=error.rule.sentence, hint=error.hint,
+        pc=error.pc, insn=_plain(error.insn),
+        file=line.file if line is not None else "",
+        line=line.line if line is not None else 0,
+        column=line.column if line is not None else 0,
+        text=line.text.strip() if line is not None else "",
+        causes=causes,
+    )  # fmt: skip
+
+
+def _plain(insn: str) -> str:
+    """An instruction of the log without its opcode: ``(85) call f`` is ``call f``."""
+    return insn.partition(") ")[2] if insn.startswith("(") else insn
+
+
+def category_of(rule: Rule) -> str:
+    """The category of Linux 7.3 that *rule* belongs to."""
+    return OTHER_CATEGORIES.get(rule.id) or _by_rule().get(rule.id, "Program Structure")
+
+
+@cache
+def _by_rule() -> Mapping[str, str]:
+    return {
+        row.id: category
+        for module, category in CATEGORIES
+        for row in vars(module).values()
+        if isinstance(row, Rule)
+    }
