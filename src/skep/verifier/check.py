@@ -93,6 +93,7 @@ class Check:
         self.slots: dict[int, int] = {}  # offset of the native slot that a context load reads
         self.masks: dict[int, tuple[int, int]] = {}  # how unprivileged arithmetic is masked
         self.access_kinds: dict[int, Pointer] = {}  # pointer of the first access of each pc
+        self.buffers: dict[str, int] = {}  # how far accesses reach into buffers of unknown size
         self.calls: dict[int, CallFact] = {}
         self.map_at: dict[int, MapShape] = {}
         self.callback_at: dict[int, int] = {}

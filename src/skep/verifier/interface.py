@@ -186,6 +186,7 @@ class Proof:
     map_at: Mapping[int, MapShape] = field(default_factory=dict)  # LD_IMM64 of maps and map values
     callback_at: Mapping[int, int] = field(default_factory=dict)  # LD_IMM64 PSEUDO_FUNC: pc to pc
     btf_address_at: Mapping[int, tuple[str, int]] = field(default_factory=dict)  # ksym, type id
+    buffers: Mapping[str, int] = field(default_factory=dict)  # bytes: rdonly, rdwr, tracepoint
     statistics: Statistics
     log: str = ""
     journal: Sequence[object] = ()

@@ -86,6 +86,7 @@ def _verify(request: Request) -> Proof:
         map_at=check.map_at,
         callback_at=check.callback_at,
         btf_address_at=check.btf_address_at,
+        buffers=check.buffers,
         statistics=statistics,
         log=render(program, request, check.journal or (), statistics),
         journal=check.journal or (),

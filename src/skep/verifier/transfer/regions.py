@@ -286,7 +286,10 @@ def require_packet(
 def require_buffer(
     check: Check, pointer: Pointer, register: int, off: int, size: int, words: str
 ) -> None:
-    """Require a constant, non-negative offset: the size is checked when the program attaches."""
+    """Require a constant, non-negative offset: the size is checked when the program attaches.
+
+    How far the program reaches is kept by *words*: ``rdonly``, ``rdwr`` or ``tracepoint``.
+    """
     if off < 0:
         check.refuse(
             IN_MEMORY, f"R{register} invalid {words} buffer access: off={off}, size={size}"
@@ -297,6 +300,7 @@ def require_buffer(
             f"R{register} invalid variable buffer offset: off={off}, "
             f"var_off={tnum_text(pointer.var)}",
         )
+    check.buffers[words] = max(check.buffers.get(words, 0), off + size)
 
 
 def require_flow_keys(check: Check, off: int, size: int) -> None:
