@@ -1,6 +1,6 @@
 """The Engine protocol: a proof goes in, an entry point comes out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,10 +29,24 @@ class HelperCode:
     upcall: Upcall | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CodePart:
+    """Machine code of one function of a program: that of the subprogram at slot *start*."""
+
+    start: int
+    address: int
+    size: int
+
+
 class Entry(Protocol):
     """A compiled program."""
 
     address: int  # machine code: u64 f(u64 run, u64 r1 .. r5)
+
+    @property
+    def parts(self) -> Sequence[CodePart]:
+        """Where its machine code lies; subprograms that became part of their callers have none."""
+        ...
 
     def __call__(self, run: int, context: int, /) -> int:
         """Run once; returns r0, unsigned 64-bit."""

@@ -4,7 +4,7 @@ It runs the same helpers on the same memory as the compiler. Functions of an int
 have machine addresses too, by which native helpers (``bpf_loop``) and tail calls reach them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -13,7 +13,7 @@ from skep.base.bits import U32, U64
 from skep.base.native import load64, store64
 from skep.engine.batch import run_batch
 from skep.engine.execution import Code, Execution, Step
-from skep.engine.interface import HelperCode, NativeLibrary
+from skep.engine.interface import CodePart, HelperCode, NativeLibrary
 from skep.engine.library import PlainLibrary
 from skep.engine.machinery import Stop, tail_target
 from skep.engine.regions import NO_OBJECTS, Regions
@@ -68,8 +68,11 @@ class InterpretedEntry:
 
     Attributes:
         address: machine address that other engines' code can call.
+        parts: none: nothing of it is machine code.
         step: told of every instruction of every run: its pc and the eleven registers.
     """
+
+    parts: Sequence[CodePart] = ()
 
     def __init__(self, engine: Interpreter, proof: Proof) -> None:
         self.step: Step | None = None

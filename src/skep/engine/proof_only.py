@@ -1,7 +1,9 @@
 """The engine that runs nothing: for verdicts alone, also on what no other engine could run."""
 
+from collections.abc import Sequence
 from typing import NoReturn
 
+from skep.engine.interface import CodePart
 from skep.engine.library import PlainLibrary
 from skep.errors import NotSupported
 from skep.verifier.interface import Proof
@@ -11,6 +13,7 @@ class ProvedEntry:
     """A program that was proved, and is not to be run."""
 
     address = 0
+    parts: Sequence[CodePart] = ()
 
     def __call__(self, run: int, context: int, /) -> NoReturn:  # noqa: ARG002 - Entry
         """Refuse."""

@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from skep.base.layout import Layout, Member
 from skep.base.memory import PAGE_SIZE, UserMemory
 from skep.errors import CommandError
+from skep.syscall.credentials import PRIVILEGED, Credentials
 from skep.uapi.commands import ATTR_SIZE, MAP_CREATE, Command, CommonAttr
 from skep.uapi.reason import Reason
 
@@ -121,6 +122,7 @@ class Call(Generic[Arguments]):
         attr: its arguments.
         memory: the caller's memory.
         common: the common attributes, None if it came without.
+        credentials: who calls.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class Call(Generic[Arguments]):
         common: Common | None = None,
     ) -> None:
         self.command, self.attr, self.memory, self.common = command, attr, memory, common
+        self.credentials: Credentials = PRIVILEGED
         self._where = where
 
     def put(self, member: str, value: int) -> None:

@@ -4,13 +4,15 @@ Source: Linux 6.18 kernel/bpf/core.c (bpf_prog_calc_tag).
 """
 
 import hashlib
-import os
 import time
+from collections.abc import Sequence
 from typing import Final
 
-from skep.engine.interface import Entry
+from skep.engine.interface import CodePart, Entry
 from skep.isa.codec import decode, encode
 from skep.isa.insn import Insn
+from skep.syscall.credentials import Delegate
+from skep.uapi.flags import TAG_SIZE
 from skep.verifier import Proof
 
 WIDE: Final = 0x18
@@ -23,19 +25,31 @@ class LoadedProgram:
     Attributes:
         proof: what runs.
         entry: calls it.
+        digest: SHA-256 of its instructions; *tag* is the beginning of it.
+        uid: who loaded it, and *token* by which they did, None for none.
         btf_id: id of its BTF object, 0 if it has none.
         func_info, line_info: the records that it was loaded with, each of its known size.
         run_count, run_ns: runs and their time while statistics are on.
     """
 
-    def __init__(self, id: int, proof: Proof, entry: Entry, original: bytes) -> None:  # noqa: A002
+    def __init__(
+        self,
+        id: int,  # noqa: A002
+        proof: Proof,
+        entry: Entry,
+        original: bytes,
+        uid: int = 0,
+        token: Delegate | None = None,
+    ) -> None:
         self.id, self.proof, self.entry = id, proof, entry
         self.address = entry.address
         self.name = proof.request.name
         self.type = proof.request.program_type
-        self.tag = tag_of(original)
+        self.digest = digest_of(original)
+        self.tag = self.digest[:TAG_SIZE]
+        self._original = original
         self.load_time_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        self.uid = os.getuid()
+        self.uid, self.token = uid, token
         self.btf_id = 0
         self.func_info = self.line_info = b""
         self.run_count = self.run_ns = 0
@@ -43,13 +57,26 @@ class LoadedProgram:
     def close(self) -> None:
         """Machine code and proof go with the object."""
 
+    @property
+    def machine_code(self) -> Sequence[CodePart]:
+        """Where the machine code of each of its functions lies."""
+        return self.entry.parts
 
-def tag_of(code: bytes) -> bytes:
-    """The 8-byte tag: SHA-256 of the instructions, map descriptors taken out (6.18)."""
+    def tags(self) -> bytes:
+        """The tags of all its subprograms, each of ``TAG_SIZE`` bytes."""
+        parts = self.proof.subprograms
+        if len(parts) < 2:
+            return self.tag
+        spans = (self._original[8 * part.start : 8 * part.end] for part in parts)
+        return b"".join(digest_of(span)[:TAG_SIZE] for span in spans)
+
+
+def digest_of(code: bytes) -> bytes:
+    """SHA-256 of the instructions, map descriptors taken out (6.18)."""
     insns, was_wide = [], False
     for insn in decode(code):
         first = insn.code == WIDE and insn.src in MAP_SOURCES
         cleared = Insn(insn.code, insn.dst, insn.src, insn.off, 0) if first or was_wide else insn
         insns.append(cleared)
         was_wide = first
-    return hashlib.sha256(encode(insns)).digest()[:8]
+    return hashlib.sha256(encode(insns)).digest()

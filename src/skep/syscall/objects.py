@@ -1,4 +1,4 @@
-"""Objects of a subsystem: descriptors, ids, reference counts and pins.
+"""Objects of a subsystem: descriptors, ids and reference counts.
 
 An object lives while something refers to it: a descriptor, a pin, or another object that holds it
 (a program its maps, a map-in-map its inner maps). When the last reference goes, its ``close`` is
@@ -28,6 +28,8 @@ class Kind(IntEnum):
     BTF = 2
     LINK = 3
     STATS = 4
+    TOKEN = 5
+    FOLDER = 6
 
 
 class Target(Protocol):
@@ -70,7 +72,6 @@ class Objects:
         self._closed: list[int] = []  # a heap: free numbers below the highest ever given
         self._ids: dict[Kind, dict[int, Holding]] = {kind: {} for kind in Kind}
         self._last_id = dict.fromkeys(Kind, 0)
-        self._pins: dict[str, Holding] = {}
 
     def new_id(self, kind: Kind) -> int:
         """An id that no object of *kind* ever had."""
@@ -183,11 +184,6 @@ class Objects:
         """How many objects of *kind* there are."""
         with self._lock:
             return len(self._ids[kind])
-
-    @property
-    def pins(self) -> dict[str, Holding]:
-        """Pinned objects by path; change it under ``lock``."""
-        return self._pins
 
     @property
     def lock(self) -> "threading.RLock":

@@ -9,6 +9,7 @@ Source: Linux 6.18 kernel/bpf/core.c (__bpf_prog_map_compatible, bpf_check_tail_
 
 from typing import Final, Protocol
 
+from skep.uapi import program_types
 from skep.uapi.flags import MapType
 from skep.verifier.interface import Request
 
@@ -40,6 +41,16 @@ class Owners:
 
     def __init__(self) -> None:
         self._kinds: dict[int, ProgramKind] = {}
+
+    def program_type(self, map_id: int) -> int:
+        """The number of the program type that the map is for; 0 if no program came yet."""
+        kind = self._kinds.get(map_id)
+        row = program_types.by_name(kind[0]) if kind is not None else None
+        return row.id if row is not None else 0
+
+    def forget(self, map_id: int) -> None:
+        """The map has gone."""
+        self._kinds.pop(map_id, None)
 
     def claim(self, map_: Identified, kind: ProgramKind) -> bool:
         """Whether programs of *kind* may use *map_*, or stand in it; the first decides."""

@@ -1,85 +1,80 @@
-"""OBJ_PIN and OBJ_GET: names for objects, in a tree of this subsystem's own.
-
-Every path may be used; folders need not be made. The last part of a path has no dot, as in the
-kernel's bpffs. ``unpin`` and ``pinned`` stand for unlink(2) and readdir(3).
+"""OBJ_PIN and OBJ_GET: names for objects, in the mounts of bpffs that a subsystem has.
 
 Source: Linux 6.18 kernel/bpf/inode.c, kernel/bpf/syscall.c (bpf_obj_pin, bpf_obj_get).
 """
 
-import posixpath
-from collections.abc import Iterator
-from errno import EEXIST, EINVAL, ENAMETOOLONG, ENOENT, EPERM
 from typing import Final
 
-from skep.errors import CommandError, NotSupported
 from skep.syscall.call import MAX_STRING, Call
 from skep.syscall.objects import Kind
 from skep.syscall.state import State
+from skep.syscall.tree import READ, WRITE, Folder, OpenFolder, PathRefused, Pin, permits
+from skep.uapi import reasons_objects as reasons
 from skep.uapi.commands import ObjPin
 from skep.uapi.flags import MapFlag
 
 ACCESS: Final = int(MapFlag.RDONLY | MapFlag.WRONLY)
+WANTED: Final = {0: READ | WRITE, int(MapFlag.RDONLY): READ, int(MapFlag.WRONLY): WRITE}
 PATH_FD: Final = int(MapFlag.PATH_FD)
+CURRENT: Final = -100  # AT_FDCWD
 PINNABLE: Final = frozenset({Kind.MAP, Kind.PROG, Kind.LINK})
 
 
-def _path(call: Call[ObjPin]) -> str:
-    attr = call.attr
-    relative = attr.file_flags & PATH_FD
-    call.require(relative or not attr.path_fd, EINVAL, "without PATH_FD", "path_fd")
-    raw = call.string(attr.pathname)
-    call.require(len(raw) < MAX_STRING, ENAMETOOLONG, "longer than a path", "pathname")
-    call.require(raw, ENOENT, "is empty", "pathname")
-    text = raw.decode("utf-8", "surrogateescape")
-    if not text.startswith("/"):
-        if relative:
-            raise NotSupported("pinning relative to path_fd", "pins are in a tree of their own")
-        text = f"/{text}"
-    return posixpath.normpath(text)
-
-
 def pin(state: State, call: Call[ObjPin]) -> int:
-    """OBJ_PIN: name the object; it lives until ``unpin``."""
+    """OBJ_PIN: name the object; it lives as long as the name does."""
     attr = call.attr
-    call.require(not attr.file_flags & ~PATH_FD, EINVAL, "only PATH_FD", "file_flags")
-    relative = attr.file_flags & PATH_FD
-    call.require(relative or not attr.path_fd, EINVAL, "without PATH_FD", "path_fd")
+    call.check(not attr.file_flags & ~PATH_FD, reasons.PIN_FLAGS)
+    call.check(attr.file_flags & PATH_FD or not attr.path_fd, reasons.PATH_FD)
     with state.objects.lock:
-        holding = state.objects.get(call.command.name, attr.bpf_fd)
-        call.require(holding.kind in PINNABLE, EINVAL, "cannot be pinned", "bpf_fd")
+        holding = state.objects.find(attr.bpf_fd)
+        if holding is None or holding.kind not in PINNABLE:  # Linux tells no EBADF here
+            raise call.refusal(reasons.PIN_OBJECT)
         path = _path(call)
-        call.require(path not in state.objects.pins, EEXIST, f"{path} exists", "pathname")
-        call.require("." not in posixpath.basename(path), EPERM, "has a dot", "pathname")
-        state.objects.pins[path] = state.objects.take(holding)
+        try:
+            state.tree.pin(path, call.credentials, holding, _start(state, call, path))
+        except PathRefused as refused:
+            raise call.refusal(refused.reason, str(refused)) from None
+        state.objects.take(holding)
     return 0
 
 
 def get(state: State, call: Call[ObjPin]) -> int:
     """OBJ_GET: a descriptor of the object with the name."""
     attr = call.attr
+    call.check(not attr.bpf_fd, reasons.GET_FD)
     flags = attr.file_flags & ~PATH_FD
-    call.require(not flags & ~ACCESS and flags != ACCESS, EINVAL, "not known", "file_flags")
-    call.require(not attr.bpf_fd, EINVAL, "must be 0", "bpf_fd")
-    path = _path(call)
+    call.check(not flags & ~ACCESS, reasons.GET_FLAGS)
+    call.check(attr.file_flags & PATH_FD or not attr.path_fd, reasons.PATH_FD)
+    call.check(flags != ACCESS, reasons.GET_FLAGS)
     with state.objects.lock:
-        holding = state.objects.pins.get(path)
-        if holding is None:
-            raise call.refuse(ENOENT, f"nothing is pinned at {path}", "pathname")
-        call.require(not flags or holding.kind is Kind.MAP, EINVAL, "only for maps", "file_flags")
-        return state.objects.open(holding, flags)
+        path = _path(call)
+        try:
+            node = state.tree.find(path, call.credentials, _start(state, call, path))
+        except PathRefused as refused:
+            raise call.refusal(refused.reason, str(refused)) from None
+        call.check(permits(call.credentials, node, WANTED[flags]), reasons.PATH_OPEN)
+        if not isinstance(node, Pin):
+            raise call.refusal(reasons.PATH_NO_OBJECT)
+        holding = node.holding
+        call.check(not flags or holding.kind is not Kind.LINK, reasons.GET_LINK_FLAGS)
+        return state.objects.open(holding, flags if holding.kind is Kind.MAP else 0)
 
 
-def unpin(state: State, path: str) -> None:
-    """Take the name away; ENOENT if there is none."""
-    with state.objects.lock:
-        holding = state.objects.pins.pop(posixpath.normpath(path), None)
+def _path(call: Call[ObjPin]) -> str:
+    raw = call.string(call.attr.pathname)
+    call.check(len(raw) < MAX_STRING, reasons.PATH_LONG)
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _start(state: State, call: Call[ObjPin], path: str) -> Folder | None:
+    """The folder that a relative path begins at; None for the root."""
+    fd = call.attr.path_fd
+    if path.startswith("/") or not call.attr.file_flags & PATH_FD or fd == CURRENT:
+        return None
+    holding = state.objects.find(fd)
     if holding is None:
-        raise CommandError("UNPIN", ENOENT, f"nothing is pinned at {path}")
-    state.objects.drop(holding)
-
-
-def pinned(state: State) -> Iterator[tuple[str, Kind, int]]:
-    """Path, kind and id of everything that is pinned, in order of paths."""
-    with state.objects.lock:
-        found = [(path, held.kind, held.id) for path, held in state.objects.pins.items()]
-    yield from sorted(found)
+        raise call.refusal(reasons.PATH_FD_CLOSED)
+    opened = holding.target
+    if not isinstance(opened, OpenFolder):
+        raise call.refusal(reasons.PATH_FD_FILE)
+    return opened.folder

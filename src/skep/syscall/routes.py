@@ -14,6 +14,7 @@ from skep.syscall import (
     pins,
     programs,
     test_run,
+    tokens,
 )
 from skep.syscall.call import Call
 from skep.syscall.state import State
@@ -68,7 +69,7 @@ ROUTES: Final = (
     Route(commands.LINK_UPDATE, links.update),
     Route(commands.LINK_DETACH, links.detach),
     Route(commands.ITER_CREATE, events.create_iterator, refuses=True),
-    Route(commands.TOKEN_CREATE, events.create_token, refuses=True),
+    Route(commands.TOKEN_CREATE, tokens.create),
     Route(commands.PROG_STREAM_READ_BY_FD, events.read_stream),
     Route(commands.PROG_ASSOC_STRUCT_OPS, events.associate, refuses=True),
 )

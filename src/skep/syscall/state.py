@@ -1,5 +1,6 @@
 """State: everything that outlives one call of bpf(2)."""
 
+import os
 from collections.abc import Callable
 
 from skep.base.memory import UserMemory
@@ -9,6 +10,7 @@ from skep.engine.proof_only import ProofEngine
 from skep.runtime.world import World
 from skep.syscall.objects import Kind, Objects
 from skep.syscall.owners import Owners
+from skep.syscall.tree import Tree
 
 
 class BtfObject:
@@ -30,7 +32,9 @@ class State:
         engine: compiles proofs.
         runs: programs may be run; if not, the engine is only a place-holder.
         memory: the caller's memory.
+        compiles: programs become machine code.
         objects: descriptors, ids, references.
+        tree: folders and pins.
         owners: which programs each map of programs is for.
         statistics: how many ENABLE_STATS descriptors are open.
         kernel_btf_id: the id of the kernel's BTF as an object, if there is one.
@@ -46,7 +50,9 @@ class State:
     ) -> None:
         self.world, self.engine, self.memory = world, engine, memory
         self.runs = not isinstance(engine, ProofEngine)
+        self.compiles = engine.name == "llvm"
         self.objects = Objects()
+        self.tree = Tree(os.getuid(), os.getgid())
         self.owners = Owners()
         self.statistics = 0
         self.kernel_btf_id = self.new_id(Kind.BTF)

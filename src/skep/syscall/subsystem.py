@@ -1,9 +1,11 @@
 """Subsystem: the kernel side's door, and the only holder of state."""
 
+import copy
+import os
 import threading
 from errno import EFAULT, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP
 from functools import cache
-from typing import Final
+from typing import Final, Self
 
 from skep.base.bits import U32
 from skep.base.memory import Fault, OwnMemory, UserMemory
@@ -22,7 +24,11 @@ from skep.syscall.call import (
     read_attr,
 )
 from skep.syscall.catalog import helper_codes
+from skep.syscall.credentials import Credentials
+from skep.syscall.fdinfo import fdinfo
+from skep.syscall.files import Files
 from skep.syscall.log import check_logs, tell
+from skep.syscall.permissions import check_command
 from skep.syscall.routes import HANDLERS
 from skep.syscall.state import State
 from skep.uapi.commands import BY_NUMBER, COMMAND_FLAGS_MASK, COMMON_ATTRS
@@ -47,6 +53,8 @@ class Subsystem:
             not run, and helpers and map types that skep cannot run are judged too.
         kernel_btf: the BTF in force; the running kernel's by default, else the shipped one.
         memory: the caller's memory; this process's by default.
+        credentials: who calls, and what they may do; everything by default. ``as_user`` gives the
+            same subsystem to someone else.
     """
 
     def __init__(
@@ -55,6 +63,7 @@ class Subsystem:
         engine: Engine | None = None,
         kernel_btf: Btf | None = None,
         memory: UserMemory | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         world = world or World()
         self.state = State(
@@ -63,8 +72,24 @@ class Subsystem:
             kernel_btf=_default_btf if kernel_btf is None else lambda: kernel_btf,
             memory=memory or OwnMemory(),
         )
+        self.credentials = credentials or Credentials(uid=os.getuid(), gid=os.getgid())
         self._last = _Last()
         world.door = self
+
+    def as_user(self, credentials: Credentials) -> Self:
+        """The same objects and world, as somebody else sees them."""
+        view = copy.copy(self)
+        view.credentials, view._last = credentials, _Last()
+        return view
+
+    @property
+    def files(self) -> Files:
+        """Folders, symbolic links and pins, as the caller of this subsystem may change them."""
+        return Files(self.state, self.credentials)
+
+    def fdinfo(self, fd: int) -> str:
+        """What Linux shows of a descriptor in ``/proc/self/fdinfo``; raises CommandError EBADF."""
+        return fdinfo(self.state, fd)
 
     @property
     def last_error(self) -> Exception | None:
@@ -161,6 +186,8 @@ class Subsystem:
         if handler is None:
             raise NotSupported(f"command {command.name}")
         call = decode(command, where, memory, common)
+        call.credentials = self.credentials
+        check_command(call)
         check_logs(call)
         return handler(self.state, call)
 

@@ -1,13 +1,14 @@
 """The LLVM engine: proofs to machine code."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from skep.base.native import load64
 from skep.engine.batch import run_batch
-from skep.engine.interface import HelperCode
+from skep.engine.interface import CodePart, HelperCode
 from skep.engine.llvm.cache import DiskCache
 from skep.engine.llvm.compiler import generate, has_loops
+from skep.engine.llvm.control import subprogram_symbol
 from skep.engine.llvm.library import CompiledLibrary
 from skep.engine.llvm.linkage import Linkage
 from skep.engine.llvm.machine import FAST, FULL, STRAIGHT, Loaded, Machine, Tier
@@ -25,10 +26,16 @@ class CompiledEntry:
     """A program as machine code."""
 
     def __init__(
-        self, loaded: Loaded, upcalls: Upcalls, library: CompiledLibrary, *, metered: bool
+        self,
+        loaded: Loaded,
+        upcalls: Upcalls,
+        library: CompiledLibrary,
+        starts: Sequence[int],
+        *,
+        metered: bool,
     ) -> None:
         self._loaded, self._upcalls = loaded, upcalls  # they live as long as the code may run
-        self._library, self._metered = library, metered
+        self._library, self._starts, self._metered = library, starts, metered
         self.address: int = loaded.address(ENTRY)
         # r2 to r5 are whatever the registers hold: no proved program reads them at its start
         self._function = library.callers.function(ENTRY, loaded, self.address, 2)
@@ -39,6 +46,18 @@ class CompiledEntry:
         if self._upcalls.raised or self._metered:
             self._check(run)
         return result
+
+    @property
+    def parts(self) -> Sequence[CodePart]:
+        """Where its machine code lies; subprograms that became part of their callers have none."""
+        found = {symbol.name: symbol for symbol in self._loaded.functions}
+        base = self.address - found[ENTRY].offset
+        known = [(start, found.get(subprogram_symbol(start))) for start in self._starts]
+        return [
+            CodePart(start, base + symbol.offset, symbol.size)
+            for start, symbol in known
+            if symbol is not None
+        ]
 
     def batch(self, run: int, batch: int, count: int, results: int, /) -> None:
         """Run on many packets, see ``skep.engine.batch``; raises as a single run does."""
@@ -85,7 +104,8 @@ class LlvmEngine:
         """Make *proof* runnable; raises NotSupported by name for what it cannot run."""
         text, linkage = self._generate(proof)
         loaded = self._machine.load(text, [ENTRY], linkage.imports, self._tier_of(proof, text))
-        return CompiledEntry(loaded, self._upcalls, self.library, metered=self._metered)
+        starts = [part.start for part in proof.subprograms]
+        return CompiledEntry(loaded, self._upcalls, self.library, starts, metered=self._metered)
 
     def ir(self, proof: Proof) -> str:
         """LLVM IR of *proof*, before any pass."""

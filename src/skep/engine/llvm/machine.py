@@ -8,7 +8,7 @@ kept on disk. Whatever it needs from this process (maps, helpers) it names as ex
 import functools
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -16,6 +16,7 @@ import llvmlite
 import llvmlite.binding as llvm
 
 from skep.base.memory import Anchor
+from skep.engine.llvm.symbols import Symbol, functions
 from skep.engine.llvm.text import ATTRIBUTES, EXTERNALS
 from skep.errors import InternalError
 
@@ -53,9 +54,10 @@ STRAIGHT: Final = Tier(2, 2, loops=False)  # as good as FULL where there are no 
 
 
 class Loaded:
-    """Machine code in memory, for as long as this object lives."""
+    """Machine code in memory, for as long as this object lives; *functions* say what is where."""
 
-    def __init__(self, tracker: Any, linker: Any) -> None:
+    def __init__(self, tracker: Any, linker: Any, functions: Sequence[Symbol] = ()) -> None:
+        self.functions = functions
         self._tracker = tracker
         self._anchor = Anchor(_Unloader(tracker, linker))
 
@@ -125,7 +127,7 @@ class Machine:
             tracker = builder.link(linker, name)
         except RuntimeError as error:
             raise InternalError(f"linking compiled code: {error}") from error
-        return Loaded(tracker, linker)
+        return Loaded(tracker, linker, tuple(functions(code)))
 
     def _take_linker(self) -> tuple[Any, str]:
         """The linker in use, and a name for what it loads.
