@@ -27,6 +27,8 @@ from skep.base.layout import S32, U32, U64, Layout, Name, Pointer
 
 ENOTSUPP: Final = 524  # the kernel's own, not in errno.h
 COMMON_ATTRS: Final = 1 << 16
+USES_EXTENDED_ATTR: Final = 1 << 17  # as proposed in 2020; Linux has neither it nor LOGGED
+LOGGED: Final = 1 << 31  # the same as COMMON_ATTRS
 COMMAND_FLAGS_MASK: Final = 0xFFFF_0000
 ATTR_SIZE: Final = 168  # sizeof(union bpf_attr)
 
@@ -332,6 +334,19 @@ class CommonAttr(Layout):
     log_size: U32 = 0
     log_level: U32 = 0
     log_true_size: U32 = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongRawTracepointOpen(Layout):
+    """Arguments of RAW_TRACEPOINT_OPEN as proposed in 2020: of this size only, and no cookie."""
+
+    name: Pointer = 0
+    prog_fd: U32 = 0
+    log_level: U32 = 0
+    log_size: U32 = 0
+    log_buf: Pointer = 0
+    tgt_prog_fd: U32 = 0
+    tgt_btf_id: U32 = 0
 
 
 @dataclass(frozen=True, slots=True)
