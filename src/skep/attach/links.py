@@ -9,7 +9,7 @@ Source: Linux 6.18 kernel/bpf/syscall.c (bpf_link_free, bpf_link_show_fdinfo,
 bpf_link_get_info_by_fd), include/linux/bpf.h (struct bpf_link_ops).
 """
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from skep.base.memory import UserMemory
 from skep.errors import CommandError
@@ -18,6 +18,9 @@ from skep.uapi.link_types import LinkKind
 from skep.uapi.program_types import ProgramType
 from skep.uapi.reason import Reason
 from skep.verifier.interface import Proof
+
+_HEAD: Final = 12  # type, id, prog_id
+_UNION: Final = 16  # what differs by kind begins here
 
 
 class Code(Protocol):
@@ -38,6 +41,8 @@ class Attachable(Protocol):
     type: ProgramType
     proof: Proof
     entry: Any  # Code; engines add to it
+    run_count: int
+    run_ns: int
 
 
 class HookError(CommandError):
@@ -110,7 +115,7 @@ class Link:
             type=self.kind.id, id=self.id, prog_id=self.program.id, **self.details()
         )
         data: bytes = known.encode()
-        return data + asked[len(data) :]
+        return data[:_HEAD] + asked[_HEAD:_UNION] + data[_UNION:] + asked[len(data) :]
 
     def fdinfo(self) -> list[tuple[str, str]]:
         """What /proc/<pid>/fdinfo shows, line by line."""

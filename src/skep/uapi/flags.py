@@ -338,6 +338,7 @@ class AttachFlag(IntFlag):
     AFTER = 1 << 4
     ID = 1 << 5
     PREORDER = 1 << 6
+    LINK = 1 << 13
 
 
 class StatsType(IntEnum):

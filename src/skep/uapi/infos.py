@@ -9,7 +9,7 @@ Source: Linux 6.18 include/uapi/linux/bpf.h.
 from dataclasses import dataclass
 from typing import Final
 
-from skep.base.layout import U32, U64, Layout, Name, Pointer, Tag
+from skep.base.layout import S32, U32, U64, Layout, Name, Pointer, Tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +99,118 @@ class LinkInfo(Layout):
     type: U32 = 0
     id: U32 = 0
     prog_id: U32 = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawTracepointLinkInfo(LinkInfo):
+    """``struct bpf_link_info`` of links on raw tracepoints."""
+
+    tp_name: Pointer = 0
+    tp_name_len: U32 = 0
+    cookie: U64 = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracepointLinkInfo(LinkInfo):
+    """``struct bpf_link_info`` of perf event links on tracepoints."""
+
+    event: U64 = 0  # enum bpf_perf_event_type
+    tp_name: Pointer = 0
+    name_len: U32 = 0
+    cookie: U64 = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventLinkInfo(LinkInfo):
+    """``struct bpf_link_info`` of perf event links on other events."""
+
+    event: U64 = 0  # enum bpf_perf_event_type
+    config: U64 = 0
+    event_type: U32 = 0
+    cookie: U64 = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IterLinkInfo(LinkInfo):
+    """``struct bpf_link_info`` of iterator links; *map_id* of those over a map, the rest over tasks."""
+
+    target_name: Pointer = 0
+    target_name_len: U32 = 0
+    map_id: U32 = 0
+    tid: U32 = 0
+    pid: U32 = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CgroupLinkInfo(Layout):
+    """``struct bpf_link_info`` of a cgroup link; *cgroup_id* is 0 once it has come off."""
+
+    type: U32 = 0
+    id: U32 = 0
+    prog_id: U32 = 0
+    cgroup_id: U64 = 0
+    attach_type: U32 = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetnsLinkInfo(Layout):
+    """``struct bpf_link_info`` of a link on a network namespace; the union is aligned to 8."""
+
+    type: U32 = 0
+    id: U32 = 0
+    prog_id: U32 = 0
+    gap: U32 = 0
+    netns_ino: U32 = 0
+    attach_type: U32 = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XdpLinkInfo(Layout):
+    """``struct bpf_link_info`` of an XDP link; *ifindex* is 0 once it has come off."""
+
+    type: U32 = 0
+    id: U32 = 0
+    prog_id: U32 = 0
+    gap: U32 = 0
+    ifindex: U32 = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceLinkInfo(Layout):
+    """``struct bpf_link_info`` of a tcx or netkit link; *ifindex* is 0 once it has come off."""
+
+    type: U32 = 0
+    id: U32 = 0
+    prog_id: U32 = 0
+    gap: U32 = 0
+    ifindex: U32 = 0
+    attach_type: U32 = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetfilterLinkInfo(Layout):
+    """``struct bpf_link_info`` of a netfilter link."""
+
+    type: U32 = 0
+    id: U32 = 0
+    prog_id: U32 = 0
+    gap: U32 = 0
+    pf: U32 = 0
+    hooknum: U32 = 0
+    priority: S32 = 0
+    flags: U32 = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SockmapLinkInfo(Layout):
+    """``struct bpf_link_info`` of a link on a socket map; *map_id* is 0 once it has come off."""
+
+    type: U32 = 0
+    id: U32 = 0
+    prog_id: U32 = 0
+    gap: U32 = 0
+    map_id: U32 = 0
+    attach_type: U32 = 0
 
 
 # sizeof, with the padding at the end

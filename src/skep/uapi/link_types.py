@@ -135,3 +135,8 @@ def by_name(name: str) -> LinkKind | None:
 def of_attach_type(attach_type: int) -> LinkKind | None:
     """What LINK_CREATE makes for programs of an attach type, or None."""
     return _BY_ATTACH.get(attach_type)
+
+
+def of(link_type: int) -> LinkKind:
+    """The row with number *link_type*, which there is."""
+    return LINK_KINDS[link_type - 1]
