@@ -4,12 +4,12 @@ Colours only on a terminal, and not if NO_COLOR is set (https://no-color.org).
 """
 
 import argparse
-import os
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from skep.cli.output import print_json
+from skep.cli.output import print_json, shown
+from skep.cli.paint import Paint, has_colours
+from skep.cli.states import execute_at
 from skep.cli.verify import print_sarif, status
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from skep.session.verdicts import Verdict
     from skep.verifier.interface import LineInfo
 
-TAB: Final = 8
 EPILOG: Final = """exit status: 0 all accepted, 1 at least one rejected, 2 a file or option is bad
 
-example:
+examples:
   skep explain prog.bpf.o
+  skep explain --at prog.bpf.c:41 prog.bpf.o    what is known there, and which branch is dead
   skep explain --sarif prog.bpf.o > findings.sarif
 """
 
@@ -39,16 +39,22 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb.add_argument("object", metavar="OBJ", help="compiled BPF object")
     verb.add_argument("--program", "-p", action="append", help="only this program (repeatable)")
     verb.add_argument("--btf", metavar="FILE", help="kernel BTF in force (default: the running's)")
+    verb.add_argument("--at", metavar="PLACE",
+                      help="what is known at a line (FILE:LINE) or at a slot")  # fmt: skip
     form = verb.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON document")
     form.add_argument("--sarif", action="store_true", help="one SARIF 2.1.0 document")
-    verb.set_defaults(execute=execute)
+    verb.set_defaults(execute=execute, parser=verb)
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Verify and explain; returns the exit status."""
     from skep.session.verdicts import verify_file
 
+    if arguments.at is not None:
+        if arguments.sarif:
+            arguments.parser.error("--sarif does not go with --at")
+        return status(execute_at(arguments, Paint(on=has_colours())))
     found = list(verify_file(arguments.object, programs=arguments.program, btf=arguments.btf))
     if arguments.sarif:
         print_sarif(found)
@@ -59,43 +65,6 @@ def execute(arguments: argparse.Namespace) -> int:
     else:
         print_all(found, Paint(on=has_colours()))
     return status([verdict.verdict for verdict in found])
-
-
-def has_colours() -> bool:
-    """Whether standard output shows colours, and the user wants them."""
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return False
-    return sys.stdout.isatty()
-
-
-class Paint:
-    """ANSI colours by what they mean; plain text if not *on*."""
-
-    def __init__(self, *, on: bool) -> None:
-        self._on = on
-
-    def _in(self, code: str, text: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self._on and text else text
-
-    def bad(self, text: str) -> str:
-        """What is refused."""
-        return self._in("1;31", text)
-
-    def good(self, text: str) -> str:
-        """What is accepted, or would help."""
-        return self._in("32", text)
-
-    def place(self, text: str) -> str:
-        """Where something is."""
-        return self._in("36", text)
-
-    def strong(self, text: str) -> str:
-        """The name of something."""
-        return self._in("1", text)
-
-    def dim(self, text: str) -> str:
-        """What frames the rest."""
-        return self._in("2", text)
 
 
 def print_all(verdicts: "list[Verdict]", paint: Paint) -> None:
@@ -176,8 +145,3 @@ def _path(steps: "tuple[Step, ...]", paint: Paint) -> Iterator[str]:
             place = f"{here.file.rsplit('/', 1)[-1]}:{here.line}"
             yield f"    {paint.place(shown(place))}  {shown(here.text).strip()}"
         yield f"      insn {step.insn}: {shown(step.text):<32} {shown(step.effect)}".rstrip()
-
-
-def shown(text: str) -> str:
-    """*text* as it is safe to print: tabs widened, nothing that steers a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text.expandtabs(TAB))

@@ -3,6 +3,9 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Final
+
+TAB: Final = 8
 
 
 def print_json(value: object) -> None:
@@ -28,6 +31,11 @@ def one_line(value: object) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
+def shown(text: str) -> str:
+    """*text* as it is safe to print: tabs widened, nothing that steers a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text.expandtabs(TAB))
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

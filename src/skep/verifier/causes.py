@@ -161,16 +161,24 @@ def find_causes(program: Program, journal: Sequence[object]) -> tuple[Cause, ...
     if not journal or not isinstance(journal[-1], Refused):
         return ()
     refused = journal[-1]
+    return causes_at(program, journal, refused.pc, _mentioned(refused.detail))
+
+
+def causes_at(
+    program: Program, journal: Sequence[object], pc: int, registers: int = 0
+) -> tuple[Cause, ...]:
+    """Return what made *registers* so at slot *pc*, the last that *journal* entered.
+
+    *registers* is a bit set; 0 for those that the instruction reads.
+    """
     path = last_path(journal)
-    if not path or path[0].pc != refused.pc:
-        return ()
-    step = program.steps[refused.pc]
-    if step is None:
+    step = program.steps[pc] if 0 <= pc < program.size else None
+    if step is None or not path or path[0].pc != pc:
         return ()
     search = _Search(program)
     search.frame = path[0].frame.number
     read = ARGUMENTS if step.kind is Kind.CALL else registers_read(step.op, step.insn)
-    search.registers = (_mentioned(refused.detail) or read) & ~FRAME_POINTER
+    search.registers = (registers or read) & ~FRAME_POINTER
     slot = _accessed_slot(step, path[0].frame)
     if step.kind in (Kind.LOAD, Kind.LOAD_SX) and slot >= 0:
         search.slots.add(slot)

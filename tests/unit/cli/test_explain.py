@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from skep.cli.explain import Paint, explanation, has_colours, shown
+from skep.cli.explain import explanation
 from skep.cli.main import main
+from skep.cli.output import shown
+from skep.cli.paint import Paint, has_colours
 from skep.session.verdicts import verify_file
 
 OBJECTS = Path(__file__).parents[2] / "objects"
