@@ -18,7 +18,9 @@ from weakref import WeakValueDictionary
 from skep.base.memory import OwnMemory, UserMemory
 from skep.btf.graph import Btf
 from skep.runtime.block import Invocation
+from skep.runtime.kernel_objects import KernelObjects
 from skep.runtime.surroundings import Surroundings
+from skep.runtime.tracepoints import Tracepoint, Tracepoints
 
 _MOST_CPUS: Final = 8192  # NR_CPUS of the kernels that distributions ship
 _COMM_SIZE: Final = 16
@@ -122,6 +124,8 @@ class World:
 
     Attributes:
         door: the subsystem that serves its programs, once there is one.
+        tracepoints: what can happen in it; none unless they are declared.
+        objects: memory of what it shows as kernel structs.
     """
 
     def __init__(
@@ -142,6 +146,8 @@ class World:
         self.memory: UserMemory = memory or OwnMemory()
         self.surroundings = surroundings or Surroundings()
         self.door: Door | None = None
+        self.tracepoints = Tracepoints()
+        self.objects = KernelObjects()
         self._seed = seed
         self.secret = os.urandom(16) if seed is None else seed.to_bytes(16, "little")
         self._threads = _Thread(_Seats(self.cpus))
@@ -151,6 +157,13 @@ class World:
         self._age = 0  # how often something was retired
         self._under_way: dict[int, int] = {}  # handle of each run, and the age that it began in
         self._retired: deque[tuple[int, object]] = deque()  # by age
+
+    def tracepoint(self, name: str) -> Tracepoint:
+        """The tracepoint called *name*, with or without its system; KeyError if there is none."""
+        found = self.tracepoints.find(name)
+        if found is None:
+            raise KeyError(name)
+        return found
 
     @property
     def cpu(self) -> int:

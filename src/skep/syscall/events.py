@@ -6,8 +6,7 @@ wrong with it, and then refuse by name.
 Source: Linux 6.18 kernel/bpf/syscall.c, kernel/bpf/stream.c, kernel/bpf/token.c.
 """
 
-from errno import EBADF, EINVAL, ENOENT
-from pathlib import Path
+from errno import EINVAL, ENOENT
 
 from skep.errors import NotSupported
 from skep.syscall.call import Call
@@ -18,9 +17,7 @@ from skep.uapi.commands import (
     IterCreate,
     ProgAttach,
     ProgQuery,
-    RawTracepointOpen,
     StreamRead,
-    TaskFdQuery,
     TokenCreate,
 )
 from skep.uapi.flags import AttachType, StreamId
@@ -52,28 +49,11 @@ def query(state: State, call: Call[ProgQuery]) -> int:
     raise NotSupported("PROG_QUERY", "there are no cgroups, sockets or devices to ask")
 
 
-def open_raw_tracepoint(state: State, call: Call[RawTracepointOpen]) -> int:
-    """RAW_TRACEPOINT_OPEN."""
-    state.objects.get(call.command.name, call.attr.prog_fd, Kind.PROG)
-    name = call.string(call.attr.name, 128).decode("latin-1") if call.attr.name else ""
-    raise NotSupported(f"raw tracepoint {name!r}", "no event source has it")
-
-
 def create_iterator(state: State, call: Call[IterCreate]) -> int:
     """ITER_CREATE."""
     call.require(not call.attr.flags, EINVAL, "must be 0", "flags")
     state.objects.get(call.command.name, call.attr.link_fd, Kind.LINK)
     raise NotSupported("ITER_CREATE")
-
-
-def query_task(state: State, call: Call[TaskFdQuery]) -> int:
-    """TASK_FD_QUERY."""
-    del state
-    call.require(not call.attr.flags, EINVAL, "must be 0", "flags")
-    pid, fd = call.attr.pid, call.attr.fd
-    call.require(Path(f"/proc/{pid}").exists(), ENOENT, "no such task", "pid")
-    call.require(Path(f"/proc/{pid}/fd/{fd}").is_symlink(), EBADF, "not open", "fd")
-    raise NotSupported("TASK_FD_QUERY", "no descriptor of a task is one of skep's events")
 
 
 def create_token(state: State, call: Call[TokenCreate]) -> int:

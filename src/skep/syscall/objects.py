@@ -30,6 +30,8 @@ class Kind(IntEnum):
     STATS = 4
     TOKEN = 5
     FOLDER = 6
+    PERF_EVENT = 7
+    ITERATOR = 8
 
 
 class Target(Protocol):

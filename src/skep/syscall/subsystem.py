@@ -14,6 +14,7 @@ from skep.btf.kinds import Kind
 from skep.engine.interface import Engine
 from skep.errors import CommandError, NotSupported
 from skep.runtime.world import World
+from skep.syscall import perf_events
 from skep.syscall.call import (
     AttrAddress,
     AttrBuffer,
@@ -191,6 +192,14 @@ class Subsystem:
         check_logs(call)
         return handler(self.state, call)
 
+    def perf_event_open(self, type: int, config: int) -> int:  # noqa: A002
+        """A descriptor of a perf event, see ``skep.attach.perf_events``; raises CommandError."""
+        return perf_events.open_event(self.state, type, config)
+
+    def ioctl(self, fd: int, request: int, argument: int = 0) -> int:
+        """PERF_EVENT_IOC_SET_BPF, _ENABLE or _DISABLE on a perf event; raises CommandError."""
+        return perf_events.control(self.state, fd, request, argument)
+
     def close(self, fd: int) -> None:
         """Close a descriptor; raises CommandError EBADF if it is not open."""
         self.state.objects.close(fd)
@@ -206,4 +215,5 @@ def _default_btf() -> Btf | None:
 def _default_engine(world: World) -> Engine:
     from skep.engine.llvm.engine import LlvmEngine
 
-    return LlvmEngine(tuple(helper_codes(world)))
+    objects = world.objects.address, world.objects.size
+    return LlvmEngine(tuple(helper_codes(world)), objects=objects)

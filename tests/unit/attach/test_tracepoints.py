@@ -1,0 +1,214 @@
+"""Tracepoints of a world: raw programs, perf events, what TASK_FD_QUERY says of them."""
+
+import ctypes
+import errno
+import os
+
+import pytest
+
+from skep.errors import CommandError
+from skep.syscall.subsystem import Subsystem
+from skep.uapi import commands, infos
+from support.caller import Caller
+from support.traced import (
+    ARRAY,
+    EXIT_ZERO,
+    PERF_EVENT,
+    RAW_TRACEPOINT,
+    SOCKET_FILTER,
+    TRACEPOINT,
+    code,
+    count,
+    good,
+    number,
+    open_raw,
+    store,
+)
+
+SET_BPF = 0x40042408
+ON_PERF_EVENT = 41
+FIELDS = ("void *skbaddr", "unsigned short protocol", "char name[6]")
+
+
+@pytest.fixture
+def caller() -> Caller:
+    caller = Caller(Subsystem())
+    caller.subsystem.state.world.tracepoints.declare("skb:kfree_skb", *FIELDS)
+    return caller
+
+
+def array(caller: Caller) -> int:
+    return good(caller, caller.map(ARRAY))
+
+
+def seen(load: str, out: int, kind: int, caller: Caller, result: int = 0) -> int:
+    """A program that stores what *load* leaves in r6, and returns *result*."""
+    text = f"r9 = r1\n{load}\n{store()}\nr0 = {result}\nexit"
+    return good(caller, caller.program(code(text, out=out), kind))
+
+
+def test_a_raw_program_sees_arguments_and_cookie(caller: Caller) -> None:
+    point = caller.subsystem.state.world.tracepoint("skb:kfree_skb")
+    first, second = array(caller), array(caller)
+    argument = seen("r6 = *(u64 *)(r9 + 8)", first, RAW_TRACEPOINT, caller)
+    cookie = seen("r1 = r9\ncall 174\nr6 = r0", second, RAW_TRACEPOINT, caller)
+    good(caller, open_raw(caller, argument, "kfree_skb"))
+    good(caller, open_raw(caller, cookie, "kfree_skb", cookie=77))
+
+    assert point.fire(0x1000, 0x806, b"eth0")
+    assert (number(caller, first), number(caller, second)) == (0x806, 77)
+
+
+def test_closing_the_link_ends_the_runs(caller: Caller) -> None:
+    point = caller.subsystem.state.world.tracepoint("kfree_skb")
+    out = array(caller)
+    program = good(
+        caller, caller.program(code(count() + "\nr0 = 0\nexit", out=out), RAW_TRACEPOINT)
+    )
+    link = good(caller, open_raw(caller, program, "kfree_skb"))
+    point.fire(0, 0, b"")
+    caller.subsystem.close(link)
+    point.fire(0, 0, b"")
+
+    assert number(caller, out) == 1
+
+
+def test_a_tracepoint_that_is_not_declared_is_enoent(caller: Caller) -> None:
+    program = good(caller, caller.program(EXIT_ZERO, RAW_TRACEPOINT))
+
+    assert open_raw(caller, program, "kfree_sk") == -errno.ENOENT
+    assert open_raw(caller, program, "skb:kfree_skb") == -errno.ENOENT
+
+
+def test_arguments_beyond_the_tracepoint_are_einval(caller: Caller) -> None:
+    program = seen("r6 = *(u64 *)(r9 + 24)", array(caller), RAW_TRACEPOINT, caller)
+
+    assert open_raw(caller, program, "kfree_skb") == -errno.EINVAL
+
+
+def test_a_tracepoint_program_reads_the_record(caller: Caller) -> None:
+    subsystem, out = caller.subsystem, array(caller)
+    point = subsystem.state.world.tracepoint("kfree_skb")
+    program = seen("r6 = *(u16 *)(r9 + 16)", out, TRACEPOINT, caller, result=1)
+    event = subsystem.perf_event_open(2, point.id)
+    assert subsystem.ioctl(event, SET_BPF, program) == 0
+
+    assert point.fire(0x1000, 0x806, b"eth0")
+    assert number(caller, out) == 0x806
+
+
+def test_one_program_that_returns_0_drops_the_record_for_all(caller: Caller) -> None:
+    subsystem = caller.subsystem
+    point = subsystem.state.world.tracepoint("kfree_skb")
+    events = [subsystem.perf_event_open(2, point.id) for _ in range(2)]
+    keep, drop = (
+        good(caller, caller.program(code(f"r0 = {value}\nexit"), TRACEPOINT)) for value in (1, 0)
+    )
+    subsystem.ioctl(events[0], SET_BPF, keep)
+    kept = point.fire(1, 2, b"")
+    subsystem.ioctl(events[1], SET_BPF, drop)
+
+    assert (kept, point.fire(1, 2, b"")) == (True, False)
+
+
+def test_a_program_may_be_on_a_tracepoint_once(caller: Caller) -> None:
+    subsystem = caller.subsystem
+    point = subsystem.state.world.tracepoint("kfree_skb")
+    program = good(caller, caller.program(EXIT_ZERO, TRACEPOINT))
+    for expected in (0, errno.EEXIST):
+        event = subsystem.perf_event_open(2, point.id)
+        link = caller.call(
+            commands.LINK_CREATE, prog_fd=program, target_fd=event, attach_type=ON_PERF_EVENT
+        )
+        assert (link >= 0) if expected == 0 else (link == -expected)
+
+
+def test_reading_beyond_the_record_is_eacces(caller: Caller) -> None:
+    subsystem = caller.subsystem
+    point = subsystem.state.world.tracepoint("kfree_skb")
+    program = seen("r6 = *(u64 *)(r9 + 24)", array(caller), TRACEPOINT, caller)
+    event = subsystem.perf_event_open(2, point.id)
+
+    with pytest.raises(CommandError) as refusal:
+        subsystem.ioctl(event, SET_BPF, program)
+    assert refusal.value.errno == errno.EACCES
+
+
+def test_a_software_event_shows_its_sample(caller: Caller) -> None:
+    subsystem, out = caller.subsystem, array(caller)
+    program = seen("r6 = *(u64 *)(r9 + 176)", out, PERF_EVENT, caller)
+    fd = subsystem.perf_event_open(1, 0)
+    subsystem.ioctl(fd, SET_BPF, program)
+    event = subsystem.state.objects.get("TEST", fd).target
+    event.overflow(address=0xABCD)  # type: ignore[attr-defined]  # a PerfEvent
+
+    assert number(caller, out) == 0xABCD
+
+
+def test_a_world_has_no_hardware_counters() -> None:
+    with pytest.raises(CommandError) as refusal:
+        Subsystem().perf_event_open(0, 0)
+    assert refusal.value.errno == errno.ENOENT
+
+
+def test_task_fd_query_names_program_and_tracepoint(caller: Caller) -> None:
+    program = good(caller, caller.program(EXIT_ZERO, RAW_TRACEPOINT))
+    link = good(caller, open_raw(caller, program, "kfree_skb"))
+    place = caller.keep(b"", 64)
+    asked = {"pid": os.getpid(), "fd": link, "buf": place, "buf_len": 64}
+
+    assert caller.call(commands.TASK_FD_QUERY, **asked) == 0
+    answer = caller.attr
+    assert isinstance(answer, commands.TaskFdQuery)
+    assert (answer.prog_id, answer.fd_type, answer.buf_len) == (1, 0, 9)
+    assert ctypes.string_at(place) == b"kfree_skb"
+    assert caller.call(commands.TASK_FD_QUERY, **asked | {"buf_len": 5}) == -errno.ENOSPC
+    assert ctypes.string_at(place) == b"kfre"
+    assert caller.call(commands.TASK_FD_QUERY, **asked | {"fd": program}) == -524
+
+
+def test_link_info_gives_the_name_and_the_cookie(caller: Caller) -> None:
+    program = good(caller, caller.program(EXIT_ZERO, RAW_TRACEPOINT))
+    link = good(caller, open_raw(caller, program, "kfree_skb", cookie=5))
+    place = caller.keep(b"", 64)
+    filled = infos.RawTracepointLinkInfo(tp_name=place, tp_name_len=64)
+    info = caller.info(link, infos.RawTracepointLinkInfo, filled)
+
+    assert isinstance(info, infos.RawTracepointLinkInfo)
+    assert (info.type, info.prog_id, info.tp_name_len, info.cookie) == (1, 1, 10, 5)
+    assert ctypes.string_at(place) == b"kfree_skb"
+
+
+def test_a_socket_filter_is_not_for_tracepoints(caller: Caller) -> None:
+    program = good(caller, caller.program(EXIT_ZERO, SOCKET_FILTER))
+
+    assert open_raw(caller, program, "kfree_skb") == -errno.EINVAL
+
+
+def test_runs_are_counted_while_statistics_are_on(caller: Caller) -> None:
+    point = caller.subsystem.state.world.tracepoint("kfree_skb")
+    program = good(caller, caller.program(EXIT_ZERO, RAW_TRACEPOINT))
+    good(caller, open_raw(caller, program, "kfree_skb"))
+    good(caller, caller.call(commands.ENABLE_STATS, type=0))
+    for _ in range(3):
+        point.fire(0, 0, b"")
+    info = caller.info(program, infos.ProgInfo)
+
+    assert isinstance(info, infos.ProgInfo)
+    assert info.run_cnt == 3
+
+
+def test_the_format_is_that_of_tracefs(caller: Caller) -> None:
+    text = caller.subsystem.state.world.tracepoint("kfree_skb").format()
+
+    assert "\tfield:unsigned short protocol;\toffset:16;\tsize:2;\tsigned:0;\n" in text
+    assert "\tfield:char name[6];\toffset:18;\tsize:6;\tsigned:1;\n" in text
+
+
+def test_a_string_of_any_length_stands_behind_the_record() -> None:
+    points = Subsystem().state.world.tracepoints
+    point = points.declare("sched:note", "int prio", "__data_loc char[] text")
+    record = point.record(3, "hello")
+
+    assert record[8:16] == bytes.fromhex("03000000 1000 0600")
+    assert record[16:22] == b"hello\0"
