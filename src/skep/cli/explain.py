@@ -5,6 +5,7 @@ Colours only on a terminal, and not if NO_COLOR is set (https://no-color.org).
 
 import argparse
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from skep.cli.output import print_json, shown
@@ -22,6 +23,7 @@ EPILOG: Final = """exit status: 0 all accepted, 1 at least one rejected, 2 a fil
 
 examples:
   skep explain prog.bpf.o
+  skep explain --html out.html prog.bpf.o       one page: source, bytecode, what is known
   skep explain --at prog.bpf.c:41 prog.bpf.o    what is known there, and which branch is dead
   skep explain --sarif prog.bpf.o > findings.sarif
 """
@@ -44,6 +46,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     form = verb.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON document")
     form.add_argument("--sarif", action="store_true", help="one SARIF 2.1.0 document")
+    form.add_argument("--html", metavar="OUT", help="write one static page (- is standard output)")
     verb.set_defaults(execute=execute, parser=verb)
 
 
@@ -52,9 +55,11 @@ def execute(arguments: argparse.Namespace) -> int:
     from skep.session.verdicts import verify_file
 
     if arguments.at is not None:
-        if arguments.sarif:
-            arguments.parser.error("--sarif does not go with --at")
+        if arguments.sarif or arguments.html:
+            arguments.parser.error("--sarif and --html do not go with --at")
         return status(execute_at(arguments, Paint(on=has_colours())))
+    if arguments.html is not None:
+        return status(execute_page(arguments))
     found = list(verify_file(arguments.object, programs=arguments.program, btf=arguments.btf))
     if arguments.sarif:
         print_sarif(found)
@@ -65,6 +70,26 @@ def execute(arguments: argparse.Namespace) -> int:
     else:
         print_all(found, Paint(on=has_colours()))
     return status([verdict.verdict for verdict in found])
+
+
+def execute_page(arguments: argparse.Namespace) -> list[str]:
+    """Write the page; returns the verdicts."""
+    from skep.session.page import page
+    from skep.session.page_model import chapter
+    from skep.session.verdicts import examine_file
+
+    chapters = [
+        chapter(examined)
+        for examined in examine_file(
+            arguments.object, programs=arguments.program, btf=arguments.btf
+        )
+    ]
+    text = page(arguments.object, chapters)
+    if arguments.html == "-":
+        print(text, end="")
+    else:
+        Path(arguments.html).write_text(text, encoding="utf-8")
+    return [each.verdict.verdict for each in chapters]
 
 
 def print_all(verdicts: "list[Verdict]", paint: Paint) -> None:

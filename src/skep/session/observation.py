@@ -4,8 +4,7 @@ The merged view holds, for each register and stack slot, a value that covers tho
 range for numbers, otherwise the alternatives. What a visit lacks is missing from it.
 """
 
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -43,6 +42,28 @@ class Visited:
     known: Known
 
 
+class Merged:
+    """What is known on all of several visits."""
+
+    def __init__(self) -> None:
+        self._unions: dict[str, _Union] | None = None
+
+    def add(self, frame: Frame, known: Known) -> None:
+        """Take in one visit: *known* are the texts of what *frame* holds."""
+        unions = self._unions
+        if unions is None:
+            unions = self._unions = {name: _Union(frame.number) for name in known}
+        for name in [name for name in unions if name not in known]:
+            del unions[name]
+        for name, union in unions.items():
+            union.add(_value_of(frame, name), known[name])
+
+    @property
+    def known(self) -> Known:
+        """The union of each register and slot."""
+        return {name: union.text for name, union in (self._unions or {}).items()}
+
+
 class Point:
     """What became known at one instruction."""
 
@@ -53,13 +74,12 @@ class Point:
         self._states: dict[tuple[tuple[str, str], ...], list[int]] = {}
         self._from: dict[tuple[tuple[str, str], ...], dict[int, None]] = {}
         self._depth: dict[tuple[tuple[str, str], ...], int] = {}
-        self._merged: dict[str, _Union] = {}
+        self._merged = Merged()
 
-    def add(self, frame: Frame, refs: str, previous: int) -> None:
+    def add(self, frame: Frame, known: Known, previous: int) -> None:
         """Take in one visit."""
         self.visits += 1
-        known = known_in(frame, refs)
-        self._merge(frame, known)
+        self._merged.add(frame, known)
         key = tuple(known.items())
         if key in self._states:
             self._states[key][1] += 1
@@ -70,15 +90,6 @@ class Point:
             self._depth[key] = frame.number
         else:
             self.left_out += 1
-
-    def _merge(self, frame: Frame, known: Known) -> None:
-        for name in [name for name in self._merged if name not in known]:
-            del self._merged[name]
-        for name, text in known.items():
-            if self.visits == 1:
-                self._merged[name] = _Union(frame.number)
-            if name in self._merged:
-                self._merged[name].add(_value_of(frame, name), text)
 
     @property
     def states(self) -> list[Visited]:
@@ -91,7 +102,7 @@ class Point:
     @property
     def merged(self) -> Known:
         """What is known on every visit."""
-        return {name: union.text for name, union in self._merged.items()}
+        return self._merged.known
 
     @property
     def way(self) -> str:
@@ -169,25 +180,24 @@ def _value_of(frame: Frame, name: str) -> Value | None:
 
 
 class Watcher:
-    """Sees what is known at some instructions, or at all of them."""
+    """Sees what is known at each instruction, and behind each on the way to the next."""
 
-    def __init__(self, pcs: Collection[int] | None) -> None:
-        self._pcs = None if pcs is None else frozenset(pcs)
+    def __init__(self) -> None:
         self.points: dict[int, Point] = {}
-        self.edges: Counter[tuple[int, int]] = Counter()
+        self.ways: dict[tuple[int, int], Merged] = {}  # from slot, to slot
         self._waiting = 0  # branches that waited at the instruction before
 
     def arrive(self, check: "Check") -> None:
         """See Observer."""
         pc, previous = check.pc, check.previous_pc
-        self.edges[previous, pc] += 1
         before = self.points.get(previous)
         if before is not None:
             self._leave(before, check)
         self._waiting = len(check.pending)
-        if self._pcs is None or pc in self._pcs:
-            point = self.points.setdefault(pc, Point())
-            point.add(check.state.frames[-1], references_text(check.state.refs), previous)
+        frame = check.state.frames[-1]
+        known = known_in(frame, references_text(check.state.refs))
+        self.points.setdefault(pc, Point()).add(frame, known, previous)
+        self.ways.setdefault((previous, pc), Merged()).add(frame, known)
 
     def remember(self, pc: int) -> None:
         """See Observer."""
@@ -206,9 +216,9 @@ class Watcher:
             point.not_taken += 1
 
 
-def watch(request: Request, pcs: Collection[int] | None = None) -> Watcher:
-    """Verify once more, and see what is known at *pcs*, or everywhere."""
-    watcher = Watcher(pcs)
+def watch(request: Request) -> Watcher:
+    """Verify once more, and see what is known."""
+    watcher = Watcher()
     with suppress(Rejected):
         verify(replace(request, observer=watcher, log_level=0, collect_journal=False))
     return watcher

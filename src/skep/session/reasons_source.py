@@ -29,7 +29,7 @@ class Excerpt:
 def find_source(line: LineInfo, object_file: str | Path) -> Path | None:
     """The file that holds *line*: where the object says, or next to the object; else None."""
     for path in _candidates(line.file, Path(object_file).parent):
-        lines = _read(path)[line.line - 1 : line.line] if line.line > 0 else []
+        lines = read_lines(path)[line.line - 1 : line.line] if line.line > 0 else []
         if line.text.strip() and [text.strip() for text in lines] == [line.text.strip()]:
             return path
     return None
@@ -43,7 +43,7 @@ def excerpt(reason: Reason, object_file: str | Path) -> Excerpt:
     path = find_source(place, object_file)
     if path is None:
         return Excerpt(None, reason.nearby)
-    text = _read(path)
+    text = read_lines(path)
     first = max(1, place.line - CONTEXT)
     last = min(len(text), place.line + CONTEXT)
     return Excerpt(path, {number: text[number - 1] for number in range(first, last + 1)})
@@ -61,7 +61,8 @@ def _candidates(recorded: str, folder: Path) -> Iterator[Path]:
         yield Path(recorded)
 
 
-def _read(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file; none if it cannot be read."""
     try:
         if not path.is_file():
             return []
