@@ -33,6 +33,8 @@ def _reads(step: Step) -> int:
         row = helper_table.by_id(step.imm)
         if row is not None:
             used = ARGUMENT_MASKS[len(row.args)]
+    elif step.sem is Sem.KFUNC:
+        used = ARGUMENT_MASKS[min(step.arguments, 5)]
     return used
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from skep.isa.table import Sem
 from skep.verifier import prototypes
-from skep.verifier.cfg import KernelCalls, check_flow, number_loops
+from skep.verifier.cfg import check_flow, number_loops
 from skep.verifier.check import Check
 from skep.verifier.checkpoints import Checkpoints
 from skep.verifier.debug_info import attach_debug_info
@@ -20,6 +20,7 @@ from skep.verifier.events import FunctionEntered
 from skep.verifier.explore import Handler, bind, walk
 from skep.verifier.fixups import rewrite
 from skep.verifier.interface import Proof, Request, Statistics, Subprogram
+from skep.verifier.kernel_calls import find_kernel_calls
 from skep.verifier.liveness import compute_liveness
 from skep.verifier.log import render
 from skep.verifier.program import Function, Program
@@ -58,7 +59,7 @@ def _verify(request: Request) -> Proof:
         attach_debug_info(request, program)
         check = Check(request, program)
         check_request(check)
-        kernel = KernelCalls()
+        kernel = find_kernel_calls(program, request.environment.kernel_btf)
         check_flow(program, request.privileged, kernel)
         number_loops(program)
         compute_liveness(program)

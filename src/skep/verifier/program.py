@@ -64,10 +64,10 @@ class Step:
     """
 
     __slots__ = (
-        "calls_callback", "decide", "dst", "fails", "fault", "force_checkpoint", "high", "holds",
-        "imm", "insn", "is_iter_next", "is_jump", "jump_point", "kind", "live", "live_slots", "map",
-        "may_link", "may_split", "next_pc", "off", "op", "origin", "pc", "prune_point",
-        "reg_source", "scc", "sem", "size", "src", "target", "transfer", "wide",
+        "arguments", "calls_callback", "decide", "dst", "fails", "fault", "force_checkpoint",
+        "high", "holds", "imm", "insn", "is_iter_next", "is_jump", "jump_point", "kind", "live",
+        "live_slots", "map", "may_link", "may_split", "next_pc", "off", "op", "origin", "pc",
+        "prune_point", "reg_source", "scc", "sem", "size", "src", "target", "transfer", "wide",
     )  # fmt: skip
 
     def __init__(self, pc: int, insn: Insn, op: Op) -> None:
@@ -95,6 +95,7 @@ class Step:
         self.prune_point: bool = False
         self.force_checkpoint: bool = False
         self.calls_callback: bool = False
+        self.arguments: int = 5  # of a kernel function
         self.is_iter_next: bool = False
         self.origin: int = _origin(op)
         self.is_jump: bool = op.kind in _JUMPS

@@ -192,6 +192,7 @@ REF_IRQ: Final = 2
 REF_LOCK: Final = 3
 REF_RES_LOCK: Final = 4
 REF_RES_LOCK_IRQ: Final = 5
+LOCK_REFERENCES: Final = (REF_LOCK, REF_RES_LOCK, REF_RES_LOCK_IRQ)
 
 
 class Reference:

@@ -209,7 +209,8 @@ def test_kernel_functions_take_what_btf_declares() -> None:
     call = _kfunc("tcp_reno_ssthresh")
 
     accepted(_program(f"{SOCKET}{call}exit", SSTHRESH))
-    assert rejected(_program(f"{call}exit", SSTHRESH)).rule.id == "kfunc-argument"
+    # the struct sock of this BTF is all numbers, so it may be plain memory, but not the context
+    assert rejected(_program(f"{call}exit", SSTHRESH)).rule.id == "argument-type"
     assert rejected(_program(f"{SOCKET}r1 += 8\n{call}exit", SSTHRESH)).errno == EINVAL
     assert "pointer to STRUCT sock" in rejected(_dummy(f"{SOCKET}{call}exit", TEST_2)).detail
     assert rejected(_program(f"{SOCKET}{call}r0 = r1\nexit", SSTHRESH)).rule.id == (

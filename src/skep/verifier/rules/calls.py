@@ -77,6 +77,13 @@ KFUNC_AVAILABLE: Final = Rule("kfunc-available", "the program type may call the 
 KFUNC_ARGUMENT: Final = Rule(
     "kfunc-argument", "an argument of a kfunc is of the type that BTF declares", _BAD
 )
+KFUNC_TRUST: Final = Rule(
+    "kfunc-trust", "a kfunc gets objects that are alive, as far as it demands that", _BAD
+)
+KFUNC_RESULT: Final = Rule("kfunc-result", "the result of a kfunc has a type", _BAD)
+KFUNC_TRAP: Final = Rule(
+    "trap-unreachable", "code that the compiler holds to be impossible is not reached", errno.EFAULT
+)
 RETURN_STRUCT: Final = Rule("result-type-known", "the type of a result is known", _BAD)
 TAIL_CALL_IN_CALLBACK: Final = Rule(
     "tail-call-outside-callback",

@@ -52,3 +52,47 @@ DYNPTR_NOT_OVERWRITTEN: Final = Rule(
 DYNPTR_NOT_BUFFER: Final = Rule(
     "dynptr-not-buffer", "the stack of a dynptr is not passed as a plain buffer", _DENIED
 )
+ITERATOR_PLACE: Final = Rule(
+    "iterator-place", "an iterator lives on the stack, aligned, at a constant offset", _BAD
+)
+ITERATOR_INITIALISED: Final = Rule(
+    "iterator-initialised", "an iterator is made before it is used, and of the right type", _BAD
+)
+ITERATOR_UNINITIALISED: Final = Rule(
+    "iterator-room", "a new iterator gets stack that holds none", _BAD
+)
+ITERATOR_PROTECTED: Final = Rule(
+    "iterator-protected",
+    "an iterator that RCU protects is used in the section in which it was made",
+    errno.EPROTO,
+)
+SECTION_OPEN: Final = Rule(
+    "section-matched", "a critical section is closed once for each time it is opened", _BAD
+)
+RCU_NEEDED: Final = Rule(
+    "rcu-section-needed", "what RCU protects is asked for in an RCU read-side section", _DENIED
+)
+IRQ_FLAG_PLACE: Final = Rule(
+    "irq-flag-place", "the state of interrupts is saved to an aligned stack slot", _BAD
+)
+IRQ_FLAG_INITIALISED: Final = Rule(
+    "irq-flag-initialised", "what is restored was saved by a function of the same family", _BAD
+)
+IRQ_FLAG_UNINITIALISED: Final = Rule(
+    "irq-flag-room", "interrupts are saved to a slot that holds no saved state", _BAD
+)
+IRQ_ORDER: Final = Rule("irq-order", "saved states are restored in reverse order", _DENIED)
+LOCK_TWICE: Final = Rule("lock-once", "a lock that is held is not taken again", _BAD)
+LOCK_ORDER: Final = Rule("lock-order", "locks are released in reverse order", _BAD)
+LOCK_IN_CALLBACK: Final = Rule(
+    "no-lock-in-tree-callback", "a callback that compares nodes takes and releases no lock", _DENIED
+)
+GRAPH_LOCKED: Final = Rule(
+    "collection-locked", "a list or tree is used while its lock is held", _BAD
+)
+GRAPH_FIELD: Final = Rule(
+    "collection-field", "the argument is a list, tree or node that belong together", _BAD
+)
+OBJECT_OWNED: Final = Rule(
+    "object-owned", "an allocated object is handed over by its owner only", _BAD
+)

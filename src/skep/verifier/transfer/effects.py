@@ -24,21 +24,19 @@ from skep.verifier.scalar import UNKNOWN, Scalar
 from skep.verifier.spelling import type_text
 from skep.verifier.state import Frame
 from skep.verifier.transfer.call import Call
+from skep.verifier.transfer.callbacks import give_map_element
 from skep.verifier.transfer.returns import require_nothing_held
 from skep.verifier.transfer.strings import require_constant_string, require_format
 from skep.verifier.transfer.subprograms import call_back, call_back_later
 from skep.verifier.values import (
     BTF_ID,
     CONST_DYNPTR,
-    CONST_MAP_PTR,
     DYNPTR_LOCAL,
     DYNPTR_SKB,
     DYNPTR_SKB_META,
-    MAP_KEY,
     MAP_VALUE,
     RCU,
     Pointer,
-    map_pointer,
 )
 
 Effect = Callable[[Check, Step, Call], None]
@@ -136,19 +134,12 @@ def _for_each(check: Check, step: Step, call: Call) -> None:
         check.refuse(MAP_CALLBACK, "callback function not allowed for map")
 
     def prepare(caller: Frame, callee: Frame) -> None:
+        assert call.map is not None
+        give_map_element(callee, call.map, call.map_uid)
         callee.regs[1] = caller.regs[1]
-        _give_element(callee, call)
         callee.regs[4] = caller.regs[3]
 
     call_back(check, step, call.subprogram, prepare)
-
-
-def _give_element(callee: Frame, call: Call) -> None:
-    assert call.map is not None
-    for register, kind in ((2, MAP_KEY), (3, MAP_VALUE)):
-        pointer = map_pointer(kind, call.map)
-        pointer.map_uid = call.map_uid
-        callee.regs[register] = pointer
 
 
 def _loop(check: Check, step: Step, call: Call) -> None:
@@ -173,10 +164,7 @@ def _timer_callback(check: Check, step: Step, call: Call) -> None:
     def prepare(caller: Frame, callee: Frame) -> None:
         del caller
         assert call.map is not None
-        pointer = map_pointer(CONST_MAP_PTR, call.map)
-        pointer.map_uid = call.map_uid
-        callee.regs[1] = pointer
-        _give_element(callee, call)
+        give_map_element(callee, call.map, call.map_uid)
 
     call_back_later(check, step, call.subprogram, prepare)
 

@@ -12,16 +12,18 @@ from skep.uapi.helper_types import ArgType
 from skep.verifier import precision
 from skep.verifier.check import Check
 from skep.verifier.interface import MapShape
-from skep.verifier.records import KPTR_PERCPU, KPTR_REF, KPTRS, TIMER
+from skep.verifier.records import FIELD_NAMES, KPTR_PERCPU, KPTR_REF, KPTRS, TIMER
 from skep.verifier.rules.resources import (
     KPTR_AT_OFFSET,
     LOCK_AT_OFFSET,
+    LOCK_IN_CALLBACK,
     LOCK_PRESENT,
     LOCK_TYPED,
 )
 from skep.verifier.scalar import Scalar
 from skep.verifier.state import SPILL, ZERO
 from skep.verifier.transfer.call import Call
+from skep.verifier.transfer.callbacks import in_tree_callback
 from skep.verifier.transfer.resources import lock, require_field_offset, unlock
 from skep.verifier.transfer.stack_ranges import slot_of
 from skep.verifier.values import MAP_VALUE, STACK, Pointer, Value
@@ -33,6 +35,8 @@ def spin_lock(check: Check, call: Call, argument: ArgType, register: int, value:
     """Take or release the lock that *value* points to."""
     del argument
     assert isinstance(value, Pointer)
+    if in_tree_callback(check):
+        check.refuse(LOCK_IN_CALLBACK, "can't spin_{lock,unlock} in rbtree cb")
     if call.id == SPIN_LOCK_HELPER.id:
         lock(check, value, register)
     else:
@@ -43,22 +47,28 @@ def timer(check: Check, call: Call, argument: ArgType, register: int, value: Val
     """Require that *value* points to the timer of a map value; remember the map."""
     del argument
     assert isinstance(value, Pointer)
+    require_map_field(check, value, register, TIMER)
+    call.map = value.map
+    call.map_uid = value.map_uid
+
+
+def require_map_field(check: Check, value: Pointer, register: int, kind: int) -> None:
+    """Require that *value* points to the one field of *kind* in a map value."""
     shape = value.map
     assert shape is not None
-    at = require_field_offset(check, value, register, "bpf_timer")
+    name = FIELD_NAMES[kind]
+    at = require_field_offset(check, value, register, name)
     if shape.btf is None:
-        check.refuse(LOCK_TYPED, "map has to have BTF in order to use bpf_timer")
+        check.refuse(LOCK_TYPED, f"map has to have BTF in order to use {name}")
     record = check.records.of_map(shape)
-    field = record.first(TIMER) if record is not None else None
+    field = record.first(kind) if record is not None else None
     if field is None:
-        check.refuse(LOCK_PRESENT, "map has no valid bpf_timer")
+        check.refuse(LOCK_PRESENT, f"map has no valid {name}")
     if field.offset != at:
         check.refuse(
             LOCK_AT_OFFSET,
-            f"off {at} doesn't point to 'struct bpf_timer' that is at {field.offset}",
+            f"off {at} doesn't point to 'struct {name}' that is at {field.offset}",
         )
-    call.map = shape
-    call.map_uid = value.map_uid
 
 
 def kptr(check: Check, call: Call, argument: ArgType, register: int, value: Value) -> None:

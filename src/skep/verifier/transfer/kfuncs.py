@@ -1,6 +1,9 @@
-"""Calls of kernel functions: may the program call them, and with these arguments.
+"""Calls of kernel functions: may the program call them, with these arguments, and what follows.
 
-Source: Linux 6.18 kernel/bpf/verifier.c (check_kfunc_call, check_kfunc_args).
+The order is the kernel's: availability, arguments one by one, callbacks, critical sections, what
+the call takes over, then the result in r0.
+
+Source: Linux 6.18 kernel/bpf/verifier.c (check_kfunc_call).
 """
 
 import errno
@@ -9,20 +12,36 @@ from typing import Final
 from skep.btf import kinds
 from skep.btf.graph import Btf
 from skep.uapi import kfuncs as table
-from skep.verifier import walk
+from skep.uapi.kfuncs import Kfunc
+from skep.uapi.program_types import effective_attach_type
 from skep.verifier.check import Check
 from skep.verifier.interface import CallFact
 from skep.verifier.program import Step
-from skep.verifier.rules.calls import KFUNC_ARGUMENT, KFUNC_AVAILABLE, KFUNC_GPL, KFUNC_KNOWN
-from skep.verifier.rules.resources import CALL_UNDER_LOCK
-from skep.verifier.scalar import UNKNOWN, Scalar
-from skep.verifier.transfer.arguments import require_argument_offset
-from skep.verifier.transfer.kernel_objects import is_gpl
-from skep.verifier.transfer.nulls import is_trusted
-from skep.verifier.transfer.subprograms import clear_caller_saved
-from skep.verifier.values import BTF_ID, MAYBE_NULL, Pointer
+from skep.verifier.rules.calls import (
+    CALL_MAY_SLEEP,
+    KFUNC_AVAILABLE,
+    KFUNC_GPL,
+    KFUNC_KNOWN,
+    KFUNC_TRAP,
+)
+from skep.verifier.rules.resources import CALL_UNDER_LOCK, RELEASED_IS_REFERENCE
+from skep.verifier.scalar import UNKNOWN, Scalar, narrow_signed32
+from skep.verifier.state import Frame
+from skep.verifier.transfer.callbacks import give_map_element
+from skep.verifier.transfer.graphs import INSERTS, compare_in_callback, give_away
+from skep.verifier.transfer.iterators import next_element
+from skep.verifier.transfer.kernel_objects import in_sleepable, is_gpl
+from skep.verifier.transfer.kfunc_arguments import check_arguments
+from skep.verifier.transfer.kfunc_call import KfuncCall
+from skep.verifier.transfer.kfunc_results import result
+from skep.verifier.transfer.packets import forget_packet
+from skep.verifier.transfer.resources import release
+from skep.verifier.transfer.returns import require_nothing_held, require_return_value
+from skep.verifier.transfer.sections import enter_and_leave
+from skep.verifier.transfer.subprograms import call_back_later, clear_caller_saved
+from skep.verifier.values import Pointer
 
-_MAX_ARGUMENTS: Final = 5
+MAX_ERRNO: Final = 4095
 
 
 def call_kfunc(check: Check, step: Step) -> None:
@@ -30,20 +49,26 @@ def call_kfunc(check: Check, step: Step) -> None:
     if step.imm == 0:
         return  # refused at the end if a path gets here, see skep.verifier.passes
     kernel = require_function(check, step)
-    name = kernel.type(step.imm).name
-    _require_callable(check, name)
-    proto = kernel.func_proto(step.imm)
-    if len(proto.params) > _MAX_ARGUMENTS or proto.variadic:
-        check.not_supported(f"kernel function {name}()")
-    for number, param in enumerate(proto.params):
-        _require_argument(check, kernel, name, number, param.type)
-    returned = kernel.resolved(proto.returns) if proto.returns else None
-    if returned is not None and not isinstance(returned, (kinds.Int, kinds.Enumeration)):
-        check.not_supported(f"the result of kernel function {name}()")
-    check.calls[check.pc] = CallFact(kfunc=name)
+    row = _require_row(check, kernel.type(step.imm).name)
+    call = KfuncCall(row, kernel, step.imm)
+    if row.name.startswith("bpf_res_spin_lock"):
+        _fail_to_lock(check, step)
+    check_arguments(check, call)
+    check.calls[check.pc] = CallFact(kfunc=row.name)
+    _call_back(check, step, call)
+    enter_and_leave(check, call)
+    _hand_over(check, call)
+    if row.name == "bpf_throw":
+        _throw(check)
+        return
     check.frame = check.state.own(len(check.state.frames) - 1)
     clear_caller_saved(check.frame)
-    check.frame.regs[0] = UNKNOWN if returned is not None else None
+    check.frame.regs[0] = result(check, call)
+    if call.has(table.CHANGES_PACKET):
+        forget_packet(check.state, check.privileged, UNKNOWN)
+        check.frame = check.state.own(len(check.state.frames) - 1)
+    if call.has(table.ITER_NEXT):
+        next_element(check, step, call)
 
 
 def require_function(check: Check, step: Step) -> Btf:
@@ -65,51 +90,74 @@ def require_function(check: Check, step: Step) -> Btf:
     return kernel
 
 
-def _require_callable(check: Check, name: str) -> None:
-    allowed = table.may_call(name, check.request.program_type.id)
-    if allowed is None:
+def _require_row(check: Check, name: str) -> Kfunc:
+    row = table.by_name(name)
+    if row is None:
         check.not_supported(f"kernel function {name}()")
-    if check.state.active_locks:
+    if check.state.active_locks and not row.flags & table.IN_LOCK:
         check.refuse(CALL_UNDER_LOCK, "function calls are not allowed while holding a lock")
-    if not allowed:
+    request = check.request
+    attach_type = effective_attach_type(request.program_type, request.expected_attach_type)
+    if not table.may_call(row, request.program_type.id, attach_type):
         check.refuse(KFUNC_AVAILABLE, f"calling kernel function {name} is not allowed")
-
-
-def _require_argument(check: Check, kernel: Btf, name: str, number: int, declared: int) -> None:
-    register = number + 1
-    value = check.frame.regs[register]
-    type_ = kernel.resolved(declared)
-    if isinstance(type_, (kinds.Int, kinds.Enumeration)):
-        if not isinstance(value, Scalar):
-            check.refuse(KFUNC_ARGUMENT, f"R{register} is not a scalar")
-        return
-    target = kernel.resolve(type_.type) if isinstance(type_, kinds.Ptr) else 0
-    if not target or not isinstance(kernel.type(target), kinds.Struct):
-        check.not_supported(f"argument {register} of kernel function {name}()")
-    _require_object(check, kernel, name, number, target)
-
-
-def _require_object(check: Check, kernel: Btf, name: str, number: int, target: int) -> None:
-    """Require a pointer to a live kernel object of struct *target*, or what begins with one."""
-    register = number + 1
-    value = check.frame.regs[register]
-    wanted = kernel.type(target).name
-    if not isinstance(value, Pointer) or value.kind != BTF_ID:
+    if name == "__bpf_trap":
+        check.refuse(KFUNC_TRAP, "unexpected __bpf_trap() due to uninitialized variable?")
+    if row.flags & table.SLEEPABLE and not in_sleepable(check):
         check.refuse(
-            KFUNC_ARGUMENT,
-            f"arg#{number} pointer type STRUCT {wanted} must point to scalar, "
-            "or struct with scalar",
+            CALL_MAY_SLEEP,
+            f"program must be sleepable to call sleepable kfunc {name}",
+            errno=errno.EACCES,
         )
-    if value.flags & MAYBE_NULL or not is_trusted(value):
-        check.not_supported("an untrusted argument of a kernel function")
-    require_argument_offset(check, register, value)
-    btf = value.btf
-    assert btf is not None
-    if not walk.is_part_of(
-        btf, value.btf_id, value.off, kernel, target, strict=False, flexible=True
-    ):
-        check.refuse(
-            KFUNC_ARGUMENT,
-            f"kernel function {name} args#{number} expected pointer to STRUCT {wanted} "
-            f"but R{register} has a pointer to STRUCT {btf.type(value.btf_id).name}",
-        )
+    return row
+
+
+def _fail_to_lock(check: Check, step: Step) -> None:
+    """Queue the way on which the lock could not be taken: r0 is an errno."""
+    state = check.push_branch(step.next_pc)
+    frame = state.own(len(state.frames) - 1)
+    clear_caller_saved(frame)
+    frame.regs[0] = narrow_signed32(UNKNOWN, -MAX_ERRNO, -1)
+
+
+def _call_back(check: Check, step: Step, call: KfuncCall) -> None:
+    if call.name == "bpf_rbtree_add_impl":
+        compare_in_callback(check, step, call)
+    elif call.name == "bpf_wq_set_callback_impl":
+
+        def prepare(caller: Frame, callee: Frame) -> None:
+            del caller
+            assert call.map is not None
+            give_map_element(callee, call.map, call.map_uid)
+
+        call_back_later(check, step, call.subprogram, prepare, sleepable=True)
+
+
+def _hand_over(check: Check, call: KfuncCall) -> None:
+    """Release what the function takes over; a collection keeps what is put into it."""
+    register = call.release_register
+    if register:
+        value = check.frame.regs[register]
+        reference = value.ref_id if isinstance(value, Pointer) else 0
+        if not release(check, reference):
+            check.refuse(
+                RELEASED_IS_REFERENCE, f"kfunc {call.name} reference has not been acquired before"
+            )
+    if call.name in INSERTS:
+        node = check.frame.regs[2]
+        assert isinstance(node, Pointer)
+        give_away(check, node.ref_id)
+
+
+def _throw(check: Check) -> None:
+    """End the program from wherever it is; its result is the cookie."""
+    btf = check.request.btf
+    infos = check.request.function_infos
+    if btf is not None and infos:
+        tags = btf.decl_tags(infos[0].type_id)
+        if any(tag.startswith("exception_callback:") for tag in tags):
+            check.not_supported("an exception callback")
+    cookie = check.frame.regs[1]
+    assert isinstance(cookie, Scalar)
+    require_return_value(check, 1)
+    require_nothing_held(check, "bpf_throw", exceptional=True)
+    check.path_ends = True

@@ -53,32 +53,35 @@ def _refuse_section(check: Check, what: str, section: str) -> None:
     check.refuse(NOT_IN_CRITICAL_SECTION, f"{what} cannot be used inside {section} region")
 
 
-def require_return_value(check: Check) -> None:
-    """Require that r0 may be returned from the function that is verified on its own."""
-    frame = check.frame
+def require_return_value(check: Check, register: int = 0) -> None:
+    """Require that *register* may be returned from the function that is verified on its own."""
+    frame = check.state.frames[0]
     separate = frame.subprog != 0
     in_callback = frame.in_async_callback
     exception = frame.in_exception_callback
     if (not separate or exception) and not in_callback and _returns_void(check):
         return
-    value = check.read(0)
+    value = check.read(register)
     if isinstance(value, Pointer) and not check.privileged:
-        check.refuse(flow.RETURN_SCALAR, "R0 leaks addr as return value")
+        check.refuse(flow.RETURN_SCALAR, f"R{register} leaks addr as return value")
     if in_callback:
-        enforce(check, 0, 0, "At async callback return", rule=flow.CALLBACK_RETURN)
+        enforce(
+            check, 0, 0, "At async callback return", rule=flow.CALLBACK_RETURN, register=register
+        )
         return
     if separate and not exception:
         if not isinstance(value, Scalar):
             check.refuse(
                 flow.RETURN_SCALAR,
-                f"At subprogram exit the register R0 is not a scalar value ({type_text(value)})",
+                f"At subprogram exit the register R{register} is not a scalar value "
+                f"({type_text(value)})",
                 errno=flow.RETURN_RANGE.errno,
             )
         return
     limits = _limits(check)
     if limits is not None:
         bits = 32 if check.request.program_type.id == ProgType.LSM else 64
-        enforce(check, limits.low, limits.high, "At program exit", bits=bits)
+        enforce(check, limits.low, limits.high, "At program exit", bits=bits, register=register)
 
 
 def _returns_void(check: Check) -> bool:
@@ -106,15 +109,16 @@ def enforce(
     *,
     bits: int = 64,
     rule: Rule = flow.RETURN_RANGE,
+    register: int = 0,
 ) -> None:
-    """Require, as *rule* does, that r0 is a number from *low* to *high*."""
-    value = check.frame.regs[0]
+    """Require, as *rule* does, that *register* is a number from *low* to *high*."""
+    value = check.frame.regs[register]
     if not isinstance(value, Scalar):
         check.refuse(
             rule,
-            f"{where} the register R0 is not a known value ({type_text(value)})",
+            f"{where} the register R{register} is not a known value ({type_text(value)})",
         )
-    check.mark_precise(0)
+    check.mark_precise(register)
     least: int = value.smin if bits == 64 else value.s32_min
     most: int = value.smax if bits == 64 else value.s32_max
     if low <= least and most <= high:
@@ -126,7 +130,7 @@ def enforce(
         found += f" smax={value.smax}"
     check.refuse(
         rule,
-        f"{where} the register R0 has{found or ' unknown scalar value'} "
+        f"{where} the register R{register} has{found or ' unknown scalar value'} "
         f"should have been in [{low}, {high}]",
         hint=f"return a number from {low} to {high}",
     )

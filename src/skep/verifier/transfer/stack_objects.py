@@ -14,7 +14,7 @@ from skep.verifier.rules.resources import DYNPTR_NOT_OVERWRITTEN
 from skep.verifier.rules.rule import Rule
 from skep.verifier.scalar import UNKNOWN
 from skep.verifier.state import DYNPTR, EMPTY_SLOT, SLOT_SIZE, Frame, Slot, StackObject
-from skep.verifier.values import DYNPTR_RINGBUF, MEM, Pointer, Value
+from skep.verifier.values import DYNPTR_RINGBUF, MAYBE_NULL, MEM, Pointer, Value
 
 DYNPTR_SLOTS: Final = 2
 _DYNPTR_TYPES: Final = bytes((DYNPTR,)) * SLOT_SIZE
@@ -84,10 +84,14 @@ def invalidate_slices(check: Check, identity: int) -> None:
 
 
 def is_slice(value: Value, identity: int) -> bool:
-    """Whether *value* points to memory of the dynptr *identity*."""
+    """Whether *value* points to memory that goes with the dynptr *identity*.
+
+    What bpf_dynptr_slice() gives has the dynptr's flavor: it may be a buffer of the program's own.
+    """
     return (
         isinstance(value, Pointer)
         and value.kind == MEM
+        and not value.flags & ~MAYBE_NULL
         and value.dynptr_id == identity
         and identity != 0
     )
