@@ -97,8 +97,8 @@ def test_mutated_attrs_get_a_number_and_leave_nothing(seed: int) -> None:
     objects = subsystem.state.objects
     for fd in open_fds:
         subsystem.close(fd)
-    for path in list(objects.pins):
-        objects.drop(objects.pins.pop(path))
+    for pin in subsystem.files.pins():
+        subsystem.files.unlink(pin.path)
 
     assert {kind: objects.count(kind) for kind in Kind if kind is not Kind.BTF} == {
         kind: 0 for kind in Kind if kind is not Kind.BTF

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 
 from skep.btf.graph import Btf
 from skep.errors import CommandError
+from skep.syscall.call import Call
 from skep.syscall.catalog import IMPLEMENTED
 from skep.syscall.objects import Holding, Kind, Target
 from skep.syscall.state import BtfObject, State
+from skep.uapi import reasons_objects as reasons
+from skep.uapi.commands import ProgLoad
 from skep.verifier.interface import MapShape
 
 
@@ -15,10 +18,15 @@ class SubsystemEnvironment:
 
     ``holds`` collects the objects that the program will keep alive, each taken once. What a
     descriptor named stays known after ``release``: a refusal is explained by asking again.
+
+    Args:
+        state: the subsystem.
+        call: what loads the program; it is refused for a map that is for another program.
+        digest: the program's hash.
     """
 
-    def __init__(self, state: State) -> None:
-        self._state = state
+    def __init__(self, state: State, call: Call[ProgLoad], digest: bytes) -> None:
+        self._state, self._call, self._digest = state, call, digest
         self._targets: dict[tuple[int, Kind], Target | None] = {}
         self.holds: list[Holding] = []
         self.program_btf_id = 0
@@ -53,6 +61,9 @@ class SubsystemEnvironment:
                 holding = objects.get("PROG_LOAD", fd, kind)
             except CommandError:
                 return None
+            if kind is Kind.MAP:
+                mine = self._state.owners.admits(holding.id, self._digest)
+                self._call.check(mine, reasons.EXCLUSIVE_MAP, f"map {holding.id} is not for it")
             if holding not in self.holds:
                 self.holds.append(objects.take(holding))
             return holding.target
@@ -67,6 +78,6 @@ class SubsystemEnvironment:
 def hold_maps(state: State, fds: Sequence[int], environment: SubsystemEnvironment) -> None:
     """Keep the maps of an fd_array alive too, used or not (6.14: fd_array_cnt)."""
     for fd in fds:
-        state.objects.get("PROG_LOAD", fd)  # EBADF
+        state.objects.get("PROG_LOAD", fd, field="fd_array")  # EBADF
         if environment.map_by_fd(fd) is None and environment.btf_by_fd(fd) is None:
-            state.objects.get("PROG_LOAD", fd, Kind.MAP)
+            state.objects.get("PROG_LOAD", fd, Kind.MAP, "fd_array")

@@ -17,6 +17,7 @@ from skep.syscall.objects import Kind
 from skep.syscall.state import State
 from skep.syscall.tree import (
     EXECUTE,
+    NOTHING,
     READ,
     STICKY,
     WRITE,
@@ -53,7 +54,7 @@ class Files:
     def mount(
         self,
         path: str,
-        delegation: Delegation = Delegation(),  # noqa: B008 - immutable
+        delegation: Delegation = NOTHING,
         namespace: int = INITIAL,
         mode: int = 0o1777,
     ) -> None:

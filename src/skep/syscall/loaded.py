@@ -5,14 +5,18 @@ Source: Linux 6.18 kernel/bpf/core.c (bpf_prog_calc_tag).
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from skep.engine.interface import CodePart, Entry
+from skep.errors import RunError
 from skep.isa.codec import decode, encode
 from skep.isa.insn import Insn
+from skep.runtime.stream import Stream
 from skep.syscall.credentials import Delegate
-from skep.uapi.flags import TAG_SIZE
+from skep.uapi import program_types
+from skep.uapi.flags import TAG_SIZE, StreamId
 from skep.verifier import Proof
 
 WIDE: Final = 0x18
@@ -30,6 +34,8 @@ class LoadedProgram:
         btf_id: id of its BTF object, 0 if it has none.
         func_info, line_info: the records that it was loaded with, each of its known size.
         run_count, run_ns: runs and their time while statistics are on.
+        streams: 1 is its standard output; 2 its standard error, where a run that had to be stopped
+            says why.
     """
 
     def __init__(
@@ -44,7 +50,8 @@ class LoadedProgram:
         self.id, self.proof, self.entry = id, proof, entry
         self.address = entry.address
         self.name = proof.request.name
-        self.type = proof.request.program_type
+        row = program_types.by_id(proof.request.program_type.id)
+        self.type = row or proof.request.program_type  # whole, whoever loaded it
         self.digest = digest_of(original)
         self.tag = self.digest[:TAG_SIZE]
         self._original = original
@@ -53,6 +60,7 @@ class LoadedProgram:
         self.btf_id = 0
         self.func_info = self.line_info = b""
         self.run_count = self.run_ns = 0
+        self.streams: Mapping[int, Stream] = {int(number): Stream() for number in StreamId}
 
     def close(self) -> None:
         """Machine code and proof go with the object."""
@@ -61,6 +69,15 @@ class LoadedProgram:
     def machine_code(self) -> Sequence[CodePart]:
         """Where the machine code of each of its functions lies."""
         return self.entry.parts
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Write to the program's standard error why a run within the block was stopped."""
+        try:
+            yield
+        except RunError as error:
+            self.streams[StreamId.STDERR].write(f"ERROR: {error}\n".encode())
+            raise
 
     def tags(self) -> bytes:
         """The tags of all its subprograms, each of ``TAG_SIZE`` bytes."""

@@ -12,17 +12,20 @@ from skep.errors import BtfError
 from skep.syscall.call import Call
 from skep.syscall.log import LogBuffer
 from skep.syscall.objects import Kind
+from skep.syscall.permissions import check_btf
 from skep.syscall.state import BtfObject, State
 from skep.uapi.commands import BtfLoad, EnableStats
-from skep.uapi.flags import StatsType
+from skep.uapi.flags import MapFlag, StatsType
 
+TOKEN_FD: Final = int(MapFlag.TOKEN_FD)
 MAX_BTF_SIZE: Final = 16 << 20
 
 
 def load_btf(state: State, call: Call[BtfLoad]) -> int:
     """BTF_LOAD: types in, descriptor out."""
     attr = call.attr
-    call.require(not attr.btf_flags, EINVAL, "must be 0: there are no tokens", "btf_flags")
+    call.require(not attr.btf_flags & ~TOKEN_FD, EINVAL, "TOKEN_FD or 0", "btf_flags")
+    check_btf(state, call)
     call.require(attr.btf_size <= MAX_BTF_SIZE, E2BIG, "at most 16 MiB", "btf_size")
     log = LogBuffer.of_btf(call)
     data = call.memory.read(attr.btf, attr.btf_size)

@@ -7,7 +7,7 @@ called and what it held is dropped in turn.
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -67,7 +67,8 @@ def _stranger(command: str, fd: int) -> CommandError:
 class Objects:
     """The tables. Every method is atomic."""
 
-    def __init__(self) -> None:
+    def __init__(self, gone: "Callable[[Holding], object] | None" = None) -> None:
+        self._gone = gone  # told of every object that goes
         self._lock = threading.RLock()
         self._fds: dict[int, Holding] = {}
         self._access: dict[int, int] = {}
@@ -161,6 +162,8 @@ class Objects:
             if holding.references:
                 return
             self._ids[holding.kind].pop(holding.id, None)
+            if self._gone is not None:
+                self._gone(holding)
         holding.target.close()
         for held in holding.holds:
             self.drop(held)

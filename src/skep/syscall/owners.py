@@ -1,8 +1,10 @@
-"""Owners: what all programs that a map of programs leads to, or comes from, have in common.
+"""Owners: which programs may use a map.
 
 A program array belongs to the kind of the first program that uses it or is put into it; programs
 of another kind may do neither. Without this a tail call could enter a program that was proved for
 another context.
+
+An exclusive map is for the one program whose hash it was made with.
 
 Source: Linux 6.18 kernel/bpf/core.c (__bpf_prog_map_compatible, bpf_check_tail_call).
 """
@@ -37,10 +39,23 @@ def program_kind(request: Request) -> ProgramKind:
 
 
 class Owners:
-    """The owner of each map of programs. Callers hold the lock of the objects."""
+    """The owners of maps. Callers hold the lock of the objects."""
 
     def __init__(self) -> None:
         self._kinds: dict[int, ProgramKind] = {}
+        self._digests: dict[int, bytes] = {}
+
+    def reserve(self, map_: Identified, digest: bytes) -> None:
+        """Let *map_* be for the program with *digest* only."""
+        self._digests[map_.id] = digest
+
+    def is_exclusive(self, map_id: int) -> bool:
+        """Whether the map is for one program only."""
+        return map_id in self._digests
+
+    def admits(self, map_id: int, digest: bytes) -> bool:
+        """Whether the program with *digest* may use the map, as far as it is for one only."""
+        return self._digests.get(map_id, digest) == digest
 
     def program_type(self, map_id: int) -> int:
         """The number of the program type that the map is for; 0 if no program came yet."""
@@ -51,6 +66,7 @@ class Owners:
     def forget(self, map_id: int) -> None:
         """The map has gone."""
         self._kinds.pop(map_id, None)
+        self._digests.pop(map_id, None)
 
     def claim(self, map_: Identified, kind: ProgramKind) -> bool:
         """Whether programs of *kind* may use *map_*, or stand in it; the first decides."""

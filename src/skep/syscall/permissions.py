@@ -104,12 +104,10 @@ def check_unprivileged(call: Call[ProgLoad], token: Token | None) -> None:
     call.check(free, reasons.UNPRIVILEGED_PROGRAM)
 
 
-def check_program_type(
-    call: Call[ProgLoad], row: ProgramType | None, token: Token | None
-) -> None:
+def check_program_type(call: Call[ProgLoad], row: ProgramType | None, token: Token | None) -> None:
     """Refuse a program type that the caller may not load."""
     who = call.credentials
-    call.check(row is not None and row.unprivileged or who.may(Capability.BPF, token),
+    call.check((row is not None and row.unprivileged) or who.may(Capability.BPF, token),
                reasons.PROGRAM_TYPE)  # fmt: skip
     if row is not None and row.net_admin:
         call.check(who.may(Capability.NET_ADMIN, token), reasons.NETWORK_PROGRAM)

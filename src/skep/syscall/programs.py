@@ -9,7 +9,7 @@ from typing import Final
 from skep.errors import CommandError
 from skep.syscall.call import Call
 from skep.syscall.environment import SubsystemEnvironment
-from skep.syscall.loaded import LoadedProgram
+from skep.syscall.loaded import LoadedProgram, digest_of
 from skep.syscall.log import LogBuffer
 from skep.syscall.maps import as_map
 from skep.syscall.objects import Kind
@@ -25,6 +25,7 @@ from skep.syscall.requests import (
 from skep.syscall.state import State
 from skep.uapi.commands import ProgBindMap, ProgLoad
 from skep.uapi.flags import LogLevel
+from skep.uapi.reason import Refusal
 from skep.verifier import Proof, Rejected, Request, verify
 
 # what the log says of a program that was refused before its first instruction
@@ -39,7 +40,7 @@ def load(state: State, call: Call[ProgLoad]) -> int:
     """PROG_LOAD: bytes in, descriptor out. The whole pipeline, in order."""
     source = read_source(state, call)
     log = LogBuffer.of_program(call)
-    environment = SubsystemEnvironment(state)
+    environment = SubsystemEnvironment(state, call, digest_of(source.code))
     try:
         request = prepare(state, call, environment, source, log)
         proof = prove(request, log)
@@ -48,7 +49,9 @@ def load(state: State, call: Call[ProgLoad]) -> int:
     except BaseException:
         environment.release()
         raise
-    program = LoadedProgram(state.new_id(Kind.PROG), proof, entry, source.code)
+    program = LoadedProgram(
+        state.new_id(Kind.PROG), proof, entry, source.code, call.credentials.uid, source.token
+    )
     if request.btf is not None:
         program.btf_id = environment.program_btf_id
         program.func_info, program.line_info = (shown_records(call, *known) for known in RECORDS)
@@ -77,6 +80,9 @@ def prove(request: Request, log: LogBuffer) -> Proof:
         proof = verify(request)
     except Rejected as rejected:
         log.finish(rejected.log)
+        raise
+    except Refusal as refusal:  # of the environment, for a map that the program may not have
+        log.finish(refusal.text + NOTHING_PROCESSED, refusal)
         raise
     log.finish(proof.log)
     return proof

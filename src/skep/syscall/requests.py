@@ -11,17 +11,21 @@ from errno import E2BIG, EACCES, EFAULT, EINVAL, EOPNOTSUPP
 from typing import Final
 
 from skep.btf.graph import Btf
-from skep.errors import BtfError, NotSupported
+from skep.errors import BtfError
 from skep.isa.codec import decode
+from skep.syscall import permissions
 from skep.syscall.call import Call
+from skep.syscall.credentials import Capability
 from skep.syscall.environment import SubsystemEnvironment, hold_maps
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.maps import object_name
 from skep.syscall.objects import Kind
+from skep.syscall.signatures import check_signature
 from skep.syscall.state import BtfObject, State
+from skep.syscall.tokens import Token
 from skep.uapi import program_types
 from skep.uapi.commands import ENOTSUPP, ProgLoad
-from skep.uapi.flags import MAX_INSNS, ProgFlag, ProgType
+from skep.uapi.flags import ProgFlag, ProgType
 from skep.uapi.program_types import ProgramType
 from skep.verifier import Proof, Request
 from skep.verifier.interface import FunctionInfo, LineInfo
@@ -56,29 +60,42 @@ class Source:
     type: ProgramType
     attach_type: int
     target: Target
+    token: Token | None = None
 
 
 def read_source(state: State, call: Call[ProgLoad]) -> Source:
     """Check and read everything that Linux looks at before it verifies."""
     attr = call.attr
     call.require(not attr.prog_flags & ~KNOWN_FLAGS, EINVAL, "unknown flags", "prog_flags")
-    if attr.prog_flags & ProgFlag.TOKEN_FD:
-        raise NotSupported("PROG_LOAD with a token", "nothing is delegated")
-    call.require(0 < attr.insn_cnt <= MAX_INSNS, E2BIG, f"1 to {MAX_INSNS} instructions",
-                 "insn_cnt")  # fmt: skip
-    target = _target(state, call)
     row = program_types.by_id(attr.prog_type)
+    token = _check_rights(state, call, row)
+    target = _target(state, call)
     attach_type = _check_attach(call, row, target)
     code = call.memory.read(attr.insns, 8 * attr.insn_cnt)
     license_ = call.string(attr.license, LICENSE_SIZE).decode("latin-1")
-    if attr.signature:
-        raise NotSupported("a signed program", "signatures are not checked yet")
+    check_signature(call)
     bound = attr.prog_type in DEVICE_BOUND
     call.require(not attr.prog_ifindex, EOPNOTSUPP if bound else EINVAL, "no device to offload to",
                  "prog_ifindex")  # fmt: skip
     if row is None or row.id == ProgType.LIRC_MODE2:  # infrared receivers are seldom configured
         raise call.refuse(EINVAL, "no such program type", "prog_type")
-    return Source(code, license_, object_name(call, "prog_name"), row, attach_type, target)
+    return Source(code, license_, object_name(call, "prog_name"), row, attach_type, target,
+                  token)  # fmt: skip
+
+
+def _check_rights(
+    state: State, call: Call[ProgLoad], row: ProgramType | None
+) -> Token | None:
+    """The token that the program is loaded by, if the caller may load it, and one so long."""
+    expected = call.attr.expected_attach_type
+    if row is not None:
+        expected = program_types.effective_attach_type(row, expected)
+    token = permissions.program_token(state, call, expected)
+    permissions.check_unprivileged(call, token)
+    most = permissions.most_insns(call, token)
+    call.require(0 < call.attr.insn_cnt <= most, E2BIG, f"1 to {most} instructions", "insn_cnt")
+    permissions.check_program_type(call, row, token)
+    return token
 
 
 def _target(state: State, call: Call[ProgLoad]) -> Target:
@@ -157,10 +174,14 @@ def build_request(
     log_level: int,
 ) -> Request:
     """Everything that the verifier gets to see."""
-    attr = call.attr
+    attr, who = call.attr, call.credentials
+    bpf = who.may(Capability.BPF, source.token)
+    perfmon = who.may(Capability.PERFMON, source.token)
     btf = _program_btf(state, call, environment)
     return Request(
-        insns=decode(source.code), program_type=source.type, environment=environment,
+        insns=decode(source.code), environment=environment,
+        program_type=permissions.allowed_helpers(source.type, bpf=bpf, perfmon=perfmon),
+        privileged=bpf and perfmon,
         expected_attach_type=source.attach_type, prog_flags=attr.prog_flags,
         license=source.license, name=source.name, btf=btf,
         function_infos=_functions(call) if btf else (),

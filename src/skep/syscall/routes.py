@@ -15,6 +15,7 @@ from skep.syscall import (
     programs,
     raw_tracepoints,
     tasks,
+    streams,
     test_run,
     tokens,
 )
@@ -72,7 +73,7 @@ ROUTES: Final = (
     Route(commands.LINK_DETACH, links.detach),
     Route(commands.ITER_CREATE, events.create_iterator, refuses=True),
     Route(commands.TOKEN_CREATE, tokens.create),
-    Route(commands.PROG_STREAM_READ_BY_FD, events.read_stream),
+    Route(commands.PROG_STREAM_READ_BY_FD, streams.read_stream),
     Route(commands.PROG_ASSOC_STRUCT_OPS, events.associate, refuses=True),
 )
 HANDLERS: Final[Mapping[int, Handler]] = {route.command.number: route.handler for route in ROUTES}

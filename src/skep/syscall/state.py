@@ -8,7 +8,7 @@ from skep.btf.graph import Btf
 from skep.engine.interface import Engine
 from skep.engine.proof_only import ProofEngine
 from skep.runtime.world import World
-from skep.syscall.objects import Kind, Objects
+from skep.syscall.objects import Holding, Kind, Objects
 from skep.syscall.owners import Owners
 from skep.syscall.tree import Tree
 
@@ -51,13 +51,17 @@ class State:
         self.world, self.engine, self.memory = world, engine, memory
         self.runs = not isinstance(engine, ProofEngine)
         self.compiles = engine.name == "llvm"
-        self.objects = Objects()
+        self.objects = Objects(self._forget)
         self.tree = Tree(os.getuid(), os.getgid())
         self.owners = Owners()
         self.statistics = 0
         self.kernel_btf_id = self.new_id(Kind.BTF)
         self._find_kernel_btf: Callable[[], Btf | None] | None = kernel_btf
         self._kernel_btf: Btf | None = None
+
+    def _forget(self, gone: Holding) -> None:
+        if gone.kind is Kind.MAP:
+            self.owners.forget(gone.id)
 
     @property
     def kernel_btf(self) -> Btf | None:

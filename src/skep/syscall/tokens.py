@@ -77,9 +77,11 @@ def token_of(
     """The token that *fd* names.
 
     Args:
-        state, call: as handlers get them.
+        state: the subsystem.
+        call: what is refused if it names none.
         fd: the descriptor.
-        closed, other: why the call is refused if it is not open, or not a token.
+        closed: why, if it is not open.
+        other: why, if it is not a token.
         field: the member that says it, where the reasons leave that open.
     """
     holding = state.objects.find(fd)

@@ -31,13 +31,16 @@ class Delegation(NamedTuple):
     attachs: int = 0
 
 
+NOTHING: Final = Delegation()
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
     """One mount: of bpffs or of something plain, by the owner of a user namespace."""
 
     is_bpffs: bool
     namespace: int = INITIAL
-    delegation: Delegation = Delegation()
+    delegation: Delegation = NOTHING
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -225,9 +228,7 @@ class Tree:
         place.folder.names[place.name] = node
 
 
-def _folder(
-    parent: Folder, owner: Credentials, mode: int, mount: Mount | None = None
-) -> Folder:
+def _folder(parent: Folder, owner: Credentials, mode: int, mount: Mount | None = None) -> Folder:
     return Folder(
         uid=owner.uid, gid=owner.gid, mode=mode, mount=mount or parent.mount, parent=parent,
         is_root=mount is not None,

@@ -79,7 +79,8 @@ class Trial:
         with self.state.world.running(cpu) as invocation:
             stage.enter(invocation)
             began = time.perf_counter_ns()
-            result = self._loop(invocation, stage.address, count)
+            with self.program.telling():
+                result = self._loop(invocation, stage.address, count)
             spent = time.perf_counter_ns() - began
             self.packet = invocation.packet
             meta, data = invocation.get(DATA_META), invocation.get(DATA)

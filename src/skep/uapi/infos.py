@@ -93,6 +93,16 @@ class BtfInfo(Layout):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenInfo(Layout):
+    """``struct bpf_token_info``: one bit for each number."""
+
+    allowed_cmds: U64 = 0
+    allowed_maps: U64 = 0
+    allowed_progs: U64 = 0
+    allowed_attachs: U64 = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkInfo(Layout):
     """``struct bpf_link_info``: the head that all link types share."""
 
@@ -217,6 +227,7 @@ class SockmapLinkInfo(Layout):
 PROG_INFO_SIZE: Final = 232
 MAP_INFO_SIZE: Final = 104
 BTF_INFO_SIZE: Final = 32
+TOKEN_INFO_SIZE: Final = 32
 LINK_INFO_SIZE: Final = 64
 FUNC_INFO_SIZE: Final = 8
 LINE_INFO_SIZE: Final = 16

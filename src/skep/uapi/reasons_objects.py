@@ -8,17 +8,16 @@ from errno import (
     E2BIG,
     EACCES,
     EBADF,
-    EBUSY,
+    EBADFD,
     EEXIST,
+    EFAULT,
     EINVAL,
-    EISDIR,
     ELOOP,
     ENAMETOOLONG,
     ENOENT,
     ENOMEM,
     ENOSPC,
     ENOTDIR,
-    ENOTEMPTY,
     EOPNOTSUPP,
     EPERM,
 )
@@ -141,6 +140,64 @@ GET_LINK_FLAGS: Final = Reason(
 
 # --- ids ------------------------------------------------------------------------------------------
 
-START_ID: Final = Reason("id/start", EINVAL, "start_id", "less than 0x7fffffff")
-OPEN_FLAGS: Final = Reason("id/open-flags", EINVAL, "open_flags", "RDONLY, WRONLY or 0")
-BTF_OPEN_FLAGS: Final = Reason("id/btf-open-flags", EINVAL, "open_flags", "TOKEN_FD or 0")
+START_ID: Final = Reason("id/range", EINVAL, "start_id", "0 to 0x7ffffffe")
+OPEN_FLAGS: Final = Reason(
+    "map-get-fd-by-id/open-flags", EINVAL, "open_flags", "0, RDONLY or WRONLY"
+)
+BTF_OPEN_FLAGS: Final = Reason("btf-get-fd-by-id/open-flags", EINVAL, "open_flags", "0 or TOKEN_FD")
+
+# --- info -----------------------------------------------------------------------------------------
+
+INFO_CLOSED: Final = Reason(
+    "info/closed", EBADFD, "bpf_fd", "an open descriptor", "Linux answers EBADFD here, not EBADF"
+)
+INFO_KIND: Final = Reason(
+    "info/kind", EINVAL, "bpf_fd", "a map, a program, a BTF object, a link or a token"
+)
+INFO_LONG: Final = Reason("info/too-long", E2BIG, "info_len", "at most 4096 bytes")
+INFO_TAIL: Final = Reason(
+    "info/tail", E2BIG, "info_len", "bytes of the struct beyond those known are zero",
+    "the caller knows a newer Linux than 6.18",
+)  # fmt: skip
+INFO_POINTER: Final = Reason(
+    "info/pointer", EFAULT, "info", "addresses in the struct that can be written to"
+)
+INFO_RECORD: Final = Reason(
+    "info/record-size", EINVAL, "info", "the record sizes of Linux 6.18: 8, 16 and 8 bytes",
+    "0 with a count of 0 asks for the size",
+)  # fmt: skip
+INFO_NO_HASH: Final = Reason("info/no-hash", EINVAL, "info", "hash of 0, except for arrays")
+INFO_HASH_SIZE: Final = Reason("info/hash-size", EINVAL, "info", "hash_size of 32; of 0 without")
+INFO_NAME: Final = Reason("info/name", EINVAL, "info", "name and name_len, or neither")
+INFO_NAME_ROOM: Final = Reason(
+    "info/name-room", ENOSPC, "info", "a name_len above that of the name",
+    "as much as fits was written, and the size that it takes",
+)  # fmt: skip
+
+# --- streams --------------------------------------------------------------------------------------
+
+STREAM_ID: Final = Reason("stream/id", ENOENT, "stream_id", "1 (stdout) or 2 (stderr)")
+
+# --- exclusive maps and signed programs -----------------------------------------------------------
+
+EXCLUSIVE_MAP: Final = Reason(
+    "exclusive-map/other-program", EACCES, "", "only the program whose hash the map was made with",
+    "the hash is SHA-256 of the instructions, with map descriptors taken out",
+    "program's hash doesn't match map's excl_prog_hash\n",
+)  # fmt: skip
+EXCLUSIVE_INNER: Final = Reason(
+    "exclusive-map/in-a-map", ENOTSUPP, "", "maps that are for every program",
+)  # fmt: skip
+SIGNATURE_SIZE: Final = Reason("signature/size", EINVAL, "signature_size", "at most 8192 bytes")
+SIGNATURE_KEYRING: Final = Reason(
+    "signature/keyring", EINVAL, "keyring_id",
+    "0 to 2 for the system's keyrings, or -3 to -5 for the session's and the user's",
+)  # fmt: skip
+SIGNATURE_MEMORY: Final = Reason(
+    "signature/address", ENOMEM, "signature", "an address that can be read",
+    "Linux answers ENOMEM here, not EFAULT",
+)  # fmt: skip
+SIGNATURE: Final = Reason(
+    "signature/not-verified", EOPNOTSUPP, "signature", "0: signatures cannot be verified here",
+    "a kernel without SYSTEM_DATA_VERIFICATION answers the same",
+)  # fmt: skip

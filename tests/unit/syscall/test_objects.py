@@ -6,7 +6,6 @@ from errno import EBADF, EEXIST, EINVAL, ENOENT, EPERM
 import pytest
 
 from skep.errors import CommandError
-from skep.syscall import pins
 from skep.syscall.objects import FIRST_FD, Kind
 from skep.uapi import commands
 from skep.uapi.flags import MapFlag
@@ -138,6 +137,8 @@ def test_a_bound_map_lives_as_long_as_the_program(caller: Caller) -> None:
 
 def test_a_pinned_map_outlives_its_descriptors(caller: Caller) -> None:
     fd, path = caller.map(2), caller.keep(b"/sys/fs/bpf/folder/name\0")
+    files = caller.subsystem.files
+    files.make_folder("/sys/fs/bpf/folder")
     caller.store(fd, bytes(4), b"contents")
     assert caller.call(commands.OBJ_PIN, pathname=path, bpf_fd=fd) == 0
     assert caller.call(commands.OBJ_PIN, pathname=path, bpf_fd=fd) == -EEXIST
@@ -145,9 +146,8 @@ def test_a_pinned_map_outlives_its_descriptors(caller: Caller) -> None:
     again = caller.call(commands.OBJ_GET, pathname=path)
 
     assert caller.fetch(again, bytes(4)) == b"contents"
-    state = caller.subsystem.state
-    assert [name for name, *_ in pins.pinned(state)] == ["/sys/fs/bpf/folder/name"]
-    pins.unpin(state, "/sys/fs/bpf/folder/name")
+    assert [pin.path for pin in files.pins()] == ["/sys/fs/bpf/folder/name"]
+    files.unlink("/sys/fs/bpf/folder/name")
     assert caller.call(commands.OBJ_GET, pathname=path) == -ENOENT
     caller.subsystem.close(again)
     assert count(caller, Kind.MAP) == 0
