@@ -126,6 +126,7 @@ class Device:
     Attributes:
         index: its ifindex. *name*: what it is called.
         peer: the other end of a netkit pair, None for other devices.
+        is_netkit: whether it is an end of a netkit pair.
         primary: whether it is the end of a netkit pair that programs are attached to.
         policy: what a netkit end does with a frame that no program decides on.
     """
@@ -134,7 +135,7 @@ class Device:
         self.index, self.name = index, name
         self.xdp = XdpHook(native=native)
         self.peer: Device | None = None
-        self.primary = False
+        self.primary = self.is_netkit = False
         self.policy = TcxAction.PASS
         self._occasion = occasion
         self._chains: dict[int, Chain] = {}

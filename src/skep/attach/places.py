@@ -84,6 +84,7 @@ class Places:
         """A new pair of netkit devices: what one sends the other receives."""
         one, other = self.device(primary), self.device(peer)
         one.peer, other.peer, one.primary = other, one, True
+        one.is_netkit = other.is_netkit = True
         return one, other
 
     def device_at(self, index: int) -> Device | None:

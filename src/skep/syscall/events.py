@@ -15,38 +15,10 @@ from skep.syscall.state import State
 from skep.uapi.commands import (
     AssocStructOps,
     IterCreate,
-    ProgAttach,
-    ProgQuery,
     StreamRead,
     TokenCreate,
 )
-from skep.uapi.flags import AttachType, StreamId
-
-
-def _known_attach_type(call: Call[ProgAttach] | Call[ProgQuery]) -> None:
-    known = any(call.attr.attach_type == row for row in AttachType)
-    call.require(known, EINVAL, "not known", "attach_type")
-
-
-def attach(state: State, call: Call[ProgAttach]) -> int:
-    """PROG_ATTACH."""
-    _known_attach_type(call)
-    state.objects.get(call.command.name, call.attr.attach_bpf_fd, Kind.PROG)
-    raise NotSupported("PROG_ATTACH", "there are no cgroups, sockets or devices to attach to")
-
-
-def detach(state: State, call: Call[ProgAttach]) -> int:
-    """PROG_DETACH."""
-    del state
-    _known_attach_type(call)
-    raise NotSupported("PROG_DETACH", "nothing is attached")
-
-
-def query(state: State, call: Call[ProgQuery]) -> int:
-    """PROG_QUERY."""
-    del state
-    _known_attach_type(call)
-    raise NotSupported("PROG_QUERY", "there are no cgroups, sockets or devices to ask")
+from skep.uapi.flags import StreamId
 
 
 def create_iterator(state: State, call: Call[IterCreate]) -> int:

@@ -25,7 +25,7 @@ def create(state: State, call: Call[LinkCreate]) -> int:
     with state.objects.lock, answering(call):
         if attr.attach_type == AttachType.STRUCT_OPS:
             return _create_of_map(state, call)
-        holding = program_at(state, call, attr.prog_fd)
+        holding = program_at(state, call, attr.prog_fd, "prog_fd")
         request = loaded(holding).proof.request
         fits = attach_types.may_attach(
             request.program_type, request.expected_attach_type, attr.attach_type
@@ -42,7 +42,7 @@ def create(state: State, call: Call[LinkCreate]) -> int:
 
 def _create_of_map(state: State, call: Call[LinkCreate]) -> int:
     """A link of a struct_ops map; prog_fd is map_fd. No such map can be made here."""
-    state.objects.get(call.command.name, call.attr.prog_fd, Kind.MAP)
+    state.objects.get(call.command.name, call.attr.prog_fd, Kind.MAP, "prog_fd")
     raise call.refusal(reasons.CREATE_STRUCT_OPS)
 
 
@@ -51,11 +51,13 @@ def update(state: State, call: Call[LinkUpdate]) -> int:
     attr, replace = call.attr, int(AttachFlag.REPLACE)
     call.check(not attr.flags & ~replace, reasons.UPDATE_FLAGS)
     with state.objects.lock, answering(call):
-        holding = state.objects.get(call.command.name, attr.link_fd, Kind.LINK)
-        new = program_at(state, call, attr.new_prog_fd)
-        expected = program_at(state, call, attr.old_prog_fd) if attr.flags & replace else None
+        holding = state.objects.get(call.command.name, attr.link_fd, Kind.LINK, "link_fd")
+        new = program_at(state, call, attr.new_prog_fd, "new_prog_fd")
+        expected = None
+        if attr.flags & replace:
+            expected = loaded(program_at(state, call, attr.old_prog_fd, "old_prog_fd"))
         call.check(expected is not None or not attr.old_prog_fd, reasons.UPDATE_OLD_PROGRAM)
-        _link(holding).update(loaded(new), loaded(expected) if expected is not None else None)
+        _link(holding).update(loaded(new), expected)
         _hold_instead(state, holding, new)
     return 0
 
@@ -63,7 +65,9 @@ def update(state: State, call: Call[LinkUpdate]) -> int:
 def detach(state: State, call: Call[LinkDetach]) -> int:
     """LINK_DETACH: take a link's program off its hook; the link stays, and does nothing."""
     with state.objects.lock, answering(call):
-        _link(state.objects.get(call.command.name, call.attr.link_fd, Kind.LINK)).detach()
+        _link(
+            state.objects.get(call.command.name, call.attr.link_fd, Kind.LINK, "link_fd")
+        ).detach()
     return 0
 
 

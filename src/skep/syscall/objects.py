@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
-from errno import EBADF, EINVAL, ENOENT
 from heapq import heappop, heappush
 from typing import Final, Protocol
 
-from skep.errors import CommandError
+from skep.uapi import reasons_calls as reasons
+from skep.uapi.reason import Refusal
 
 FIRST_FD: Final = 1024  # above the process's own usual descriptors: a mix-up shows as EBADF
 
@@ -32,6 +32,8 @@ class Kind(IntEnum):
     FOLDER = 6
     PERF_EVENT = 7
     ITERATOR = 8
+    CGROUP = 9
+    NETNS = 10
 
 
 class Target(Protocol):
@@ -55,13 +57,19 @@ class Holding:
     holds: "list[Holding]" = field(default_factory=list)
 
 
-def _stranger(command: str, fd: int) -> CommandError:
+def _stranger(command: str, fd: int, field: str) -> Refusal:
     """The refusal of a number that is no descriptor here: as Linux, it tells files from nothing."""
+    if not _is_file(fd):
+        return Refusal(command, reasons.FD_NOT_OPEN, f"fd {fd} is not open", field)
+    return Refusal(command, reasons.FD_NOT_BPF, f"fd {fd} is a file, not a BPF object", field)
+
+
+def _is_file(fd: int) -> bool:
     try:
         os.fstat(fd)
     except (OSError, OverflowError):
-        return CommandError(command, EBADF, f"fd {fd} is not open")
-    return CommandError(command, EINVAL, f"fd {fd} is a file, not a BPF object")
+        return False
+    return True
 
 
 class Objects:
@@ -118,21 +126,29 @@ class Objects:
             holding = self._fds.pop(fd, None)
             self._access.pop(fd, None)
             if holding is None:
-                raise CommandError("CLOSE", EBADF, f"fd {fd} is not open")
+                raise Refusal("CLOSE", reasons.FD_NOT_OPEN, f"fd {fd} is not open")
             heappush(self._closed, fd)
             self.drop(holding)
 
-    def get(self, command: str, fd: int, kind: Kind | None = None) -> Holding:
-        """The object that *fd* names; EBADF if it is not open, EINVAL if it is of another kind."""
+    def get(self, command: str, fd: int, kind: Kind | None = None, field: str = "") -> Holding:
+        """The object that *fd*, the member *field* of the attr, names.
+
+        Raises:
+            Refusal: EBADF, it is not open; EINVAL, it is no BPF object, or of another kind.
+        """
         with self._lock:
             holding = self._fds.get(fd)
             if holding is None:
-                raise _stranger(command, fd)
+                raise _stranger(command, fd, field)
             if kind is not None and holding.kind is not kind:
                 found = holding.kind.name.lower()
                 message = f"fd {fd} is a {found}, not a {kind.name.lower()}"
-                raise CommandError(command, EINVAL, message)
+                raise Refusal(command, reasons.FD_OTHER_KIND, message, field)
             return holding
+
+    def is_file(self, fd: int) -> bool:
+        """Whether *fd* is open in the process: a file of its own, which names no object."""
+        return _is_file(fd)
 
     def find(self, fd: int) -> Holding | None:
         """The object that *fd* names, of any kind, or None."""
@@ -140,10 +156,10 @@ class Objects:
             return self._fds.get(fd)
 
     @contextmanager
-    def using(self, command: str, fd: int, kind: Kind) -> Iterator[Holding]:
+    def using(self, command: str, fd: int, kind: Kind, field: str = "") -> Iterator[Holding]:
         """The object that *fd* names, kept alive for the length of a ``with`` block."""
         with self._lock:
-            holding = self.take(self.get(command, fd, kind))
+            holding = self.take(self.get(command, fd, kind, field))
         try:
             yield holding
         finally:
@@ -173,7 +189,7 @@ class Objects:
         with self._lock:
             holding = self._ids[kind].get(id)
             if holding is None:
-                raise CommandError(command, ENOENT, f"no {kind.name.lower()} has id {id}")
+                raise Refusal(command, reasons.ID_ABSENT, f"no {kind.name.lower()} has id {id}")
             return holding
 
     def next_id(self, command: str, kind: Kind, start: int) -> int:
@@ -182,7 +198,7 @@ class Objects:
             after = min((id_ for id_ in self._ids[kind] if id_ > start), default=None)
         if after is None:
             name = kind.name.lower()
-            raise CommandError(command, ENOENT, f"no {name} has an id above {start}")
+            raise Refusal(command, reasons.ID_LAST, f"no {name} has an id above {start}")
         return after
 
     def count(self, kind: Kind) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from skep.syscall import (
+    attachments,
     batch,
     events,
     identities,
@@ -63,9 +64,9 @@ ROUTES: Final = (
     Route(commands.LINK_GET_FD_BY_ID, identities.open_link),
     Route(commands.OBJ_PIN, pins.pin),
     Route(commands.OBJ_GET, pins.get),
-    Route(commands.PROG_ATTACH, events.attach, refuses=True),
-    Route(commands.PROG_DETACH, events.detach, refuses=True),
-    Route(commands.PROG_QUERY, events.query, refuses=True),
+    Route(commands.PROG_ATTACH, attachments.attach),
+    Route(commands.PROG_DETACH, attachments.detach),
+    Route(commands.PROG_QUERY, attachments.query),
     Route(commands.RAW_TRACEPOINT_OPEN, raw_tracepoints.open_raw_tracepoint),
     Route(commands.TASK_FD_QUERY, tasks.query),
     Route(commands.LINK_CREATE, links.create),

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 
+from skep.attach.places import Places
 from skep.base.memory import UserMemory
 from skep.btf.graph import Btf
 from skep.engine.interface import Engine
@@ -36,6 +37,7 @@ class State:
         objects: descriptors, ids, references.
         tree: folders and pins.
         owners: which programs each map of programs is for.
+        places: what programs can be attached to.
         statistics: how many ENABLE_STATS descriptors are open.
         kernel_btf_id: the id of the kernel's BTF as an object, if there is one.
     """
@@ -55,6 +57,7 @@ class State:
         self.tree = Tree(os.getuid(), os.getgid())
         self.owners = Owners()
         self.statistics = 0
+        self.places = Places(world, timed=lambda: bool(self.statistics))
         self.kernel_btf_id = self.new_id(Kind.BTF)
         self._find_kernel_btf: Callable[[], Btf | None] | None = kernel_btf
         self._kernel_btf: Btf | None = None

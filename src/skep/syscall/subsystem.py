@@ -3,10 +3,11 @@
 import copy
 import os
 import threading
-from errno import EFAULT, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP
+from errno import EFAULT, EINVAL, ENOENT
 from functools import cache
 from typing import Final, Self
 
+from skep.attach.places import Places
 from skep.base.bits import U32
 from skep.base.memory import Fault, OwnMemory, UserMemory
 from skep.btf.graph import Btf
@@ -15,27 +16,43 @@ from skep.engine.interface import Engine
 from skep.errors import CommandError, NotSupported
 from skep.runtime.world import World
 from skep.syscall import perf_events
-from skep.syscall.call import (
-    AttrAddress,
-    AttrBuffer,
-    AttrBytes,
-    Buffer,
-    Common,
-    decode,
-    read_attr,
-)
+from skep.syscall.call import AttrAddress, AttrBuffer, AttrBytes, Buffer, Common, decode, read_attr
 from skep.syscall.catalog import helper_codes
 from skep.syscall.credentials import Credentials
 from skep.syscall.fdinfo import fdinfo
 from skep.syscall.files import Files
-from skep.syscall.log import check_logs, tell
+from skep.syscall.log import finish, tell
+from skep.syscall.log_records import records_of
+from skep.syscall.log_request import LEVELS, check_logs
+from skep.syscall.log_ways import (
+    is_long_tracepoint,
+    read_common,
+    read_extended,
+    read_long_tracepoint,
+)
+from skep.syscall.objects import Kind as ObjectKind
+from skep.syscall.objects import Target
 from skep.syscall.permissions import check_command
 from skep.syscall.routes import HANDLERS
 from skep.syscall.state import State
-from skep.uapi.commands import BY_NUMBER, COMMAND_FLAGS_MASK, COMMON_ATTRS
+from skep.uapi import reasons_calls as reasons
+from skep.uapi import reasons_log
+from skep.uapi.commands import (
+    BY_NUMBER,
+    COMMAND_FLAGS_MASK,
+    COMMON_ATTRS,
+    LOGGED,
+    RAW_TRACEPOINT_OPEN,
+    USES_EXTENDED_ATTR,
+)
+from skep.uapi.log_messages import TLV
+from skep.uapi.reason import Refusal
+from skep.uapi.record import LogRecord
 
 DEFAULT_SIZE: Final = 168
 COMMON_SIZE: Final = 24  # sizeof(struct bpf_common_attr), with its padding
+KNOWN_FLAGS: Final = COMMON_ATTRS | LOGGED | USES_EXTENDED_ATTR
+LONG_COMMAND: Final = RAW_TRACEPOINT_OPEN.number
 KINDS: Final = frozenset(Kind) - {Kind.VOID}
 
 
@@ -43,6 +60,7 @@ class _Last(threading.local):
     """What became of a thread's latest command."""
 
     error: Exception | None = None
+    cmd: int = 0  # of the error
 
 
 class Subsystem:
@@ -93,9 +111,32 @@ class Subsystem:
         return fdinfo(self.state, fd)
 
     @property
+    def places(self) -> Places:
+        """What programs can be attached to: cgroups, devices, the network namespace."""
+        return self.state.places
+
+    def open_cgroup(self, path: str = "/") -> int:
+        """A descriptor of the cgroup at *path*, which is made if it is not there."""
+        return self._open(ObjectKind.CGROUP, self.places.cgroup(path))
+
+    def open_netns(self) -> int:
+        """A descriptor of the network namespace."""
+        return self._open(ObjectKind.NETNS, self.places.netns)
+
+    def _open(self, kind: ObjectKind, target: Target) -> int:
+        with self.state.objects.lock:
+            return self.state.objects.install(kind, target)
+
+    @property
     def last_error(self) -> Exception | None:
         """The refusal of the calling thread's latest command, None after success."""
         return self._last.error
+
+    @property
+    def last_records(self) -> tuple[LogRecord, ...]:
+        """Why the calling thread's latest command was refused, as fields; () after success."""
+        error = self._last.error
+        return () if error is None else records_of(_name(self._last.cmd), error)
 
     def bpf(
         self,
@@ -108,18 +149,21 @@ class Subsystem:
         """Serve one call; returns the result, or ``-errno``.
 
         Args:
-            cmd: ``enum bpf_cmd``.
+            cmd: ``enum bpf_cmd``, and flags.
             attr: ``union bpf_attr`` in wire layout: a writable buffer, or an address.
             size: bytes of it; the buffer's by default.
             common: the common attributes of 7.2, a buffer or an address; read only if *cmd* has
-                ``COMMON_ATTRS``, and no flag that nobody knows.
+                ``COMMON_ATTRS`` or ``LOGGED``, and no flag that nobody knows.
             common_size: bytes of them; the buffer's by default.
         """
-        place = None
-        if cmd & COMMAND_FLAGS_MASK == COMMON_ATTRS:
-            place = self._where(0 if common is None else common, common_size, COMMON_SIZE)
         where = self._where(attr, size, DEFAULT_SIZE)
-        answer, self._last.error = self._answer(cmd, where, self.state.memory, place)
+        place = None
+        if cmd & COMMAND_FLAGS_MASK:
+            place = self._where(0 if common is None else common, common_size, COMMON_SIZE)
+        answer, error = self._answer(cmd, where, self.state.memory, place)
+        self._last.error = error
+        if error is not None:
+            self._last.cmd = cmd
         return answer
 
     def bpf_from_program(self, cmd: int, address: int, size: int) -> int:
@@ -145,15 +189,11 @@ class Subsystem:
         try:
             if place is None:
                 return self._serve(cmd, where, memory), None
-            return self._serve_with_common(cmd & ~COMMON_ATTRS, where, memory, place), None
+            return self._serve_flagged(cmd, where, memory, place), None
         except CommandError as error:
             return -error.errno, error
         except Fault as fault:
-            return -EFAULT, fault
-        except NotSupported as error:
-            return -EOPNOTSUPP, error
-        except MemoryError as error:
-            return -ENOMEM, error
+            return -EFAULT, Refusal("BPF", reasons.NOT_READABLE, str(fault))
 
     def _where(self, attr: Buffer | int, size: int | None, default: int) -> AttrBytes:
         if size is not None:
@@ -162,19 +202,32 @@ class Subsystem:
             return AttrAddress(self.state.memory, attr, default if size is None else size)
         return AttrBuffer(attr, size)
 
-    def _serve_with_common(
+    def _serve_flagged(
         self, cmd: int, where: AttrBytes, memory: UserMemory, place: AttrBytes
     ) -> int:
-        """Serve a call whose common attributes lie at *place*; they get to know why it fails."""
-        command = BY_NUMBER.get(cmd)
-        name = command.name if command is not None else "BPF"
-        read_attr(where, name)  # Linux looks at the attr first
-        common = Common(place, name)
+        """Serve a command with flags; the common attributes, if it has them, lie at *place*."""
+        number, flags, name = cmd & ~COMMAND_FLAGS_MASK, cmd & COMMAND_FLAGS_MASK, _name(cmd)
+        if flags & ~KNOWN_FLAGS:
+            return self._serve(cmd, where, memory)
+        if not flags & USES_EXTENDED_ATTR:
+            read_attr(where, name)  # Linux looks at the attr first
+            return self._serve_logged(number, where, memory, read_common(place, name))
+        if flags != USES_EXTENDED_ATTR:
+            raise Refusal(name, reasons_log.TWO_WAYS)
+        inner, common = read_extended(where, name)
+        return self._serve_logged(number, inner, memory, common)
+
+    def _serve_logged(
+        self, number: int, where: AttrBytes, memory: UserMemory, common: Common
+    ) -> int:
+        """Serve a call with a log beside its attr, which gets to know why it fails."""
         try:
-            return self._serve(cmd, where, memory, common)
-        except (CommandError, Fault, NotSupported) as error:
-            tell(name, memory, common, error)
+            result = self._serve(number, where, memory, common)
+        except (CommandError, Fault, NotSupported, MemoryError) as error:
+            tell(_name(number), memory, common, error)
             raise
+        finish(_name(number), memory, common)
+        return result
 
     def _serve(
         self, cmd: int, where: AttrBytes, memory: UserMemory, common: Common | None = None
@@ -182,15 +235,25 @@ class Subsystem:
         command = BY_NUMBER.get(cmd)
         if cmd & COMMAND_FLAGS_MASK or command is None:
             read_attr(where, "BPF")
-            raise CommandError("BPF", EINVAL, f"there is no command {cmd}")
-        handler = HANDLERS.get(cmd)
-        if handler is None:
-            raise NotSupported(f"command {command.name}")
+            raise Refusal("BPF", reasons.UNKNOWN_COMMAND, f"there is no command {cmd}")
+        if cmd == LONG_COMMAND and common is None and is_long_tracepoint(where):
+            return self._serve_long(where, memory)
         call = decode(command, where, memory, common)
         call.credentials = self.credentials
         check_command(call)
         check_logs(call)
-        return handler(self.state, call)
+        try:
+            return HANDLERS[cmd](self.state, call)
+        except Refusal as refusal:  # of a layer below, perhaps, which does not know the attr
+            call.place(refusal)
+            raise
+        except (Fault, NotSupported, MemoryError) as error:
+            raise call.explained(error) from error
+
+    def _serve_long(self, where: AttrBytes, memory: UserMemory) -> int:
+        """Serve RAW_TRACEPOINT_OPEN with the long attr at *where*."""
+        short, common = read_long_tracepoint(where)
+        return self._serve_logged(LONG_COMMAND, short, memory, common)
 
     def perf_event_open(self, type: int, config: int) -> int:  # noqa: A002
         """A descriptor of a perf event, see ``skep.attach.perf_events``; raises CommandError."""
@@ -203,6 +266,11 @@ class Subsystem:
     def close(self, fd: int) -> None:
         """Close a descriptor; raises CommandError EBADF if it is not open."""
         self.state.objects.close(fd)
+
+
+def _name(cmd: int) -> str:
+    command = BY_NUMBER.get(cmd & ~COMMAND_FLAGS_MASK)
+    return command.name if command is not None else "BPF"
 
 
 @cache

@@ -49,7 +49,6 @@ ANCHOR_LINK: Final = Reason(
 ANCHOR_TYPE: Final = Reason(
     "hook/anchor-type", EINVAL, "", "a program of the same type, or a link that holds one"
 )
-ANCHOR_GONE: Final = Reason("hook/anchor-id", ENOENT, "", "the id of a program or link")
 
 # --- cgroups --------------------------------------------------------------------------------------
 
