@@ -4,10 +4,12 @@ Source: Linux 6.18 returns the same numbers; ENOTSUPP is the kernel's own 524.
 """
 
 import errno
+from collections.abc import Mapping
 from typing import Final
 
 from skep.base.bits import U64
-from skep.errors import CommandError
+from skep.uapi import reasons_elements as elements
+from skep.uapi.reason import Reason, Refusal
 
 ENOTSUPP: Final = 524
 
@@ -27,25 +29,21 @@ MINUS_EOPNOTSUPP: Final = U64 + 1 - errno.EOPNOTSUPP
 MINUS_ENOTSUPP: Final = U64 + 1 - ENOTSUPP
 MINUS_EPROTO: Final = U64 + 1 - errno.EPROTO
 
-_MEANING: Final = {
-    errno.ENOENT: "there is no such element",
-    errno.EEXIST: "the element exists already",
-    errno.E2BIG: "the map is full, or the index is past its end",
-    errno.ENOSPC: "the map is full",
-    errno.ENOMEM: "no memory for another element",
-    errno.EINVAL: "the map does not take these flags or this key",
-    errno.EBUSY: "another thread holds the element",
-    errno.EOPNOTSUPP: "maps of this type have no such operation",
-    ENOTSUPP: "maps of this type have no such operation",
+ANSWERS: Final[Mapping[int, Reason]] = {
+    row.errno: row
+    for row in (
+        elements.ABSENT,
+        elements.PRESENT,
+        elements.FULL,
+        elements.TRIE_FULL,
+        elements.NO_MEMORY,
+        elements.FLAGS,
+    )
 }
+INDEXED: Final = {**ANSWERS, errno.E2BIG: elements.PAST_END}
 
 
-def refuse(command: str, number: int, message: str = "") -> CommandError:
-    """The CommandError that says errno *number*, in words if no *message* is given."""
-    return CommandError(command, number, message or _MEANING.get(number, "refused"))
-
-
-def expect_success(command: str, answer: int) -> None:
-    """Raise the CommandError that a native function's *answer* stands for; 0 is success."""
+def expect_success(command: str, answer: int, rows: Mapping[int, Reason] = ANSWERS) -> None:
+    """Raise the Refusal that a native function's *answer* stands for in *rows*; 0 is success."""
     if answer:
-        raise refuse(command, U64 + 1 - answer)
+        raise Refusal(command, rows[U64 + 1 - answer])

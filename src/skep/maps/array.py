@@ -10,13 +10,12 @@ Source: Linux kernel/bpf/arraymap.c.
 """
 
 import ctypes
-import errno
 from collections.abc import Iterator
 from typing import Final
 
 from skep.base.memory import PAGE_SIZE, Block
 from skep.base.native import call, fill, load32, load64, native, store32, store64
-from skep.maps.answer import MINUS_E2BIG, MINUS_EEXIST, MINUS_EINVAL, expect_success, refuse
+from skep.maps.answer import INDEXED, MINUS_E2BIG, MINUS_EEXIST, MINUS_EINVAL, expect_success
 from skep.maps.creation import (
     ACCESS_FLAGS,
     COMMAND,
@@ -27,7 +26,10 @@ from skep.maps.creation import (
     RDONLY_PROG,
     Creation,
     check_flags,
+    check_key,
+    check_long,
     check_memory,
+    check_value,
     require,
     round8,
 )
@@ -35,6 +37,9 @@ from skep.maps.interface import FAMILY, LOCK, MAX_ENTRIES, SPECIAL, STRIDE, Inli
 from skep.maps.stored import HEAD_SIZE, StoredMap, address_of
 from skep.maps.value import EXIST, F_LOCK, NOEXIST, copy_value, read_value, write_value
 from skep.runtime.invocation import CPU, FAULT, SCRATCH
+from skep.uapi import reasons_elements as elements
+from skep.uapi import reasons_maps as reasons
+from skep.uapi.reason import Refusal
 
 VALUES: Final = FAMILY
 SPAN: Final = FAMILY + 8
@@ -176,11 +181,11 @@ def array_for_each(run: int, this: int, callback: int, context: int, percpu: int
 
 def check_array(creation: Creation, flags: int) -> None:
     """Refuse what Linux's array_map_alloc_check refuses; *flags* are the allowed ones."""
-    require(creation.max_entries != 0, errno.EINVAL, "max_entries is 0")
-    require(creation.key_size == 4, errno.EINVAL, f"key_size is {creation.key_size}, not 4")
-    require(creation.value_size != 0, errno.EINVAL, "value_size is 0")
+    require(creation.max_entries, reasons.CREATE_ENTRIES_ZERO)
+    check_key(creation, 4)
+    check_value(creation)
     check_flags(creation, flags)
-    require(creation.value_size <= _S32_MAX, errno.E2BIG, "value_size is past 2 GiB")
+    check_long(creation, _S32_MAX)
 
 
 def array_key_after(key: bytes | None, count: int) -> bytes:
@@ -189,7 +194,7 @@ def array_key_after(key: bytes | None, count: int) -> bytes:
     if index >= count:
         return bytes(4)
     if index == count - 1:
-        raise refuse("MAP_GET_NEXT_KEY", errno.ENOENT, "that was the last key")
+        raise Refusal("MAP_GET_NEXT_KEY", elements.LAST)
     return (index + 1).to_bytes(4, "little")
 
 
@@ -214,7 +219,7 @@ class IndexedMap(StoredMap):
     def delete(self, key: bytes) -> None:
         """Refuse: elements of an array are always there."""
         self.check_key("MAP_DELETE_ELEM", key)
-        raise refuse("MAP_DELETE_ELEM", errno.EINVAL, "elements of an array cannot be deleted")
+        raise Refusal("MAP_DELETE_ELEM", elements.NOT_DELETABLE)
 
 
 class Array(IndexedMap):
@@ -237,7 +242,8 @@ class Array(IndexedMap):
         try:
             block = Block(size, self.name or "skep-array")
         except (OSError, MemoryError, ValueError, OverflowError):
-            raise refuse(COMMAND, errno.ENOMEM, f"no address space for {size} bytes") from None
+            why = f"no address space for {size} bytes"
+            raise Refusal(COMMAND, reasons.CREATE_MEMORY, why) from None
         return block, block.address
 
     @property
@@ -256,7 +262,7 @@ class Array(IndexedMap):
         if flags:
             self.check_read_flags("MAP_LOOKUP_ELEM", flags)
         if index >= self.max_entries:
-            raise refuse("MAP_LOOKUP_ELEM", errno.ENOENT, f"index {index} is past the end")
+            raise Refusal("MAP_LOOKUP_ELEM", elements.ABSENT, f"index {index} is past the end")
         if self.lock_offset < 0 and not self.word(SPECIAL):
             return ctypes.string_at(self.values + index * self._stride, self.value_size)
         target = self._buffers.reserve(self.value_size)
@@ -270,7 +276,7 @@ class Array(IndexedMap):
         if flags:
             self.check_lock_flag("MAP_UPDATE_ELEM", flags)
         answer = self._update(self.address, address_of(key), address_of(value), flags)
-        expect_success("MAP_UPDATE_ELEM", answer)
+        expect_success("MAP_UPDATE_ELEM", answer, INDEXED)
 
     def constant(self, offset: int, size: int) -> int | None:
         """Bytes of the first value, if neither host nor program can change them."""
@@ -296,9 +302,10 @@ class PercpuArray(IndexedMap):
     def __init__(self, creation: Creation) -> None:
         check_array(creation, NUMA_NODE | ACCESS_FLAGS)
         stride = round8(creation.value_size)
-        require(not creation.map_flags & NUMA_NODE, errno.EINVAL, "per-CPU maps have no NUMA node")
-        limit = f"a per-CPU value of {stride} bytes is past {PERCPU_VALUE_LIMIT}"
-        require(stride <= PERCPU_VALUE_LIMIT, errno.E2BIG, limit)
+        numa = creation.map_flags & NUMA_NODE
+        require(not numa, reasons.CREATE_FLAGS, "per-CPU maps have no NUMA node")
+        limit = f"a copy has at most {PERCPU_VALUE_LIMIT} bytes"
+        require(stride <= PERCPU_VALUE_LIMIT, reasons.CREATE_VALUE_LONG, limit)
         span = -(-creation.max_entries * stride // 64) * 64
         check_memory(span * creation.cpus)
         super().__init__(creation, stride, 64 + span * creation.cpus)
@@ -319,7 +326,7 @@ class PercpuArray(IndexedMap):
         index = self.index_of("MAP_LOOKUP_ELEM", key)
         self.check_read_flags("MAP_LOOKUP_ELEM", flags)
         if index >= self.max_entries:
-            raise refuse("MAP_LOOKUP_ELEM", errno.ENOENT, f"index {index} is past the end")
+            raise Refusal("MAP_LOOKUP_ELEM", elements.ABSENT, f"index {index} is past the end")
         size = self._stride * self.cpus
         target = self._buffers.reserve(size)
         self._copy_out(self.address, address_of(key), target, self.cpus)
@@ -332,7 +339,7 @@ class PercpuArray(IndexedMap):
         self.check_lock_flag("MAP_UPDATE_ELEM", flags)
         place = address_of(key)
         answer = self._copy_in(self.address, place, address_of(value), self.cpus, flags)
-        expect_success("MAP_UPDATE_ELEM", answer)
+        expect_success("MAP_UPDATE_ELEM", answer, INDEXED)
 
     def inline_lookup(self) -> InlineLookup | None:
         """percpu_array_at with the map's constants."""

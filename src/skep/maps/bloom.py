@@ -4,12 +4,11 @@ Descriptor words: 64 BITS, address of the bit array; 72 BIT_MASK, its size less 
 how many bits a value sets; 88 SEED. Source: Linux kernel/bpf/bloom_filter.c (other hash function).
 """
 
-import errno
 import os
 from typing import Final
 
 from skep.base.native import cmpxchg64, load64, load_acquire64, native, wrap
-from skep.maps.answer import MINUS_EINVAL, MINUS_ENOENT, expect_success, refuse
+from skep.maps.answer import MINUS_EINVAL, MINUS_ENOENT, expect_success
 from skep.maps.creation import (
     ACCESS_FLAGS,
     NUMA_NODE,
@@ -17,12 +16,17 @@ from skep.maps.creation import (
     ZERO_SEED,
     Creation,
     check_flags,
+    check_long,
+    check_value,
     power_above,
     require,
 )
 from skep.maps.hash_table import hash_bytes
 from skep.maps.interface import FAMILY, VALUE_SIZE
 from skep.maps.stored import HEAD_SIZE, StoredMap, address_of
+from skep.uapi import reasons_elements as elements
+from skep.uapi import reasons_maps as reasons
+from skep.uapi.reason import Refusal
 
 BITS: Final = FAMILY
 BIT_MASK: Final = FAMILY + 8
@@ -79,15 +83,15 @@ def bit_count(entries: int, hashes: int) -> int:
 class BloomFilter(StoredMap):
     """A bloom filter; the host's look-up gives the value to ask for in place of a key."""
 
-    no_operation = errno.EOPNOTSUPP
+    no_operation = elements.NO_OPERATION_OPAQUE
 
     def __init__(self, creation: Creation) -> None:
-        require(creation.value_size <= VALUE_LIMIT, errno.E2BIG, "value_size is past 4 MiB")
-        require(creation.key_size == 0, errno.EINVAL, "bloom filters have no keys")
-        require(creation.value_size != 0, errno.EINVAL, "value_size is 0")
-        require(creation.max_entries != 0, errno.EINVAL, "max_entries is 0")
+        check_long(creation, VALUE_LIMIT)
+        require(not creation.key_size, reasons.CREATE_KEY_SIZE, "bloom filters have no keys")
+        check_value(creation)
+        require(creation.max_entries, reasons.CREATE_ENTRIES_ZERO)
         check_flags(creation, NUMA_NODE | ZERO_SEED | ACCESS_FLAGS)
-        require(not creation.map_extra & ~15, errno.EINVAL, "map_extra is more than 15 hashes")
+        require(creation.map_extra <= 15, reasons.CREATE_BLOOM_HASHES)
         hashes = creation.map_extra or _DEFAULT_HASHES
         bits = bit_count(creation.max_entries, hashes)
         super().__init__(creation, creation.value_size, bits // 8)
@@ -104,7 +108,9 @@ class BloomFilter(StoredMap):
         self.check_read_flags("MAP_LOOKUP_ELEM", flags)
         self.check_value("MAP_LOOKUP_ELEM", key)
         if self._peek(self.address, address_of(key)):
-            raise refuse("MAP_LOOKUP_ELEM", errno.ENOENT, "the value is not in the filter")
+            raise Refusal(
+                "MAP_LOOKUP_ELEM", elements.ABSENT, "the value is not in the filter", "value"
+            )
         return key
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:

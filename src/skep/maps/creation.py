@@ -1,6 +1,5 @@
 """What a map is made from: the fields of MAP_CREATE, and what the subsystem lends to it."""
 
-import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,8 +7,10 @@ from typing import Final, Protocol
 
 from skep.base.native import NativeFunction
 from skep.btf.graph import Btf
-from skep.maps.answer import refuse
 from skep.maps.interface import Map
+from skep.uapi import reasons_elements as elements
+from skep.uapi import reasons_maps as reasons
+from skep.uapi.reason import Reason, Refusal
 
 COMMAND: Final = "MAP_CREATE"
 
@@ -47,7 +48,7 @@ class Held(Protocol):
 
 
 def _resolve_nothing(fd: int) -> Held:
-    raise refuse("MAP_UPDATE_ELEM", errno.EBADF, f"fd {fd} names nothing that the map can hold")
+    raise Refusal("MAP_UPDATE_ELEM", elements.SLOT_FD, f"fd {fd} names nothing here")
 
 
 def _keep(_held: Held) -> None:
@@ -99,20 +100,41 @@ def power_above(count: int) -> int:
     return 1 << max(count - 1, 0).bit_length()
 
 
-def require(condition: bool, number: int, message: str) -> None:
-    """Refuse the creation with errno *number* unless *condition* holds."""
-    if not condition:
-        raise refuse(COMMAND, number, message)
+def require(holds: object, reason: Reason, detail: str = "") -> None:
+    """Refuse the creation for *reason* unless *holds*; *detail* says why, in words."""
+    if not holds:
+        raise Refusal(COMMAND, reason, detail)
+
+
+def check_key(creation: Creation, *sizes: int) -> None:
+    """Refuse a key of another size than *sizes*, with EINVAL."""
+    allowed = " or ".join(str(size) for size in sizes)
+    require(creation.key_size in sizes, reasons.CREATE_KEY_SIZE, f"keys have {allowed} bytes")
+
+
+def check_value(creation: Creation, *sizes: int) -> None:
+    """Refuse a value of another size than *sizes*, or of none if *sizes* are none, with EINVAL."""
+    allowed = " or ".join(str(size) for size in sizes) or "at least 1"
+    good = creation.value_size in sizes if sizes else creation.value_size
+    require(good, reasons.CREATE_VALUE_SIZE, f"values have {allowed} bytes")
+
+
+def check_long(creation: Creation, most: int) -> None:
+    """Refuse a value of more than *most* bytes, with E2BIG."""
+    fits = creation.value_size <= most
+    require(fits, reasons.CREATE_VALUE_LONG, f"values have at most {most} bytes")
 
 
 def check_flags(creation: Creation, allowed: int) -> None:
     """Refuse flags outside *allowed* and contradictory access flags, with EINVAL."""
     unknown = creation.map_flags & ~allowed
-    require(not unknown, errno.EINVAL, f"map_flags {unknown:#x} are not for this map type")
-    both = RDONLY_PROG | WRONLY_PROG
-    require(creation.map_flags & both != both, errno.EINVAL, "RDONLY_PROG and WRONLY_PROG exclude")
+    require(not unknown, reasons.CREATE_FLAGS, f"{unknown:#x} is not for this map type")
+    both = creation.map_flags & (RDONLY_PROG | WRONLY_PROG)
+    exclude = "RDONLY_PROG and WRONLY_PROG exclude each other"
+    require(both != RDONLY_PROG | WRONLY_PROG, reasons.CREATE_FLAGS, exclude)
 
 
 def check_memory(size: int) -> None:
     """Refuse with ENOMEM what the machine could never hold."""
-    require(size <= PHYSICAL_MEMORY, errno.ENOMEM, f"{size} bytes are more than this machine has")
+    fits = size <= PHYSICAL_MEMORY
+    require(fits, reasons.CREATE_MEMORY, f"{size} bytes are more than this machine has")

@@ -6,11 +6,9 @@ looked at, and answer updates as Linux does for file descriptors that name nothi
 Source: Linux 6.18 net/core/sock_map.c, kernel/bpf/reuseport_array.c, stackmap.c, arraymap.c.
 """
 
-import errno
 from pathlib import Path
 from typing import Final
 
-from skep.maps.answer import ENOTSUPP, refuse
 from skep.maps.array import IndexedMap, check_array
 from skep.maps.creation import (
     ACCESS_FLAGS,
@@ -21,11 +19,16 @@ from skep.maps.creation import (
     WRONLY_PROG,
     Creation,
     check_flags,
+    check_key,
+    check_value,
     power_above,
     require,
 )
 from skep.maps.stored import StoredMap
 from skep.maps.value import EXIST
+from skep.uapi import reasons_elements as elements
+from skep.uapi import reasons_maps as reasons
+from skep.uapi.reason import Refusal
 
 STACK_BUILD_ID: Final = 1 << 5
 _BUILD_ID_SIZE: Final = 32
@@ -37,17 +40,17 @@ _POINTER: Final = 8
 
 
 def _check_socket_map(creation: Creation) -> None:
-    require(creation.max_entries != 0, errno.EINVAL, "max_entries is 0")
-    require(creation.value_size in {4, 8}, errno.EINVAL, "value_size is neither 4 nor 8")
+    require(creation.max_entries, reasons.CREATE_ENTRIES_ZERO)
+    check_value(creation, 4, 8)
     unknown = creation.map_flags & ~(NUMA_NODE | RDONLY | WRONLY)
-    require(not unknown, errno.EINVAL, f"map_flags {unknown:#x} are not for this map type")
+    require(not unknown, reasons.CREATE_FLAGS, f"{unknown:#x} is not for this map type")
 
 
 def _refuse_socket(number: int) -> None:
     """Refuse to store a socket: the descriptor names none."""
     if number > _S32_MAX:
-        raise refuse("MAP_UPDATE_ELEM", errno.EINVAL, "that is no file descriptor")
-    raise refuse("MAP_UPDATE_ELEM", errno.EBADF, "the fd names no socket of this world")
+        raise Refusal("MAP_UPDATE_ELEM", elements.SOCKET_RANGE)
+    raise Refusal("MAP_UPDATE_ELEM", elements.SOCKET)
 
 
 class _Sockets(StoredMap):
@@ -58,8 +61,8 @@ class _Sockets(StoredMap):
         self.check_key("MAP_LOOKUP_ELEM", key)
         self.check_read_flags("MAP_LOOKUP_ELEM", flags)
         if self.value_size != 8:
-            raise refuse("MAP_LOOKUP_ELEM", errno.ENOSPC, "cookies of sockets have 8 bytes")
-        raise refuse("MAP_LOOKUP_ELEM", errno.ENOENT)
+            raise Refusal("MAP_LOOKUP_ELEM", elements.COOKIE)
+        raise Refusal("MAP_LOOKUP_ELEM", elements.ABSENT)
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
         """Refuse: the fd in *value* names no socket."""
@@ -73,44 +76,44 @@ class SocketMap(_Sockets, IndexedMap):
     """SOCKMAP: sockets by index."""
 
     def __init__(self, creation: Creation) -> None:
-        require(creation.max_entries <= _S32_MAX, errno.EINVAL, "max_entries is past 2^31 - 1")
-        require(creation.key_size == 4, errno.EINVAL, f"key_size is {creation.key_size}, not 4")
+        require(creation.max_entries <= _S32_MAX, reasons.CREATE_ENTRIES_RANGE, "at most 2^31 - 1")
+        check_key(creation, 4)
         _check_socket_map(creation)
         super().__init__(creation, _POINTER, 0, _POINTER * creation.max_entries)
 
     def delete(self, key: bytes) -> None:
         """Refuse: the place is empty, or past the end."""
         self.index_of("MAP_DELETE_ELEM", key)
-        raise refuse("MAP_DELETE_ELEM", errno.EINVAL, "no socket stands there")
+        raise Refusal("MAP_DELETE_ELEM", elements.NO_SOCKET)
 
 
 class SocketHash(_Sockets):
     """SOCKHASH: sockets by any key."""
 
     def __init__(self, creation: Creation) -> None:
-        require(creation.key_size != 0, errno.EINVAL, "key_size is 0")
+        require(creation.key_size, reasons.CREATE_KEY_SIZE, "keys have at least 1 byte")
         _check_socket_map(creation)
-        require(creation.key_size <= _MOST_KEY, errno.E2BIG, "key_size is past 512")
+        require(creation.key_size <= _MOST_KEY, reasons.CREATE_KEY_LONG)
         buckets = power_above(creation.max_entries)
         fits = buckets <= 0xFFFF_FFFF // _BUCKET
-        require(fits, errno.EINVAL, "too many entries")
+        require(fits, reasons.CREATE_ENTRIES_RANGE, "at most 2^28 entries")
         super().__init__(creation, 0, 0, _BUCKET * buckets)
 
     def delete(self, key: bytes) -> None:
         """Refuse: there is nothing to remove."""
         self.check_key("MAP_DELETE_ELEM", key)
-        raise refuse("MAP_DELETE_ELEM", errno.ENOENT)
+        raise Refusal("MAP_DELETE_ELEM", elements.ABSENT)
 
     def next_key(self, key: bytes | None) -> bytes:  # noqa: ARG002
         """Refuse: there are no keys."""
-        raise refuse("MAP_GET_NEXT_KEY", errno.ENOENT)
+        raise Refusal("MAP_GET_NEXT_KEY", elements.LAST)
 
 
 class ReuseportArray(_Sockets, IndexedMap):
     """REUSEPORT_SOCKARRAY: the sockets of one port, by index."""
 
     def __init__(self, creation: Creation) -> None:
-        require(creation.value_size in {4, 8}, errno.EINVAL, "value_size is neither 4 nor 8")
+        check_value(creation, 4, 8)
         check_array(creation, NUMA_NODE | ACCESS_FLAGS)
         super().__init__(creation, _POINTER, 0, _POINTER * creation.max_entries)
 
@@ -121,24 +124,24 @@ class ReuseportArray(_Sockets, IndexedMap):
         self.check_value(command, value)
         self.check_lock_flag(command, flags)
         if flags > EXIST:
-            raise refuse(command, errno.EINVAL)
+            raise Refusal(command, elements.FLAGS)
         if index >= self.max_entries:
-            raise refuse(command, errno.E2BIG, f"index {index} is past the end")
+            raise Refusal(command, elements.PAST_END, f"index {index} is past the end")
         number = int.from_bytes(value, "little")
         _refuse_socket(number if len(value) == 8 else number & _S32_MAX)
 
     def delete(self, key: bytes) -> None:
         """Refuse: the place is empty, or past the end."""
         if self.index_of("MAP_DELETE_ELEM", key) >= self.max_entries:
-            raise refuse("MAP_DELETE_ELEM", errno.E2BIG)
-        raise refuse("MAP_DELETE_ELEM", errno.ENOENT)
+            raise Refusal("MAP_DELETE_ELEM", elements.PAST_END)
+        raise Refusal("MAP_DELETE_ELEM", elements.ABSENT)
 
 
 class CgroupArray(IndexedMap):
     """CGROUP_ARRAY: cgroups by index."""
 
     def __init__(self, creation: Creation) -> None:
-        require(creation.value_size == 4, errno.EINVAL, "value_size is not that of an fd, 4")
+        check_value(creation, 4)
         check_array(creation, NUMA_NODE | ACCESS_FLAGS & ~(RDONLY_PROG | WRONLY_PROG))
         super().__init__(creation, _POINTER, 0, _POINTER * creation.max_entries)
 
@@ -146,7 +149,7 @@ class CgroupArray(IndexedMap):
         """Refuse: cgroups have no ids to show here."""
         self.check_key("MAP_LOOKUP_ELEM", key)
         self.check_read_flags("MAP_LOOKUP_ELEM", flags)
-        raise refuse("MAP_LOOKUP_ELEM", ENOTSUPP)
+        raise Refusal("MAP_LOOKUP_ELEM", elements.NO_OPERATION)
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
         """Refuse: the fd in *value* names no cgroup."""
@@ -154,16 +157,16 @@ class CgroupArray(IndexedMap):
         index = self.index_of(command, key)
         self.check_value(command, value)
         if flags:
-            raise refuse(command, errno.EINVAL, "maps of file descriptors take no flags")
+            raise Refusal(command, elements.SLOT_FLAGS)
         if index >= self.max_entries:
-            raise refuse(command, errno.E2BIG, f"index {index} is past the end")
-        raise refuse(command, errno.EBADF, "the fd names no cgroup of this world")
+            raise Refusal(command, elements.PAST_END, f"index {index} is past the end")
+        raise Refusal(command, elements.CGROUP)
 
     def delete(self, key: bytes) -> None:
         """Refuse: the place is empty, or past the end."""
         if self.index_of("MAP_DELETE_ELEM", key) >= self.max_entries:
-            raise refuse("MAP_DELETE_ELEM", errno.E2BIG)
-        raise refuse("MAP_DELETE_ELEM", errno.ENOENT)
+            raise Refusal("MAP_DELETE_ELEM", elements.PAST_END)
+        raise Refusal("MAP_DELETE_ELEM", elements.ABSENT)
 
 
 class StackTraces(IndexedMap):
@@ -172,12 +175,14 @@ class StackTraces(IndexedMap):
     def __init__(self, creation: Creation) -> None:
         check_flags(creation, NUMA_NODE | RDONLY | WRONLY | STACK_BUILD_ID)
         size = creation.value_size
-        good = creation.max_entries and creation.key_size == 4 and size >= 8 and size % 8 == 0
-        require(bool(good), errno.EINVAL, "4 bytes of key, a multiple of 8 of value")
+        require(creation.max_entries, reasons.CREATE_ENTRIES_ZERO)
+        check_key(creation, 4)
+        good = size >= 8 and size % 8 == 0
+        require(good, reasons.CREATE_VALUE_SIZE, "values have a multiple of 8 bytes")
         frame = _BUILD_ID_SIZE if creation.map_flags & STACK_BUILD_ID else 8
         fits = size % frame == 0 and size // frame <= most_frames()
-        require(fits, errno.EINVAL, f"value_size {size} is not that of a stack")
-        require(creation.max_entries <= _MOST_BUCKETS, errno.E2BIG, "more than 2^31 entries")
+        require(fits, reasons.CREATE_VALUE_SIZE, f"values are at most {most_frames()} whole frames")
+        require(creation.max_entries <= _MOST_BUCKETS, reasons.CREATE_ENTRIES_MANY, "at most 2^31")
         super().__init__(creation, size, 0, size * creation.max_entries)
         self._buckets = power_above(creation.max_entries)
 
@@ -185,7 +190,7 @@ class StackTraces(IndexedMap):
         """Refuse: no stack has the id."""
         self.check_key("MAP_LOOKUP_ELEM", key)
         self.check_read_flags("MAP_LOOKUP_ELEM", flags)
-        raise refuse("MAP_LOOKUP_ELEM", errno.ENOENT)
+        raise Refusal("MAP_LOOKUP_ELEM", elements.ABSENT)
 
     def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes:
         """Refuse: no stack has the id."""
@@ -196,17 +201,17 @@ class StackTraces(IndexedMap):
         self.check_key("MAP_UPDATE_ELEM", key)
         self.check_value("MAP_UPDATE_ELEM", value)
         self.check_lock_flag("MAP_UPDATE_ELEM", flags)
-        raise refuse("MAP_UPDATE_ELEM", errno.EINVAL, "only programs put stacks in")
+        raise Refusal("MAP_UPDATE_ELEM", elements.STACK_PUT)
 
     def delete(self, key: bytes) -> None:
         """Refuse: no stack has the id."""
         if self.index_of("MAP_DELETE_ELEM", key) >= self._buckets:
-            raise refuse("MAP_DELETE_ELEM", errno.E2BIG)
-        raise refuse("MAP_DELETE_ELEM", errno.ENOENT)
+            raise Refusal("MAP_DELETE_ELEM", elements.PAST_END)
+        raise Refusal("MAP_DELETE_ELEM", elements.ABSENT)
 
     def next_key(self, key: bytes | None) -> bytes:  # noqa: ARG002
         """Refuse: there are no ids."""
-        raise refuse("MAP_GET_NEXT_KEY", errno.ENOENT)
+        raise Refusal("MAP_GET_NEXT_KEY", elements.LAST)
 
 
 def most_frames() -> int:

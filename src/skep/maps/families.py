@@ -1,11 +1,9 @@
 """create_map: MAP_CREATE's fields in, a Map out; the one place where map types meet classes."""
 
-import errno
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from skep.errors import NotSupported
-from skep.maps.answer import refuse
 from skep.maps.array import Array, PercpuArray
 from skep.maps.bloom import BloomFilter
 from skep.maps.creation import COMMAND, Creation
@@ -19,6 +17,8 @@ from skep.maps.storage import CgroupStorage, LocalStorage
 from skep.maps.stream import RingBuffer
 from skep.maps.targets import DeviceHash, SocketArray, TargetArray
 from skep.maps.trie import Trie
+from skep.uapi import reasons_maps as reasons
+from skep.uapi.reason import Refusal
 
 FAMILIES: Final[Mapping[int, Callable[[Creation], Map]]] = {
     1: Hash,
@@ -66,15 +66,15 @@ def create_map(creation: Creation) -> Map:
     """Make the map, with the checks of Linux 6.18.
 
     Raises:
-        CommandError: the errno of MAP_CREATE: EINVAL, E2BIG, ENOMEM, 524 (ENOTSUPP).
+        Refusal: MAP_CREATE refuses it.
         NotSupported: a map type that Linux has and skep has not.
     """
     kind = creation.map_type
     if creation.map_extra and kind not in {_BLOOM_FILTER, _ARENA}:
-        raise refuse(COMMAND, errno.EINVAL, "map_extra is for bloom filters and arenas")
+        raise Refusal(COMMAND, reasons.CREATE_MAP_EXTRA)
     family = FAMILIES.get(kind)
     if family is not None:
         return family(creation)
     if kind in _MISSING:
         raise NotSupported(f"map type {_MISSING[kind]}")
-    raise refuse(COMMAND, errno.EINVAL, f"there is no map type {kind}")
+    raise Refusal(COMMAND, reasons.CREATE_MAP_TYPE, f"there is no map type {kind}")

@@ -4,7 +4,6 @@ Source: Linux kernel/bpf/hashtab.c.
 """
 
 import ctypes
-import errno
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import Final
 
 from skep.base.bits import U32, U64
 from skep.maps import hash_table as words
-from skep.maps.answer import ENOTSUPP, expect_success, refuse
+from skep.maps.answer import expect_success
 from skep.maps.creation import (
     ACCESS_FLAGS,
     NO_COMMON_LRU,
@@ -25,6 +24,7 @@ from skep.maps.creation import (
     Creation,
     check_flags,
     check_memory,
+    check_value,
     power_above,
     require,
     round8,
@@ -42,6 +42,9 @@ from skep.maps.hash_host import hash_bucket_keys, hash_next_key, hash_read, next
 from skep.maps.interface import InlineLookup
 from skep.maps.lru import lru_hash_update, lru_update_on
 from skep.maps.stored import HEAD_SIZE, StoredMap, address_of
+from skep.uapi import reasons_elements as elements
+from skep.uapi import reasons_maps as reasons
+from skep.uapi.reason import Refusal
 
 PERCPU_HASH: Final = 5
 LRU_HASH: Final = 9
@@ -61,18 +64,23 @@ def check_hash(creation: Creation) -> None:
     percpu, lru = creation.map_type in _PERCPU, creation.map_type in _LRU
     flags = creation.map_flags
     check_flags(creation, _FLAGS)
-    require(lru or not flags & NO_COMMON_LRU, errno.EINVAL, "NO_COMMON_LRU is for LRU maps")
-    require(not (lru and flags & NO_PREALLOC), ENOTSUPP, "LRU maps are always preallocated")
+    common = lru or not flags & NO_COMMON_LRU
+    require(common, reasons.CREATE_FLAGS, "NO_COMMON_LRU is for LRU maps")
+    require(not (lru and flags & NO_PREALLOC), reasons.CREATE_LRU_PREALLOC)
     numa = flags & NUMA_NODE and (percpu or flags & NO_COMMON_LRU)
-    require(not numa, errno.EINVAL, "per-CPU maps have no NUMA node")
-    for name in ("max_entries", "key_size", "value_size"):
-        require(getattr(creation, name) != 0, errno.EINVAL, f"{name} is 0")
+    require(not numa, reasons.CREATE_FLAGS, "per-CPU maps have no NUMA node")
+    require(creation.max_entries, reasons.CREATE_ENTRIES_ZERO)
+    require(creation.key_size, reasons.CREATE_KEY_SIZE, "keys have at least 1 byte")
+    check_value(creation)
     size = creation.key_size + creation.value_size
-    require(size < VALUE_LIMIT - _ELEMENT_HEAD, errno.E2BIG, f"elements of {size} bytes")
+    most = VALUE_LIMIT - _ELEMENT_HEAD
+    require(size < most, reasons.CREATE_VALUE_LONG, f"key and value have less than {most} bytes")
     copy = round8(creation.value_size)
-    require(not percpu or copy <= PERCPU_VALUE_LIMIT, errno.E2BIG, f"a copy of {copy} bytes")
+    limit = f"a copy has at most {PERCPU_VALUE_LIMIT} bytes"
+    require(not percpu or copy <= PERCPU_VALUE_LIMIT, reasons.CREATE_VALUE_LONG, limit)
     buckets = power_above(creation.max_entries)
-    require(buckets <= _MOST_BUCKETS, errno.E2BIG, f"{buckets} buckets are too many")
+    fits = buckets <= _MOST_BUCKETS
+    require(fits, reasons.CREATE_ENTRIES_MANY, f"{buckets} buckets are too many")
 
 
 class Hash(StoredMap):
@@ -209,7 +217,7 @@ class Hash(StoredMap):
         place = 0 if key is None else address_of(key)
         answer = self._next(self.address, place, target)
         if answer:
-            raise refuse(command, errno.ENOENT, "that was the last key")
+            raise Refusal(command, elements.LAST)
         return ctypes.string_at(target, self.key_size)
 
     @property

@@ -11,13 +11,12 @@ Source: Linux kernel/bpf/arraymap.c, map_in_map.c.
 """
 
 import ctypes
-import errno
 import threading
 from typing import Final
 
 from skep.base.bits import U64
 from skep.base.native import load32, load64, load_acquire64, native
-from skep.maps.answer import ENOTSUPP, expect_success, refuse
+from skep.maps.answer import expect_success
 from skep.maps.array import IndexedMap, check_array
 from skep.maps.creation import (
     ACCESS_FLAGS,
@@ -28,12 +27,16 @@ from skep.maps.creation import (
     WRONLY_PROG,
     Creation,
     Held,
+    check_value,
     require,
 )
 from skep.maps.hash import Hash
 from skep.maps.hash_code import inner_hash_at, inner_hash_update
 from skep.maps.interface import FAMILY, MAX_ENTRIES, InlineLookup, Map
 from skep.maps.stored import HEAD_SIZE, address_of
+from skep.uapi import reasons_elements as elements
+from skep.uapi import reasons_maps as reasons
+from skep.uapi.reason import Refusal
 
 SLOTS: Final = FAMILY
 
@@ -65,9 +68,9 @@ def inner_array_at(run: int, key: int, slots: int, count: int) -> int:  # noqa: 
 def check_inner(template: Map | None) -> Map:
     """Refuse what cannot be the template of inner maps."""
     if template is None:
-        raise refuse(COMMAND, errno.EBADF, "inner_map_fd names no map")
-    require(template.inner is None, errno.EINVAL, "maps nest only once")
-    require(template.map_type not in _NO_TEMPLATE, ENOTSUPP, "maps of this type cannot be inner")
+        raise Refusal(COMMAND, reasons.CREATE_INNER)
+    require(template.inner is None, reasons.CREATE_INNER_NESTED)
+    require(template.map_type not in _NO_TEMPLATE, reasons.CREATE_INNER_TYPE)
     return template
 
 
@@ -100,14 +103,14 @@ class _Kept:
     def require_open(self) -> None:
         """Refuse a map that was closed while the descriptor was looked up."""
         if self.closed:
-            raise refuse("MAP_UPDATE_ELEM", errno.EBADF, "the map is closed")
+            raise Refusal("MAP_UPDATE_ELEM", elements.SLOT_CLOSED)
 
 
 class FdArray(IndexedMap):
     """An array whose elements are objects that file descriptors name."""
 
     def __init__(self, creation: Creation) -> None:
-        require(creation.value_size == 4, errno.EINVAL, "value_size is not that of an fd, 4")
+        check_value(creation, 4)
         self.check(creation)
         super().__init__(creation, 8, 8 * creation.max_entries)
         self.slots = self.address + HEAD_SIZE
@@ -140,7 +143,7 @@ class FdArray(IndexedMap):
         self.check_read_flags("MAP_LOOKUP_ELEM", flags)
         held = self.targets.get(index)
         if held is None:
-            raise refuse("MAP_LOOKUP_ELEM", errno.ENOENT, f"nothing stands at index {index}")
+            raise Refusal("MAP_LOOKUP_ELEM", elements.ABSENT, f"nothing stands at index {index}")
         return held.id.to_bytes(4, "little")
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
@@ -149,9 +152,9 @@ class FdArray(IndexedMap):
         index = self.index_of(command, key)
         self.check_value(command, value)
         if flags:
-            raise refuse(command, errno.EINVAL, "maps of file descriptors take no flags")
+            raise Refusal(command, elements.SLOT_FLAGS)
         if index >= self.max_entries:
-            raise refuse(command, errno.E2BIG, f"index {index} is past the end")
+            raise Refusal(command, elements.PAST_END, f"index {index} is past the end")
         held = self._kept.resolve(int.from_bytes(value, "little"))
         try:
             self.check_target(held)
@@ -165,10 +168,10 @@ class FdArray(IndexedMap):
         """Empty the slot at *key*."""
         index = self.index_of("MAP_DELETE_ELEM", key)
         if index >= self.max_entries:
-            raise refuse("MAP_DELETE_ELEM", errno.E2BIG, f"index {index} is past the end")
+            raise Refusal("MAP_DELETE_ELEM", elements.PAST_END, f"index {index} is past the end")
         old = self._place(index, None)
         if old is None:
-            raise refuse("MAP_DELETE_ELEM", errno.ENOENT, f"nothing stands at index {index}")
+            raise Refusal("MAP_DELETE_ELEM", elements.ABSENT, f"nothing stands at index {index}")
         self._kept.release(old)
 
     def close(self) -> None:
@@ -202,14 +205,14 @@ class ArrayOfMaps(FdArray):
 def check_shape(template: Map, held: Held) -> None:
     """Refuse *held* unless it is a map shaped as *template*."""
     if not isinstance(getattr(held, "map_type", None), int) or not same_shape(template, held):  # type: ignore[arg-type]
-        raise refuse("MAP_UPDATE_ELEM", errno.EINVAL, "the inner map has another shape")
+        raise Refusal("MAP_UPDATE_ELEM", elements.SLOT_SHAPE)
 
 
 class HashOfMaps(Hash):
     """HASH_OF_MAPS: inner maps of one shape, by key."""
 
     def __init__(self, creation: Creation) -> None:
-        require(creation.value_size == 4, errno.EINVAL, "value_size is not that of an fd, 4")
+        check_value(creation, 4)
         super().__init__(creation)
         self._template = check_inner(creation.inner)
         self.targets: dict[bytes, Held] = {}
@@ -228,7 +231,7 @@ class HashOfMaps(Hash):
         self.check_read_flags("MAP_LOOKUP_ELEM", flags)
         held = self.targets.get(key)
         if held is None:
-            raise refuse("MAP_LOOKUP_ELEM", errno.ENOENT)
+            raise Refusal("MAP_LOOKUP_ELEM", elements.ABSENT)
         return held.id.to_bytes(4, "little")
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
@@ -262,7 +265,7 @@ class HashOfMaps(Hash):
         """Refuse: Linux has it only for hashes of plain values."""
         self.check_key("MAP_LOOKUP_AND_DELETE_ELEM", key)
         self.check_read_flags("MAP_LOOKUP_AND_DELETE_ELEM", flags)
-        raise refuse("MAP_LOOKUP_AND_DELETE_ELEM", ENOTSUPP)
+        raise Refusal("MAP_LOOKUP_AND_DELETE_ELEM", elements.NO_OPERATION)
 
     def inline_lookup(self) -> InlineLookup | None:
         """inner_hash_at with the map's constants."""

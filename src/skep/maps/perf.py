@@ -5,16 +5,16 @@ takes their place, with the same memory for mmap and the same records.
 """
 
 import ctypes
-import errno
 import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from errno import EINVAL
 from typing import Final
 
 from skep.base.memory import PAGE_SIZE
+from skep.errors import CommandError
 from skep.maps import perf_code as words
-from skep.maps.answer import ENOTSUPP, refuse
 from skep.maps.array import check_array
 from skep.maps.creation import (
     NUMA_NODE,
@@ -26,6 +26,8 @@ from skep.maps.creation import (
 from skep.maps.nested import FdArray
 from skep.maps.ring_memory import RingMemory
 from skep.maps.wake import Wakeup
+from skep.uapi import reasons_elements as elements
+from skep.uapi.reason import Refusal
 
 _HEADER: Final = struct.Struct("=IHH")
 _DATA_OFFSET: Final = 1040
@@ -51,7 +53,7 @@ class PerfRing:
 
     def __init__(self, cpu: int, pages: int = 8, number: int = 0) -> None:
         if pages <= 0 or pages & (pages - 1):
-            raise refuse("PERF_EVENT_OPEN", errno.EINVAL, f"{pages} pages are no power of two")
+            raise CommandError("PERF_EVENT_OPEN", EINVAL, f"{pages} pages are no power of two")
         self.id = number
         self.cpu = cpu
         self.size = pages * PAGE_SIZE
@@ -120,11 +122,11 @@ class PerfEventArray(FdArray):
     def check_target(self, held: object) -> None:
         """Refuse anything but a ring."""
         if not isinstance(held, PerfRing):
-            raise refuse("MAP_UPDATE_ELEM", errno.EINVAL, "the fd is no perf ring")
+            raise Refusal("MAP_UPDATE_ELEM", elements.SLOT_RING)
 
     def lookup(self, key: bytes, flags: int = 0) -> bytes:  # noqa: ARG002
         """Refuse: perf events have no ids to show."""
-        raise refuse("MAP_LOOKUP_ELEM", ENOTSUPP)
+        raise Refusal("MAP_LOOKUP_ELEM", elements.NO_OPERATION)
 
     def open_rings(self, pages: int = 8) -> list[PerfRing]:
         """Make one ring for each CPU that has a place, and put them in."""

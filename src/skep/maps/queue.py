@@ -7,16 +7,27 @@ Source: Linux kernel/bpf/queue_stack_maps.c.
 """
 
 import ctypes
-import errno
 from typing import Final
 
 from skep.base.bits import U32
 from skep.base.native import copy, fill, load64, native, store64
-from skep.maps.answer import MINUS_E2BIG, MINUS_EINVAL, MINUS_ENOENT, expect_success, refuse
-from skep.maps.creation import ACCESS_FLAGS, NUMA_NODE, VALUE_LIMIT, Creation, check_flags, require
+from skep.maps.answer import MINUS_E2BIG, MINUS_EINVAL, MINUS_ENOENT, expect_success
+from skep.maps.creation import (
+    ACCESS_FLAGS,
+    NUMA_NODE,
+    VALUE_LIMIT,
+    Creation,
+    check_flags,
+    check_long,
+    check_value,
+    require,
+)
 from skep.maps.interface import FAMILY, TYPE, VALUE_SIZE
 from skep.maps.stored import HEAD_SIZE, StoredMap, address_of
 from skep.maps.value import EXIST, NOEXIST, lock, unlock
+from skep.uapi import reasons_elements as elements
+from skep.uapi import reasons_maps as reasons
+from skep.uapi.reason import Refusal
 
 ELEMENTS: Final = FAMILY
 HEAD: Final = FAMILY + 8
@@ -83,16 +94,16 @@ def queue_take(this: int, value: int, remove: int) -> int:
 class Queue(StoredMap):
     """A QUEUE or STACK; the host's keys are empty."""
 
-    no_operation = errno.EINVAL
+    no_operation = elements.NO_OPERATION_KEYLESS
 
     def __init__(self, creation: Creation) -> None:
-        require(creation.max_entries != 0, errno.EINVAL, "max_entries is 0")
-        require(creation.key_size == 0, errno.EINVAL, "queues and stacks have no keys")
-        require(creation.value_size != 0, errno.EINVAL, "value_size is 0")
+        require(creation.max_entries, reasons.CREATE_ENTRIES_ZERO)
+        require(not creation.key_size, reasons.CREATE_KEY_SIZE, "queues and stacks have no keys")
+        check_value(creation)
         check_flags(creation, NUMA_NODE | ACCESS_FLAGS)
-        require(creation.value_size <= VALUE_LIMIT, errno.E2BIG, "value_size is past 4 MiB")
+        check_long(creation, VALUE_LIMIT)
         most = U32 // creation.value_size
-        require(creation.max_entries < most, errno.ENOMEM, "more than 4 GiB of values")
+        require(creation.max_entries < most, reasons.CREATE_MEMORY, "more than 4 GiB of values")
         size = (creation.max_entries + 1) * creation.value_size
         super().__init__(creation, creation.value_size, size)
         self.put_word(ELEMENTS, self.address + HEAD_SIZE)
@@ -108,7 +119,7 @@ class Queue(StoredMap):
         target = self._buffers.reserve(self.value_size)
         answer = self._take_value(self.address, target, remove)
         if answer:
-            raise refuse(command, errno.ENOENT, "the map is empty")
+            raise Refusal(command, elements.ABSENT, "the map is empty")
         return ctypes.string_at(target, self.value_size)
 
     def lookup(self, key: bytes = b"", flags: int = 0) -> bytes:
@@ -119,7 +130,7 @@ class Queue(StoredMap):
     def lookup_and_delete(self, key: bytes = b"", flags: int = 0) -> bytes:
         """Pop."""
         if flags:
-            raise refuse("MAP_LOOKUP_AND_DELETE_ELEM", errno.EINVAL, "pop takes no flags")
+            raise Refusal("MAP_LOOKUP_AND_DELETE_ELEM", elements.POP_FLAGS)
         return self._take("MAP_LOOKUP_AND_DELETE_ELEM", key, 1)
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:

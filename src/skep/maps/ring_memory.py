@@ -11,13 +11,13 @@ Whoever maps the file sees what a client of Linux sees when it maps the map or e
 """
 
 import ctypes
-import errno
 import os
 from typing import Final
 
 from skep.base.memory import PAGE_SIZE, Anchor
-from skep.maps.answer import refuse
 from skep.maps.creation import COMMAND
+from skep.uapi import reasons_maps as reasons
+from skep.uapi.reason import Refusal
 
 _PROT_NONE: Final = 0
 _PROT_READ_WRITE: Final = 3
@@ -32,7 +32,7 @@ _FAILED: Final = ctypes.c_void_p(-1).value
 class RingMemory:
     """Control page, *head* pages and *size* bytes of data, mapped *twice* if asked.
 
-    Raises CommandError (ENOMEM) if there is no memory or address space.
+    Raises Refusal (ENOMEM) if there is no memory or address space.
     """
 
     def __init__(self, head: int, size: int, *, twice: bool, name: str) -> None:
@@ -50,7 +50,8 @@ class RingMemory:
             os.ftruncate(self.fd, self.file_size)
         except OSError:
             self.close()
-            raise refuse(COMMAND, errno.ENOMEM, f"no memory for a ring of {size} bytes") from None
+            why = f"no memory for a ring of {size} bytes"
+            raise Refusal(COMMAND, reasons.CREATE_MEMORY, why) from None
         anonymous = _MAP_PRIVATE | _MAP_ANONYMOUS | _MAP_NORESERVE
         self.address = self._map(0, total, _PROT_NONE, anonymous, -1, 0)
         self._anchor = Anchor(_Mapping(self.address, total))
@@ -69,7 +70,7 @@ class RingMemory:
         place = self._mmap(address, size, protection, flags, fd, offset)
         if place is None or place == _FAILED:
             self.close()
-            raise refuse(COMMAND, errno.ENOMEM, f"no address space for {size} bytes")
+            raise Refusal(COMMAND, reasons.CREATE_MEMORY, f"no address space for {size} bytes")
         return int(place)
 
     def close(self) -> None:

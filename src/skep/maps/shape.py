@@ -4,13 +4,12 @@ A subsystem made for verdicts uses it, so that a program may be judged whose map
 in user space (sockets, devices). It has no elements: every operation on one is refused by name.
 """
 
-import errno
-
-from skep.errors import NotSupported
-from skep.maps.answer import refuse
 from skep.maps.creation import COMMAND, Creation, require
 from skep.maps.stored import StoredMap
 from skep.uapi import map_types
+from skep.uapi import reasons_elements as elements
+from skep.uapi import reasons_maps as reasons
+from skep.uapi.reason import Refusal
 
 
 class ShapeMap(StoredMap):
@@ -19,18 +18,21 @@ class ShapeMap(StoredMap):
     def __init__(self, creation: Creation) -> None:
         row = map_types.by_id(creation.map_type)
         if row is None:
-            raise refuse(COMMAND, errno.EINVAL, f"there is no map type {creation.map_type}")
-        for name, size, (least, most) in (
-            ("key_size", creation.key_size, row.key),
-            ("value_size", creation.value_size, row.value),
+            raise Refusal(
+                COMMAND, reasons.CREATE_MAP_TYPE, f"there is no map type {creation.map_type}"
+            )
+        for reason, size, (least, most) in (
+            (reasons.CREATE_KEY_SIZE, creation.key_size, row.key),
+            (reasons.CREATE_VALUE_SIZE, creation.value_size, row.value),
         ):
-            require(least <= size <= most, errno.EINVAL, f"{name} {size}, not {least} to {most}")
+            require(least <= size <= most, reason, f"{least} to {most} bytes are allowed")
         unknown = creation.map_flags & ~row.flags
-        require(not unknown, errno.EINVAL, f"map_flags {unknown:#x} are not for this map type")
+        require(not unknown, reasons.CREATE_FLAGS, f"{unknown:#x} is not for this map type")
         super().__init__(creation, 0, 0)
         self.type_name = row.name
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
         """Refuse: there is nowhere to put it."""
         del key, value, flags
-        raise NotSupported(f"elements of a {self.type_name} map", "it exists for verdicts only")
+        why = f"the {self.type_name} map exists for verdicts only"
+        raise Refusal("MAP_UPDATE_ELEM", elements.VERDICTS_ONLY, why)

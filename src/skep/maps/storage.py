@@ -6,10 +6,8 @@ storage of the run's own socket and cgroup (``skep.helpers.storage``), which goe
 Source: Linux 6.18 kernel/bpf/bpf_local_storage.c, local_storage.c, net/core/bpf_sk_storage.c.
 """
 
-import errno
 from typing import Final
 
-from skep.maps.answer import ENOTSUPP, refuse
 from skep.maps.creation import (
     ACCESS_FLAGS,
     NO_PREALLOC,
@@ -17,16 +15,23 @@ from skep.maps.creation import (
     PERCPU_VALUE_LIMIT,
     Creation,
     check_flags,
+    check_key,
+    check_long,
+    check_value,
     require,
     round8,
 )
 from skep.maps.stored import StoredMap
 from skep.maps.value import EXIST, F_LOCK
+from skep.uapi import reasons_elements as elements
+from skep.uapi import reasons_maps as reasons
+from skep.uapi.reason import Refusal
 
 PERCPU_CGROUP_STORAGE: Final = 21
 CLONE: Final = 1 << 9
 VALUE_LIMIT: Final = 0xFFFF - 128  # U16_MAX less the element's own header
 _ISOLATED_KEY: Final = 16  # struct bpf_cgroup_storage_key
+_DETACHED: Final = "nothing is attached to that cgroup"
 
 
 class LocalStorage(StoredMap):
@@ -35,36 +40,36 @@ class LocalStorage(StoredMap):
     def __init__(self, creation: Creation) -> None:
         flags = creation.map_flags
         good = flags & NO_PREALLOC and not flags & ~(NO_PREALLOC | CLONE)
-        require(bool(good), errno.EINVAL, "map_flags must be NO_PREALLOC, perhaps CLONE")
-        require(not creation.max_entries, errno.EINVAL, "max_entries is not 0")
-        require(creation.key_size == 4, errno.EINVAL, f"key_size is {creation.key_size}, not 4")
-        require(creation.value_size != 0, errno.EINVAL, "value_size is 0")
+        require(good, reasons.CREATE_FLAGS, "storage needs NO_PREALLOC, and may have CLONE")
+        require(not creation.max_entries, reasons.CREATE_ENTRIES_SET)
+        check_key(creation, 4)
+        check_value(creation)
         typed = creation.btf_key_type_id and creation.btf_value_type_id
-        require(bool(typed), errno.EINVAL, "storage needs BTF types of key and value")
-        require(creation.value_size <= VALUE_LIMIT, errno.E2BIG, f"value_size past {VALUE_LIMIT}")
+        require(typed, reasons.CREATE_STORAGE_TYPES)
+        check_long(creation, VALUE_LIMIT)
         super().__init__(creation, round8(creation.value_size), 0)
 
     def lookup(self, key: bytes, flags: int = 0) -> bytes:
         """Refuse: the fd in *key* names nothing with storage."""
         self.check_key("MAP_LOOKUP_ELEM", key)
         self.check_read_flags("MAP_LOOKUP_ELEM", flags)
-        raise refuse("MAP_LOOKUP_ELEM", errno.EBADF, "the fd names nothing with storage")
+        raise Refusal("MAP_LOOKUP_ELEM", elements.STORAGE_OWNER)
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
         """Refuse: the fd in *key* names nothing with storage."""
         self.check_key("MAP_UPDATE_ELEM", key)
         self.check_value("MAP_UPDATE_ELEM", value)
         self.check_lock_flag("MAP_UPDATE_ELEM", flags)
-        raise refuse("MAP_UPDATE_ELEM", errno.EBADF, "the fd names nothing with storage")
+        raise Refusal("MAP_UPDATE_ELEM", elements.STORAGE_OWNER)
 
     def delete(self, key: bytes) -> None:
         """Refuse: the fd in *key* names nothing with storage."""
         self.check_key("MAP_DELETE_ELEM", key)
-        raise refuse("MAP_DELETE_ELEM", errno.EBADF, "the fd names nothing with storage")
+        raise Refusal("MAP_DELETE_ELEM", elements.STORAGE_OWNER)
 
     def next_key(self, key: bytes | None) -> bytes:  # noqa: ARG002
         """Refuse: storage is not walked from the map."""
-        raise refuse("MAP_GET_NEXT_KEY", ENOTSUPP)
+        raise Refusal("MAP_GET_NEXT_KEY", elements.NO_OPERATION)
 
 
 class CgroupStorage(StoredMap):
@@ -72,13 +77,12 @@ class CgroupStorage(StoredMap):
 
     def __init__(self, creation: Creation) -> None:
         self._percpu = creation.map_type == PERCPU_CGROUP_STORAGE
-        good = creation.key_size in {8, _ISOLATED_KEY}
-        require(good, errno.EINVAL, f"key_size is {creation.key_size}, neither 8 nor 16")
-        require(creation.value_size != 0, errno.EINVAL, "value_size is 0")
+        check_key(creation, 8, _ISOLATED_KEY)
+        check_value(creation)
         most = min(VALUE_LIMIT, PERCPU_VALUE_LIMIT) if self._percpu else VALUE_LIMIT
-        require(creation.value_size <= most, errno.E2BIG, f"value_size is past {most}")
+        check_long(creation, most)
         check_flags(creation, NUMA_NODE | ACCESS_FLAGS)
-        require(not creation.max_entries, errno.EINVAL, "max_entries is not 0")
+        require(not creation.max_entries, reasons.CREATE_ENTRIES_SET)
         super().__init__(creation, round8(creation.value_size), 0)
 
     @property
@@ -90,7 +94,7 @@ class CgroupStorage(StoredMap):
         """Refuse: no cgroup has such storage."""
         self.check_key("MAP_LOOKUP_ELEM", key)
         self.check_read_flags("MAP_LOOKUP_ELEM", flags)
-        raise refuse("MAP_LOOKUP_ELEM", errno.ENOENT, "nothing is attached to that cgroup")
+        raise Refusal("MAP_LOOKUP_ELEM", elements.ABSENT, _DETACHED)
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
         """Refuse: no cgroup has such storage."""
@@ -98,14 +102,14 @@ class CgroupStorage(StoredMap):
         self.check_value("MAP_UPDATE_ELEM", value)
         self.check_lock_flag("MAP_UPDATE_ELEM", flags)
         if flags & ~(EXIST if self._percpu else F_LOCK | EXIST):
-            raise refuse("MAP_UPDATE_ELEM", errno.EINVAL)
-        raise refuse("MAP_UPDATE_ELEM", errno.ENOENT, "nothing is attached to that cgroup")
+            raise Refusal("MAP_UPDATE_ELEM", elements.FLAGS)
+        raise Refusal("MAP_UPDATE_ELEM", elements.ABSENT, _DETACHED)
 
     def delete(self, key: bytes) -> None:
         """Refuse: storage goes with its cgroup."""
         self.check_key("MAP_DELETE_ELEM", key)
-        raise refuse("MAP_DELETE_ELEM", errno.EINVAL, "storage goes with its cgroup")
+        raise Refusal("MAP_DELETE_ELEM", elements.STORAGE_STAYS)
 
     def next_key(self, key: bytes | None) -> bytes:  # noqa: ARG002
         """Refuse: there is none."""
-        raise refuse("MAP_GET_NEXT_KEY", errno.ENOENT)
+        raise Refusal("MAP_GET_NEXT_KEY", elements.LAST)

@@ -5,18 +5,20 @@ them. Memory is one private block, descriptor first; pages are touched only when
 """
 
 import ctypes
-import errno
 import threading
 from collections.abc import Iterator
+from errno import EINVAL, ENOENT
 from typing import Final
 
 from skep.base.memory import Block
 from skep.errors import CommandError
 from skep.maps import interface as words
-from skep.maps.answer import ENOTSUPP, refuse
 from skep.maps.creation import COMMAND, RDONLY, WRONLY, Creation, check_memory
 from skep.maps.interface import DESCRIPTOR_SIZE, InlineLookup, Map
 from skep.maps.value import F_LOCK
+from skep.uapi import reasons_elements as elements
+from skep.uapi import reasons_maps as reasons
+from skep.uapi.reason import Reason, Refusal
 
 _BYTES_OFFSET: Final = bytes.__basicsize__ - 1
 _SPECIAL_AREA: Final = 256  # bytes behind the descriptor: room for 31 special fields
@@ -48,7 +50,7 @@ class Buffers(threading.local):
 class StoredMap:
     """A map with a descriptor; see the Map protocol for what the operations mean."""
 
-    no_operation: int = ENOTSUPP  # errno of operations that the family lacks
+    no_operation: Reason = elements.NO_OPERATION  # for operations that the family lacks
 
     def __init__(self, creation: Creation, stride: int, size: int, limit: int = -1) -> None:
         """*size* bytes follow HEAD_SIZE; *limit* is the memory to check (size unless given)."""
@@ -77,7 +79,8 @@ class StoredMap:
         try:
             block = Block(size, shared=False)
         except (OSError, MemoryError, ValueError, OverflowError):
-            raise refuse(COMMAND, errno.ENOMEM, f"no address space for {size} bytes") from None
+            why = f"no address space for {size} bytes"
+            raise Refusal(COMMAND, reasons.CREATE_MEMORY, why) from None
         return block, block.address
 
     def _describe(self, creation: Creation, stride: int) -> None:
@@ -128,46 +131,47 @@ class StoredMap:
     def check_key(self, command: str, key: bytes) -> None:
         """Refuse a key of the wrong size."""
         if len(key) != self.key_size:
-            raise refuse(command, errno.EINVAL, f"{len(key)} bytes of key, not {self.key_size}")
+            text = f"{len(key)} bytes of key, not {self.key_size}"
+            raise CommandError(command, EINVAL, text)
 
     def check_value(self, command: str, value: bytes) -> None:
         """Refuse a value of the wrong size."""
         if len(value) != self.host_value_size:
             size = self.host_value_size
-            raise refuse(command, errno.EINVAL, f"{len(value)} bytes of value, not {size}")
+            raise CommandError(command, EINVAL, f"{len(value)} bytes of value, not {size}")
 
     def check_read_flags(self, command: str, flags: int) -> None:
         """Refuse flags of a look-up other than F_LOCK, and F_LOCK on values without a lock."""
         if flags & ~F_LOCK:
-            raise refuse(command, errno.EINVAL, f"flags {flags:#x} are not for look-ups")
+            raise Refusal(command, elements.READ_FLAGS)
         self.check_lock_flag(command, flags)
 
     def check_lock_flag(self, command: str, flags: int) -> None:
         """Refuse F_LOCK on values without a lock."""
         if flags & F_LOCK and self.lock_offset < 0:
-            raise refuse(command, errno.EINVAL, "F_LOCK, but the values have no bpf_spin_lock")
+            raise Refusal(command, elements.NO_LOCK)
 
     def lookup(self, key: bytes, flags: int = 0) -> bytes:  # noqa: ARG002 - no family default
         """Refuse: the family has no look-ups."""
-        raise refuse("MAP_LOOKUP_ELEM", self.no_operation)
+        raise Refusal("MAP_LOOKUP_ELEM", self.no_operation)
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:  # noqa: ARG002
         """Refuse: the family has no updates."""
-        raise refuse("MAP_UPDATE_ELEM", self.no_operation)
+        raise Refusal("MAP_UPDATE_ELEM", self.no_operation)
 
     def delete(self, key: bytes) -> None:  # noqa: ARG002
         """Refuse: the family has no deletion."""
-        raise refuse("MAP_DELETE_ELEM", self.no_operation)
+        raise Refusal("MAP_DELETE_ELEM", self.no_operation)
 
     def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes:
         """Refuse: only hashes, queues and stacks can."""
         self.check_key("MAP_LOOKUP_AND_DELETE_ELEM", key)
         self.check_read_flags("MAP_LOOKUP_AND_DELETE_ELEM", flags)
-        raise refuse("MAP_LOOKUP_AND_DELETE_ELEM", ENOTSUPP)
+        raise Refusal("MAP_LOOKUP_AND_DELETE_ELEM", elements.NO_OPERATION)
 
     def next_key(self, key: bytes | None) -> bytes:  # noqa: ARG002
         """Refuse: the family has no keys."""
-        raise refuse("MAP_GET_NEXT_KEY", self.no_operation)
+        raise Refusal("MAP_GET_NEXT_KEY", self.no_operation)
 
     def keys(self) -> Iterator[bytes]:
         """Walk with next_key."""
@@ -176,7 +180,7 @@ class StoredMap:
             try:
                 key = self.next_key(key)
             except CommandError as refusal:
-                if refusal.errno == errno.ENOENT:
+                if refusal.errno == ENOENT:
                     return
                 raise
             yield key

@@ -4,7 +4,6 @@ Source: Linux kernel/bpf/ringbuf.c.
 """
 
 import ctypes
-import errno
 import struct
 import threading
 import time
@@ -17,6 +16,7 @@ from skep.maps.creation import NUMA_NODE, Creation, check_flags, check_memory, r
 from skep.maps.ring_memory import RingMemory
 from skep.maps.stored import StoredMap
 from skep.maps.wake import Wakeup
+from skep.uapi import reasons_maps as reasons
 
 _HEADER: Final = struct.Struct("=II")
 _HEAD_PAGES: Final = 2
@@ -31,10 +31,10 @@ class RingBuffer(StoredMap):
     def __init__(self, creation: Creation) -> None:
         check_flags(creation, NUMA_NODE)
         size = creation.max_entries
-        sizes = creation.key_size == 0 and creation.value_size == 0
-        require(sizes, errno.EINVAL, "ring buffers have neither key nor value")
+        require(not creation.key_size, reasons.CREATE_KEY_SIZE, "ring buffers have no keys")
+        require(not creation.value_size, reasons.CREATE_VALUE_SIZE, "ring buffers have no values")
         power = size > 0 and size & (size - 1) == 0 and size % PAGE_SIZE == 0
-        require(power, errno.EINVAL, f"max_entries {size} is not pages in a power of two")
+        require(power, reasons.CREATE_ENTRIES_RING)
         check_memory(size)
         self.memory = RingMemory(_HEAD_PAGES, size, twice=True, name=creation.name or "skep-ring")
         super().__init__(creation, 0, 0)

@@ -11,14 +11,11 @@ Source: Linux kernel/bpf/devmap.c, cpumap.c, net/xdp/xskmap.c.
 """
 
 import ctypes
-import errno
 import socket
 from dataclasses import replace
 from typing import Final
 
 from skep.base.native import load32, load64, load_acquire64, native, store32, store64
-from skep.errors import NotSupported
-from skep.maps.answer import refuse
 from skep.maps.array import IndexedMap
 from skep.maps.creation import (
     NUMA_NODE,
@@ -27,6 +24,8 @@ from skep.maps.creation import (
     WRONLY,
     Creation,
     check_flags,
+    check_key,
+    check_value,
     require,
 )
 from skep.maps.hash import Hash
@@ -36,6 +35,9 @@ from skep.maps.nested import FdArray
 from skep.maps.stored import HEAD_SIZE
 from skep.maps.value import EXIST, NOEXIST
 from skep.runtime.invocation import REDIRECT, REDIRECT_FLAGS, REDIRECT_KEY, SCRATCH
+from skep.uapi import reasons_elements as elements
+from skep.uapi import reasons_maps as reasons
+from skep.uapi.reason import Refusal
 
 DEVMAP: Final = 14
 CPUMAP: Final = 16
@@ -99,14 +101,14 @@ def require_device(ifindex: int) -> None:
         socket.if_indextoname(ifindex)
     except (OSError, OverflowError):
         text = f"there is no interface {ifindex}"
-        raise refuse("MAP_UPDATE_ELEM", errno.EINVAL, text) from None
+        raise Refusal("MAP_UPDATE_ELEM", elements.DEVICE, text) from None
 
 
 def check_no_program(value: bytes) -> None:
     """Refuse a value whose second half names a program."""
     fd = int.from_bytes(value[4:8], "little", signed=True)
     if fd > 0:
-        raise NotSupported("a program in a devmap or cpumap element")
+        raise Refusal("MAP_UPDATE_ELEM", elements.DEVICE_PROGRAM)
 
 
 class TargetArray(IndexedMap):
@@ -114,12 +116,12 @@ class TargetArray(IndexedMap):
 
     def __init__(self, creation: Creation) -> None:
         devices = creation.map_type == DEVMAP
-        require(creation.max_entries != 0, errno.EINVAL, "max_entries is 0")
-        require(creation.key_size == 4, errno.EINVAL, f"key_size is {creation.key_size}, not 4")
-        require(creation.value_size in {4, 8}, errno.EINVAL, "value_size is neither 4 nor 8")
+        require(creation.max_entries, reasons.CREATE_ENTRIES_ZERO)
+        check_key(creation, 4)
+        check_value(creation, 4, 8)
         check_flags(creation, NUMA_NODE | RDONLY | WRONLY if devices else NUMA_NODE)
-        many = not devices and creation.max_entries > _MOST_CPUS
-        require(not many, errno.E2BIG, f"more than {_MOST_CPUS} CPUs")
+        fits = devices or creation.max_entries <= _MOST_CPUS
+        require(fits, reasons.CREATE_ENTRIES_MANY, f"at most {_MOST_CPUS} CPUs")
         if devices:
             creation = replace(creation, map_flags=creation.map_flags | RDONLY_PROG)
         super().__init__(creation, _PLACE, _PLACE * creation.max_entries)
@@ -142,7 +144,7 @@ class TargetArray(IndexedMap):
         self.check_read_flags("MAP_LOOKUP_ELEM", flags)
         there = index < self.max_entries
         if not there or not ctypes.c_uint64.from_address(self._place(index) + 8).value:
-            raise refuse("MAP_LOOKUP_ELEM", errno.ENOENT, f"nothing stands at index {index}")
+            raise Refusal("MAP_LOOKUP_ELEM", elements.ABSENT, f"nothing stands at index {index}")
         return ctypes.string_at(self._place(index), self.value_size)
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
@@ -152,11 +154,11 @@ class TargetArray(IndexedMap):
         self.check_value(command, value)
         self.check_lock_flag(command, flags)
         if flags > EXIST:
-            raise refuse(command, errno.EINVAL)
+            raise Refusal(command, elements.FLAGS)
         if index >= self.max_entries:
-            raise refuse(command, errno.E2BIG, f"index {index} is past the end")
+            raise Refusal(command, elements.PAST_END, f"index {index} is past the end")
         if flags == NOEXIST:
-            raise refuse(command, errno.EEXIST)
+            raise Refusal(command, elements.PRESENT)
         self.check_destination(index, int.from_bytes(value[:4], "little"))
         check_no_program(value)
         self._store(index, value[:4] if any(value[:4]) else b"")
@@ -168,15 +170,15 @@ class TargetArray(IndexedMap):
             if number:
                 require_device(number)
         elif number > _MOST_QUEUE:
-            raise refuse(command, errno.EOVERFLOW, f"a queue of more than {_MOST_QUEUE}")
+            raise Refusal(command, elements.QUEUE_LONG)
         elif index >= self.cpus:
-            raise refuse(command, errno.ENODEV, f"there is no CPU {index}")
+            raise Refusal(command, elements.NO_CPU, f"there is no CPU {index}")
 
     def delete(self, key: bytes) -> None:
         """Empty a place; an empty one is no error."""
         index = self.index_of("MAP_DELETE_ELEM", key)
         if index >= self.max_entries:
-            raise refuse("MAP_DELETE_ELEM", errno.EINVAL, f"index {index} is past the end")
+            raise Refusal("MAP_DELETE_ELEM", elements.PAST_END_DELETE)
         self._store(index, b"")
 
 
@@ -184,17 +186,19 @@ class DeviceHash(Hash):
     """DEVMAP_HASH: interfaces by any 32-bit number."""
 
     def __init__(self, creation: Creation) -> None:
-        require(creation.key_size == 4, errno.EINVAL, f"key_size is {creation.key_size}, not 4")
-        require(creation.value_size in {4, 8}, errno.EINVAL, "value_size is neither 4 nor 8")
+        check_key(creation, 4)
+        check_value(creation, 4, 8)
         check_flags(creation, NUMA_NODE | RDONLY | WRONLY)
-        require(creation.max_entries <= _MOST_BUCKETS, errno.EINVAL, "more than 2^31 entries")
+        require(creation.max_entries <= _MOST_BUCKETS, reasons.CREATE_ENTRIES_RANGE, "at most 2^31")
         super().__init__(replace(creation, map_flags=creation.map_flags | RDONLY_PROG))
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
         """Store an interface."""
         ifindex = int.from_bytes(value[:4], "little")
-        if flags > EXIST or not ifindex:
-            raise refuse("MAP_UPDATE_ELEM", errno.EINVAL, "flags, or no interface")
+        if flags > EXIST:
+            raise Refusal("MAP_UPDATE_ELEM", elements.FLAGS)
+        if not ifindex:
+            raise Refusal("MAP_UPDATE_ELEM", elements.DEVICE, "0 is no interface")
         require_device(ifindex)
         check_no_program(value)
         super().update(key, value, flags & NOEXIST)
@@ -205,12 +209,12 @@ class SocketArray(FdArray):
 
     def check(self, creation: Creation) -> None:
         """Refuse flags that the type has not."""
-        require(creation.max_entries != 0, errno.EINVAL, "max_entries is 0")
-        require(creation.key_size == 4, errno.EINVAL, f"key_size is {creation.key_size}, not 4")
+        require(creation.max_entries, reasons.CREATE_ENTRIES_ZERO)
+        check_key(creation, 4)
         check_flags(creation, NUMA_NODE | RDONLY | WRONLY)
 
     def lookup(self, key: bytes, flags: int = 0) -> bytes:
         """Refuse, as Linux does for the host."""
         self.check_key("MAP_LOOKUP_ELEM", key)
         self.check_read_flags("MAP_LOOKUP_ELEM", flags)
-        raise refuse("MAP_LOOKUP_ELEM", errno.EOPNOTSUPP)
+        raise Refusal("MAP_LOOKUP_ELEM", elements.NO_OPERATION_OPAQUE)

@@ -5,11 +5,11 @@ Source: Linux kernel/bpf/lpm_trie.c.
 """
 
 import ctypes
-import errno
+from errno import EINVAL
 from typing import Final
 
 from skep.maps import trie_code as words
-from skep.maps.answer import expect_success, refuse
+from skep.maps.answer import ANSWERS, expect_success
 from skep.maps.creation import (
     ACCESS_FLAGS,
     NO_PREALLOC,
@@ -23,23 +23,29 @@ from skep.maps.creation import (
 )
 from skep.maps.stored import HEAD_SIZE, StoredMap, address_of
 from skep.maps.trie_code import trie_delete, trie_next_key, trie_read, trie_update
+from skep.maps.value import EXIST
+from skep.uapi import reasons_elements as elements
+from skep.uapi import reasons_maps as reasons
+from skep.uapi.reason import Refusal
 
 _MOST_DATA: Final = 256
 _NODE_HEAD: Final = 40  # sizeof(struct lpm_trie_node): part of the size check
 _SPARE: Final = 16
+_KEYED: Final = {**ANSWERS, EINVAL: elements.BAD_KEY}
 
 
 class Trie(StoredMap):
     """A longest-prefix-match trie."""
 
     def __init__(self, creation: Creation) -> None:
-        require(creation.max_entries != 0, errno.EINVAL, "max_entries is 0")
-        require(bool(creation.map_flags & NO_PREALLOC), errno.EINVAL, "NO_PREALLOC is required")
+        require(creation.max_entries, reasons.CREATE_ENTRIES_ZERO)
+        require(creation.map_flags & NO_PREALLOC, reasons.CREATE_FLAGS, "tries need NO_PREALLOC")
         check_flags(creation, NO_PREALLOC | NUMA_NODE | ACCESS_FLAGS)
         data = creation.key_size - 4
-        require(1 <= data <= _MOST_DATA, errno.EINVAL, f"key_size {creation.key_size}, not 5..260")
+        require(1 <= data <= _MOST_DATA, reasons.CREATE_KEY_SIZE, "keys have 5 to 260 bytes")
         most = VALUE_LIMIT - _MOST_DATA - _NODE_HEAD
-        require(1 <= creation.value_size <= most, errno.EINVAL, f"value_size is not 1..{most}")
+        fits = 1 <= creation.value_size <= most
+        require(fits, reasons.CREATE_VALUE_SIZE, f"values have 1 to {most} bytes")
         value_at = words.DATA + round8(data)
         node = value_at + round8(creation.value_size)
         wanted = 2 * creation.max_entries + _SPARE
@@ -81,12 +87,13 @@ class Trie(StoredMap):
         self.check_value("MAP_UPDATE_ELEM", value)
         self.check_lock_flag("MAP_UPDATE_ELEM", flags)
         answer = self._update(self.address, address_of(key), address_of(value), flags)
-        expect_success("MAP_UPDATE_ELEM", answer)
+        expect_success("MAP_UPDATE_ELEM", answer, ANSWERS if flags > EXIST else _KEYED)
 
     def delete(self, key: bytes) -> None:
         """Remove exactly the prefix *key*."""
         self.check_key("MAP_DELETE_ELEM", key)
-        expect_success("MAP_DELETE_ELEM", self._delete(self.address, address_of(key)))
+        answer = self._delete(self.address, address_of(key))
+        expect_success("MAP_DELETE_ELEM", answer, _KEYED)
 
     def next_key(self, key: bytes | None) -> bytes:
         """The prefix after *key*, longer ones before those that cover them."""
@@ -95,5 +102,5 @@ class Trie(StoredMap):
         target = self._buffers.reserve(self.key_size)
         place = 0 if key is None else address_of(key)
         if self._next(self.address, place, target):
-            raise refuse("MAP_GET_NEXT_KEY", errno.ENOENT, "that was the last key")
+            raise Refusal("MAP_GET_NEXT_KEY", elements.LAST)
         return ctypes.string_at(target, self.key_size)

@@ -10,7 +10,7 @@ Source: Linux 6.18 kernel/bpf/syscall.c (generic_map_*_batch), kernel/bpf/hashta
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from errno import EINVAL, ENOENT, ENOSPC, EPERM
+from errno import ENOENT
 from typing import Final
 
 from skep.errors import CommandError
@@ -21,11 +21,15 @@ from skep.syscall.maps import as_map
 from skep.syscall.objects import Kind
 from skep.syscall.state import State
 from skep.uapi import map_types
-from skep.uapi.commands import ENOTSUPP, MapBatch
+from skep.uapi import reasons_elements as elements
+from skep.uapi.commands import MapBatch
 from skep.uapi.flags import MapFlag, UpdateFlag
 from skep.uapi.map_types import Batch
+from skep.uapi.reason import Refusal
 
 POSITION_SIZE: Final = 4  # of a bucket number
+# what the members of the commands on one element are called here
+MEMBERS: Final = {"key": "keys", "value": "values", "flags": "elem_flags"}
 
 
 def lookup(state: State, call: Call[MapBatch]) -> int:
@@ -46,8 +50,8 @@ def update(state: State, call: Call[MapBatch]) -> int:
         attr, size = call.attr, map_.host_value_size
 
         def one(index: int) -> None:
-            key = call.memory.read(attr.keys + index * map_.key_size, map_.key_size)
-            value = call.memory.read(attr.values + index * size, size)
+            key = call.read("keys", map_.key_size, index * map_.key_size)
+            value = call.read("values", size, index * size)
             map_.update(key, value, attr.elem_flags)
 
         return _each(call, one)
@@ -56,10 +60,9 @@ def update(state: State, call: Call[MapBatch]) -> int:
 def delete(state: State, call: Call[MapBatch]) -> int:
     """MAP_DELETE_BATCH: remove elements; stops at the first that is absent."""
     with _target(state, call, Batch.DELETE) as map_:
-        attr = call.attr
 
         def one(index: int) -> None:
-            map_.delete(call.memory.read(attr.keys + index * map_.key_size, map_.key_size))
+            map_.delete(call.read("keys", map_.key_size, index * map_.key_size))
 
         return _each(call, one)
 
@@ -67,22 +70,27 @@ def delete(state: State, call: Call[MapBatch]) -> int:
 @contextmanager
 def _target(state: State, call: Call[MapBatch], what: Batch) -> Iterator[Map]:
     """The map of a batch command, alive for its length, if the command is allowed on it."""
-    with state.objects.using(call.command.name, call.attr.map_fd, Kind.MAP) as holding:
+    fd = call.attr.map_fd
+    with state.objects.using(call.command.name, fd, Kind.MAP, "map_fd") as holding:
         map_ = as_map(holding)
-        access = state.objects.access(call.attr.map_fd)
-        reads = what in (Batch.LOOKUP, Batch.LOOKUP_AND_DELETE)
-        call.require(not reads or not access & MapFlag.WRONLY, EPERM, "may not be read", "map_fd")
+        access = state.objects.access(fd)
+        if what in (Batch.LOOKUP, Batch.LOOKUP_AND_DELETE):
+            call.check(not access & MapFlag.WRONLY, elements.NOT_READABLE)
         if what is not Batch.LOOKUP:
-            writable = not access & MapFlag.RDONLY and not map_.frozen
-            call.require(writable, EPERM, "may not be written", "map_fd")
+            call.check(not access & MapFlag.RDONLY, elements.NOT_WRITABLE)
+            call.check(not map_.frozen, elements.FROZEN)
         row = map_types.by_id(map_.map_type)
-        call.require(row is not None and what in row.batch, ENOTSUPP, "has no such batch", "map_fd")
-        lock = int(UpdateFlag.LOCK)
-        call.require(not call.attr.elem_flags & ~lock, EINVAL, "only F_LOCK", "elem_flags")
-        has_lock = getattr(map_, "lock_offset", -1) >= 0
-        call.require(not call.attr.elem_flags or has_lock, EINVAL, "values have no bpf_spin_lock",
-                     "elem_flags")  # fmt: skip
-        yield map_
+        call.check(row is not None and what in row.batch, elements.BATCH_TYPE)
+        flags = call.attr.elem_flags
+        call.check(not flags & ~int(UpdateFlag.LOCK), elements.BATCH_ELEM_FLAGS)
+        call.check(not flags or getattr(map_, "lock_offset", -1) >= 0, elements.NO_LOCK, "",
+                   "elem_flags")  # fmt: skip
+        try:
+            yield map_
+        except Refusal as refusal:  # of one element: its members have other names here
+            if refusal.offset < 0:
+                call.place(refusal, MEMBERS.get(refusal.field, ""))
+            raise
 
 
 def _each(call: Call[MapBatch], one: Callable[[int], None]) -> int:
@@ -102,7 +110,7 @@ def _each(call: Call[MapBatch], one: Callable[[int], None]) -> int:
 
 def _read(call: Call[MapBatch], map_: Map, *, remove: bool) -> int:
     if isinstance(map_, Hash):
-        call.require(not call.attr.flags, EINVAL, "must be 0", "flags")
+        call.check(not call.attr.flags, elements.BATCH_FLAGS)
         return _read_buckets(call, map_, remove=remove) if call.attr.count else 0
     return _read_keys(call, map_) if call.attr.count else 0
 
@@ -111,47 +119,46 @@ def _read_buckets(call: Call[MapBatch], map_: Hash, *, remove: bool) -> int:
     attr, at = call.attr, 0
     call.put("count", 0)
     if attr.in_batch:
-        at = int.from_bytes(call.memory.read(attr.in_batch, POSITION_SIZE), "little")
-    call.require(at < map_.bucket_count, ENOENT, "is past the last bucket", "in_batch")
-    done, refusal = 0, call.refuse(ENOENT, "no element is left")
+        at = int.from_bytes(call.read("in_batch", POSITION_SIZE), "little")
+    call.check(at < map_.bucket_count, elements.BATCH_POSITION)
+    done = 0
     while (at := map_.used_bucket(at)) < map_.bucket_count:
         keys = map_.bucket_keys(at)
         if len(keys) > attr.count - done:
-            full = call.refuse(ENOSPC, f"a bucket has {len(keys)} elements", "count")
-            return _stop(call, at, done, None if done else full)
+            _stop(call, at, done)
+            call.check(done, elements.BATCH_BUCKET, f"a bucket has {len(keys)} elements")
+            return 0
         for key in keys:
             done += _give(call, map_, key, done, remove=remove)
         at += 1
-    return _stop(call, at, done, refusal)
+    _stop(call, at, done)
+    raise call.refusal(elements.BATCH_END, "no element is left")
 
 
 def _give(call: Call[MapBatch], map_: Map, key: bytes, index: int, *, remove: bool) -> int:
     """Copy one element out; 0 if it went in the meantime."""
-    attr = call.attr
     try:
         take = map_.lookup_and_delete if remove else map_.lookup
-        value = take(key, attr.elem_flags)
+        value = take(key, call.attr.elem_flags)
     except CommandError as error:
         if error.errno == ENOENT:
             return 0
         raise
-    call.memory.write(attr.keys + index * map_.key_size, key)
-    call.memory.write(attr.values + index * map_.host_value_size, value)
+    call.write("keys", key, index * map_.key_size)
+    call.write("values", value, index * map_.host_value_size)
     return 1
 
 
-def _stop(call: Call[MapBatch], position: int, done: int, refusal: CommandError | None) -> int:
-    call.memory.write(call.attr.out_batch, position.to_bytes(POSITION_SIZE, "little"))
+def _stop(call: Call[MapBatch], position: int, done: int) -> None:
+    """Tell where to go on, and how many elements there were."""
+    call.write("out_batch", position.to_bytes(POSITION_SIZE, "little"))
     call.put("count", done)
-    if refusal is not None:
-        raise refusal
-    return 0
 
 
 def _read_keys(call: Call[MapBatch], map_: Map) -> int:
     attr = call.attr
     call.put("count", 0)
-    key = call.memory.read(attr.in_batch, map_.key_size) if attr.in_batch else None
+    key = call.read("in_batch", map_.key_size) if attr.in_batch else None
     done, last = 0, b""
     for found in _keys_after(map_, key):
         done += _give(call, map_, found, done, remove=False)
@@ -159,9 +166,9 @@ def _read_keys(call: Call[MapBatch], map_: Map) -> int:
         if done == attr.count:
             break
     if done:
-        call.memory.write(attr.out_batch, last)
+        call.write("out_batch", last)
     call.put("count", done)
-    call.require(done == attr.count, ENOENT, "no element is left")
+    call.check(done == attr.count, elements.BATCH_END, "no element is left")
     return 0
 
 

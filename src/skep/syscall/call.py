@@ -1,20 +1,20 @@
 """One call of bpf(2): the bytes of ``union bpf_attr`` in, typed arguments out, answers back in."""
 
 import ctypes
-from errno import E2BIG, EINVAL
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from skep.base.layout import Layout, Member
-from skep.base.memory import PAGE_SIZE, UserMemory
-from skep.errors import CommandError
+from skep.base.memory import PAGE_SIZE, Fault, UserMemory
+from skep.errors import NotSupported
 from skep.syscall.credentials import PRIVILEGED, Credentials
+from skep.uapi import reasons_calls as reasons
+from skep.uapi import reasons_maps
 from skep.uapi.commands import ATTR_SIZE, MAP_CREATE, Command, CommonAttr
-from skep.uapi.reason import Reason
+from skep.uapi.reason import Reason, Refusal
 
 Arguments = TypeVar("Arguments", bound=Layout)
 Buffer = bytearray | memoryview | ctypes.Array[Any] | ctypes.Structure
 MAX_STRING: Final = 4096
-INVALID_ATTR: Final = {MAP_CREATE.number: "Invalid attr.\n"}  # what Linux logs of unused bytes
 
 
 class AttrBytes(Protocol):
@@ -64,54 +64,33 @@ class AttrAddress:
         self._memory.write(self._address + offset, data)
 
 
-class Refusal(CommandError):  # noqa: N818 - an answer, not a fault
-    """A call was refused for one member of its attr.
-
-    Args:
-        field: the member; *offset* where it lies in the attr, -1 if it is about no member.
-        found: its value.
-        reason: what was wrong, in words.
-        text: what Linux writes to the log of the common attributes about it, "" for nothing.
-        rule: id of the row of the tables of reasons, *hint* what it advises.
-    """
-
-    def __init__(
-        self,
-        command: Command,
-        errno: int,
-        reason: str,
-        field: str = "",
-        found: object = None,
-        *,
-        text: str = "",
-        rule: str = "",
-        hint: str = "",
-    ) -> None:
-        message = f"{field} = {found!r}: {reason}" if field else reason
-        super().__init__(command.name, errno, message)
-        names = [member.name for member in command.layout.members()]
-        self.field, self.found, self.reason, self.text = field, found, reason, text
-        self.rule, self.hint = rule, hint
-        self.offset = command.layout.member(field).offset if field in names else -1
-
-
 class Common:
-    """The common attributes of 7.2 that came with a call: a second place to ask for a log.
+    """The log that came with a call beside its attr: in the common attributes of 7.2, mostly.
 
     Attributes:
         attr: their members.
         closed: whether nothing more is to be written to the log that they ask for.
+        text: what was written to it so far.
+        refused: what the call is refused for because of how it asks; None for nothing.
     """
 
-    def __init__(self, where: AttrBytes, name: str) -> None:
-        """Read those of command *name*; raises E2BIG as ``read_attr`` does, and Fault."""
-        self.attr = CommonAttr.decode(read_attr(where, name, CommonAttr.wire_size()))
-        self.closed = False
-        self._where = where
+    def __init__(
+        self, attr: CommonAttr, where: AttrBytes | None = None, refused: Reason | None = None
+    ) -> None:
+        """*where* they lie; None if they have no place for the true size."""
+        self.attr, self._where, self.refused = attr, where, refused
+        self.closed, self.text = False, ""
+
+    @property
+    def tells_size(self) -> bool:
+        """Whether the attributes are long enough to hold the size of the log."""
+        member = CommonAttr.member("log_true_size")
+        return self._where is not None and member.end <= self._where.size
 
     def put_true_size(self, true_size: int) -> None:
         """Tell the size of the log, if the attributes are long enough to hold it."""
-        put(self._where, CommonAttr.member("log_true_size"), true_size)
+        if self._where is not None:
+            put(self._where, CommonAttr.member("log_true_size"), true_size)
 
 
 class Call(Generic[Arguments]):
@@ -141,6 +120,22 @@ class Call(Generic[Arguments]):
         """Write an answer into the caller's attr, if it is long enough to hold it."""
         put(self._where, self.command.layout.member(member), value)
 
+    def read(self, field: str, size: int, at: int = 0) -> bytes:
+        """*size* bytes at byte *at* of what the member *field* points to; refuses with EFAULT."""
+        address: int = getattr(self.attr, field) + at
+        try:
+            return self.memory.read(address, size)
+        except Fault as fault:
+            raise self.refusal(reasons.NOT_READABLE, str(fault), field) from fault
+
+    def write(self, field: str, data: bytes, at: int = 0) -> None:
+        """Store *data* at byte *at* of what *field* points to; refuses with EFAULT."""
+        address: int = getattr(self.attr, field) + at
+        try:
+            self.memory.write(address, data)
+        except Fault as fault:
+            raise self.refusal(reasons.NOT_WRITABLE, str(fault), field) from fault
+
     def refusal(self, reason: Reason, detail: str = "", field: str = "") -> Refusal:
         """The refusal of this call for *reason*.
 
@@ -149,10 +144,24 @@ class Call(Generic[Arguments]):
             detail: what was found and why it does not do, in words; what is allowed by default.
             field: the member that it is about, where the row leaves that open.
         """
-        field = field or reason.field
-        found = getattr(self.attr, field, None) if field else None
-        return Refusal(self.command, reason.errno, detail or reason.allowed, field, found,
-                       text=reason.text, rule=reason.id, hint=reason.hint)  # fmt: skip
+        refusal = Refusal(self.command.name, reason, detail, field)
+        self.place(refusal)
+        return refusal
+
+    def place(self, refusal: Refusal, field: str = "") -> None:
+        """Tell where *refusal* lies in the attr: *field*, or the member that it names."""
+        field = field or refusal.field
+        member = next((each for each in self.attr.members() if each.name == field), None)
+        found = None if member is None else getattr(self.attr, field)
+        refusal.place(self.command.name, field, found, -1 if member is None else member.offset)
+
+    def explained(self, error: Exception) -> Refusal:
+        """The refusal of this call that *error*, of a layer below, stands for."""
+        if isinstance(error, Fault):
+            return self.refusal(reasons.NOT_READABLE, str(error))
+        if isinstance(error, NotSupported):
+            return self.refusal(reasons.NOT_SUPPORTED, str(error))
+        return self.refusal(reasons.NO_MEMORY, str(error))
 
     def check(self, holds: object, reason: Reason, detail: str = "", field: str = "") -> None:
         """Refuse for *reason* unless *holds*; arguments as those of ``refusal``."""
@@ -161,8 +170,7 @@ class Call(Generic[Arguments]):
 
     def refuse(self, errno: int, message: str, field: str = "", text: str = "") -> Refusal:
         """The refusal of this call; *field* is the member of the attr that it is about."""
-        found = getattr(self.attr, field, None) if field else None
-        return Refusal(self.command, errno, message, field, found, text=text)
+        return self.refusal(Reason("", errno, field, message, "", text))
 
     def require(
         self, condition: object, errno: int, message: str, field: str = "", text: str = ""
@@ -170,6 +178,13 @@ class Call(Generic[Arguments]):
         """Refuse unless *condition* holds."""
         if not condition:
             raise self.refuse(errno, message, field, text)
+
+    def text(self, field: str, limit: int = MAX_STRING) -> bytes:
+        """The NUL-terminated string that *field* points to, cut at *limit* bytes; EFAULT."""
+        try:
+            return self.string(getattr(self.attr, field), limit)
+        except Fault as fault:
+            raise self.refusal(reasons.NOT_READABLE, str(fault), field) from fault
 
     def string(self, address: int, limit: int = MAX_STRING) -> bytes:
         """The NUL-terminated string at *address*, cut at *limit* bytes; raises Fault."""
@@ -195,13 +210,13 @@ def read_attr(where: AttrBytes, name: str, known: int = ATTR_SIZE) -> bytes:
     """The bytes of the attr of command *name*, if their number is allowed; *known* have a meaning.
 
     Raises:
-        CommandError: E2BIG, they are more than a page, or what is beyond the known is not zero.
+        Refusal: E2BIG, they are more than a page, or what is beyond the known is not zero.
     """
     if where.size > PAGE_SIZE:
-        raise CommandError(name, E2BIG, f"attr of {where.size} bytes, more than a page")
+        raise Refusal(name, reasons.ATTR_SIZE, f"{where.size} bytes are more than a page")
     data = where.read()
     if any(data[known:]):
-        raise CommandError(name, E2BIG, f"attr has bytes set beyond the {known} known")
+        raise Refusal(name, reasons.ATTR_TAIL, f"bytes beyond the {known} known are set")
     return data
 
 
@@ -211,18 +226,18 @@ def decode(
     """Check sizes and unused members as Linux does, and decode.
 
     Raises:
-        CommandError: E2BIG, see ``read_attr``; EINVAL, a member that the command does not use is
-            not zero.
+        Refusal: E2BIG, see ``read_attr``; EINVAL, a member that the command does not use is not
+            zero.
     """
     data = read_attr(where, command.name)
     last = command.layout.member(command.last)
     tail = data[last.end : ATTR_SIZE]
     if any(tail):
         offset = last.end + next(i for i, byte in enumerate(tail) if byte)
-        message = f"attr byte {offset} is not zero, beyond {command.last}, the last member used"
-        raise Refusal(command, EINVAL, message, text=INVALID_ATTR.get(command.number, ""))
-    attr = command.layout.decode(data)
+        row = reasons_maps.CREATE_UNUSED if command is MAP_CREATE else reasons.UNUSED_BYTES
+        detail = f"byte {offset} is not zero, beyond {command.last}, the last member used"
+        raise Refusal(command.name, row, detail, offset=offset)
+    call = Call(command, where, command.layout.decode(data), memory, common)
     for name in command.unused:
-        if getattr(attr, name):
-            raise CommandError(command.name, EINVAL, f"{name} is not used and must be zero")
-    return Call(command, where, attr, memory, common)
+        call.check(not getattr(call.attr, name), reasons.UNUSED_MEMBER, "is not used", name)
+    return call

@@ -1,16 +1,17 @@
 """What maps of descriptors hold: programs in a program array, maps in a map of maps."""
 
-from errno import EBADF, EINVAL
 from typing import Final
 
-from skep.errors import CommandError
 from skep.maps.creation import Held
 from skep.maps.interface import Map
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.objects import Holding, Kind
 from skep.syscall.owners import program_kind
 from skep.syscall.state import State
+from skep.uapi import reasons_elements as elements
 from skep.uapi.flags import MapType
+from skep.uapi.reason import Refusal
+from skep.uapi.reasons_objects import EXCLUSIVE_INNER
 
 COMMAND: Final = "MAP_UPDATE_ELEM"
 
@@ -26,9 +27,11 @@ class Holder:
     def resolve(self, fd: int) -> Held:
         """What *fd* names, with one reference more; EBADF or EINVAL if it cannot be stored."""
         if self._kind is None:
-            raise CommandError(COMMAND, EBADF, f"fd {fd} names nothing that the map can hold")
+            raise Refusal(COMMAND, elements.SLOT_FD, f"fd {fd} names nothing that the map can hold")
         with self._state.objects.lock:
-            holding = self._state.objects.get(COMMAND, fd, self._kind)
+            holding = self._state.objects.get(COMMAND, fd, self._kind, "value")
+            if self._state.owners.is_exclusive(holding.id) and self._kind is Kind.MAP:
+                raise Refusal(COMMAND, EXCLUSIVE_INNER, field="value")
             target: Held = holding.target  # type: ignore[assignment]  # maps and programs fit
             self._check(target)
             self._state.objects.take(holding)
@@ -41,7 +44,7 @@ class Holder:
         kind = program_kind(target.proof.request)
         if not self._state.owners.claim(self.map, kind):
             message = f"the map is for another kind of programs than {kind[0]}"
-            raise CommandError(COMMAND, EINVAL, message)
+            raise Refusal(COMMAND, elements.SLOT_PROGRAM, message)
 
     def release(self, target: Held) -> None:
         """Give one reference back; runs that found *target* before may still use it."""

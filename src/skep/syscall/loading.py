@@ -4,7 +4,7 @@ Source: Linux 6.18 kernel/bpf/btf.c (btf_new_fd, btf_parse), kernel/bpf/syscall.
 (bpf_enable_stats).
 """
 
-from errno import E2BIG, EINVAL
+from collections.abc import Mapping
 from typing import Final
 
 from skep.btf.validate import validate
@@ -14,27 +14,40 @@ from skep.syscall.log import LogBuffer
 from skep.syscall.objects import Kind
 from skep.syscall.permissions import check_btf
 from skep.syscall.state import BtfObject, State
+from skep.uapi import reasons_programs as reasons
 from skep.uapi.commands import BtfLoad, EnableStats
 from skep.uapi.flags import MapFlag, StatsType
+from skep.uapi.reason import Reason
 
 TOKEN_FD: Final = int(MapFlag.TOKEN_FD)
 MAX_BTF_SIZE: Final = 16 << 20
+BTF_REASONS: Final[Mapping[int, Reason]] = {
+    row.errno: row
+    for row in (
+        reasons.BTF_FORM,
+        reasons.BTF_UNKNOWN,
+        reasons.BTF_LARGE,
+        reasons.BTF_LOOP,
+        reasons.BTF_CYCLE,
+    )
+}
 
 
 def load_btf(state: State, call: Call[BtfLoad]) -> int:
     """BTF_LOAD: types in, descriptor out."""
     attr = call.attr
-    call.require(not attr.btf_flags & ~TOKEN_FD, EINVAL, "TOKEN_FD or 0", "btf_flags")
+    call.check(not attr.btf_flags & ~TOKEN_FD, reasons.BTF_FLAGS)
     check_btf(state, call)
-    call.require(attr.btf_size <= MAX_BTF_SIZE, E2BIG, "at most 16 MiB", "btf_size")
+    call.check(attr.btf_size <= MAX_BTF_SIZE, reasons.BTF_SIZE)
     log = LogBuffer.of_btf(call)
-    data = call.memory.read(attr.btf, attr.btf_size)
+    data = call.read("btf", attr.btf_size)
     pieces: list[str] = []
     try:
         btf = validate(data, log=pieces.append if log.level else None)
     except BtfError as error:
-        log.finish("".join(pieces))
-        raise call.refuse(getattr(error, "errno", EINVAL), str(error), "") from None
+        refusal = call.refusal(BTF_REASONS[error.errno], str(error))
+        log.finish("".join(pieces), refusal)
+        raise refusal from error
     log.finish("".join(pieces))
     return state.objects.install(Kind.BTF, BtfObject(state.new_id(Kind.BTF), btf, data))
 
@@ -53,6 +66,6 @@ class Statistics:
 
 def enable_stats(state: State, call: Call[EnableStats]) -> int:
     """ENABLE_STATS: a descriptor; while it is open, runs and their times are counted."""
-    call.require(call.attr.type == StatsType.RUN_TIME, EINVAL, "only RUN_TIME", "type")
+    call.check(call.attr.type == StatsType.RUN_TIME, reasons.STATS_TYPE)
     with state.objects.lock:
         return state.objects.install(Kind.STATS, Statistics(state.new_id(Kind.STATS), state))

@@ -4,23 +4,28 @@ Source: Linux 6.18 kernel/bpf/syscall.c (map_create, map_lookup_elem, map_update
 """
 
 import re
-from errno import EBADF, EFAULT, EINVAL, EOPNOTSUPP, EPERM
+from errno import E2BIG, EBADF, EINVAL
+from socket import if_indextoname
 from typing import Any, Final
 
-from skep.errors import CommandError, NotSupported
+from skep.errors import NotSupported
 from skep.maps.creation import Creation
 from skep.maps.families import create_map
 from skep.maps.interface import Map
 from skep.maps.shape import ShapeMap
 from skep.syscall.call import Call
+from skep.syscall.credentials import Capability
 from skep.syscall.held import holder_for
 from skep.syscall.objects import Holding, Kind
+from skep.syscall.permissions import check_map
 from skep.syscall.state import State
 from skep.syscall.values import ValueType, value_type
-from skep.uapi import map_types
+from skep.uapi import map_types, reasons_objects
+from skep.uapi import reasons_elements as elements
 from skep.uapi import reasons_maps as reasons
-from skep.uapi.commands import ENOTSUPP, MapCreate, MapElem, MapFreeze
+from skep.uapi.commands import MapCreate, MapElem, MapFreeze
 from skep.uapi.flags import MapType
+from skep.uapi.reason import Reason, Refusal
 
 VALID_NAME: Final = re.compile(rb"[A-Za-z0-9_.\xc0-\xd6\xd8-\xf6\xf8-\xff]*")  # Latin-1
 UPDATE_LOCK: Final = 4
@@ -30,8 +35,11 @@ NUMA_NODE: Final = 1 << 2
 STRUCT_OPS: Final = MapType.STRUCT_OPS
 MAP_OF_MAPS: Final = frozenset({MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS})
 NO_ELEMENTS: Final = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF, MapType.ARENA})
+CHECKED_FIRST: Final = frozenset({EINVAL, E2BIG})
 WITH_EXTRA: Final = frozenset({MapType.BLOOM_FILTER, MapType.ARENA})
 TOKEN_FD: Final = 1 << 16
+ANY_NODE: Final = 0xFFFF_FFFF  # NUMA_NO_NODE
+OFFLOADED: Final = frozenset({MapType.ARRAY, MapType.HASH})  # what devices may hold
 HASH_SIZE: Final = 32  # SHA-256
 NOT_FREEZABLE: Final = frozenset({MapType.STRUCT_OPS})
 
@@ -55,33 +63,29 @@ def create(state: State, call: Call[MapCreate]) -> int:
         inner=as_map(inner) if inner is not None else None,
         resolve=holder.resolve, release=holder.release,
     )  # fmt: skip
-    map_ = _made(state, no_inner, creation)
-    _check_token(state, call)
-    call.require(not attr.map_ifindex, EINVAL, "no device to offload to", "map_ifindex")
-    map_.name = object_name(call, "map_name", "Invalid map_name.\n")
+    map_ = _permitted(state, call, no_inner, creation)
+    _check_device(call)
+    map_.name = object_name(call, "map_name", reasons.CREATE_MAP_NAME)
     if refusal is not None:  # Linux looks at sizes, flags and name first, then at the types
         raise refusal
-    call.require(attr.excl_prog_hash_size == (HASH_SIZE if attr.excl_prog_hash else 0), EINVAL,
-                 f"a hash has {HASH_SIZE} bytes", "excl_prog_hash_size",
-                 "Invalid excl_prog_hash_size.\n")  # fmt: skip
-    call.require(not attr.excl_prog_hash, EOPNOTSUPP,
-                 "maps of one program are not supported yet", "excl_prog_hash_size")  # fmt: skip
+    size = HASH_SIZE if attr.excl_prog_hash else 0
+    call.check(attr.excl_prog_hash_size == size, reasons.CREATE_EXCLUSIVE_SIZE)
+    digest = call.read("excl_prog_hash", HASH_SIZE) if attr.excl_prog_hash else b""
     holder.map = map_
     map_.id = state.new_id(Kind.MAP)
+    if digest:
+        state.owners.reserve(map_, digest)
     holds = [holding for holding in (inner, types.holding) if holding is not None]
     for holding in holds:
         state.objects.take(holding)
     return state.objects.install(Kind.MAP, map_, holds, attr.map_flags & (RDONLY | WRONLY))
 
 
-def object_name(call: Call[Any], member: str, text: str = "") -> str:
-    """The name in a 16-byte member; EINVAL if a character is not allowed or no NUL ends it.
-
-    *text* is what Linux logs then.
-    """
+def object_name(call: Call[Any], member: str, reason: Reason) -> str:
+    """The name in a 16-byte member; refused for *reason* if a character is not allowed in it."""
     name, end, _ = getattr(call.attr, member).partition(b"\0")
-    call.require(end, EINVAL, "at most 15 characters", member, text)
-    call.require(VALID_NAME.fullmatch(name), EINVAL, "letters, digits, '_' and '.'", member, text)
+    call.check(end, reason, "no NUL ends it")
+    call.check(VALID_NAME.fullmatch(name), reason)
     return str(name, "latin-1")
 
 
@@ -91,77 +95,97 @@ def check_create(call: Call[MapCreate]) -> None:
     _check_type_ids(call)
     call.check(not attr.map_extra or attr.map_type in WITH_EXTRA, reasons.CREATE_MAP_EXTRA)
     node = attr.numa_node if attr.map_flags & NUMA_NODE else 0
-    call.require(node == 0, EINVAL, "there is one node, 0", "numa_node", "Invalid numa_node.\n")
+    call.check(node in (0, ANY_NODE), reasons.CREATE_NUMA_NODE)
     both = RDONLY | WRONLY
-    call.require(attr.map_flags & both != both, EINVAL, "RDONLY and WRONLY exclude", "map_flags")
-    call.require(attr.map_type <= len(map_types.MAP_TYPES), EINVAL, "there is no such map type",
-                 "map_type", "Invalid map_type.\n")  # fmt: skip
+    call.check(attr.map_flags & both != both, reasons.CREATE_ACCESS)
+    call.check(attr.map_type <= len(map_types.MAP_TYPES), reasons.CREATE_MAP_TYPE)
+
+
+def _check_device(call: Call[MapCreate]) -> None:
+    """Refuse a device to put the map on: none of this machine can hold maps."""
+    index = call.attr.map_ifindex
+    if not index:
+        return
+    call.check(call.attr.map_type in OFFLOADED, reasons.CREATE_IFINDEX, "not for the map type")
+    try:
+        if_indextoname(index)
+    except (OSError, OverflowError):
+        raise call.refusal(reasons.CREATE_IFINDEX, "there is no such device") from None
+    raise call.refusal(reasons.CREATE_OFFLOAD)
 
 
 def _check_type_ids(call: Call[MapCreate]) -> None:
     """Whether the type ids that MAP_CREATE names go together."""
-    attr, kernel_type = call.attr, "btf_vmlinux_value_type_id"
+    attr = call.attr
+    key, value = attr.btf_key_type_id, attr.btf_value_type_id
     if attr.btf_vmlinux_value_type_id:
-        call.require(attr.map_type == STRUCT_OPS, EINVAL, "only for struct_ops maps", kernel_type,
-                     f"{kernel_type} can only be used with struct_ops maps.\n")  # fmt: skip
-        call.require(
-            not attr.btf_key_type_id and not attr.btf_value_type_id, EINVAL,
-            "excludes btf_key_type_id and btf_value_type_id", kernel_type,
-            f"{kernel_type} is mutually exclusive with btf_key_type_id and btf_value_type_id.\n",
-        )  # fmt: skip
+        call.check(attr.map_type == STRUCT_OPS, reasons.CREATE_KERNEL_TYPE)
+        call.check(not key and not value, reasons.CREATE_KERNEL_TYPE_ALONE)
         return
-    call.require(not attr.btf_key_type_id or attr.btf_value_type_id, EINVAL,
-                 "needs btf_value_type_id too", "btf_key_type_id",
-                 "Invalid btf_value_type_id.\n")  # fmt: skip
+    call.check(not key or value, reasons.CREATE_KEY_TYPE_ALONE)
 
 
-def _check_token(state: State, call: Call[MapCreate]) -> None:
-    """Refuse a token: there are none, so that whatever the descriptor names is another thing."""
-    if not call.attr.map_flags & TOKEN_FD:
-        return
-    number = EINVAL
-    try:
-        state.objects.get(call.command.name, call.attr.map_token_fd)
-    except CommandError as refusal:
-        number = refusal.errno
-    raise call.refuse(number, "is no token", "map_token_fd", "Invalid map_token_fd.\n")
-
-
-def _types(state: State, call: Call[MapCreate]) -> tuple[ValueType, CommandError | None]:
+def _types(state: State, call: Call[MapCreate]) -> tuple[ValueType, Refusal | None]:
     """What the map's BTF says, or why it cannot be had."""
     if not call.attr.btf_key_type_id and not call.attr.btf_value_type_id:
         return ValueType(), None
     try:
         holding = state.objects.get(call.command.name, call.attr.btf_fd, Kind.BTF)
-    except CommandError as refusal:
-        no_btf = call.refuse(refusal.errno, refusal.message, "btf_fd", "Invalid btf_fd.\n")
-        return ValueType(), no_btf
+    except Refusal as refusal:
+        absent = refusal.errno == EBADF
+        row = reasons.CREATE_NO_BTF if absent else reasons.CREATE_OTHER_BTF
+        return ValueType(), call.refusal(row, refusal.reason)
     try:
         return value_type(call, holding), None
-    except CommandError as refusal:
+    except Refusal as refusal:
         return ValueType(), refusal
 
 
-def _inner_map(state: State, call: Call[MapCreate]) -> tuple[Holding | None, CommandError | None]:
+def _inner_map(state: State, call: Call[MapCreate]) -> tuple[Holding | None, Refusal | None]:
     """The template of a map of maps, or why it cannot be had."""
     if call.attr.map_type not in MAP_OF_MAPS:
         return None, None
     try:
-        return state.objects.get(call.command.name, call.attr.inner_map_fd, Kind.MAP), None
-    except CommandError as refusal:
+        inner = call.attr.inner_map_fd
+        holding = state.objects.get(call.command.name, inner, Kind.MAP, "inner_map_fd")
+        call.check(not state.owners.is_exclusive(holding.id), reasons_objects.EXCLUSIVE_INNER)
+        return holding, None
+    except Refusal as refusal:
         return None, refusal
 
 
-def _made(state: State, no_inner: CommandError | None, creation: Creation) -> Map:
+def _made(state: State, no_inner: Refusal | None, creation: Creation) -> Map:
     """The map; *no_inner* says better than the map type why it has no template."""
     try:
         return create_map(creation)
-    except NotSupported:
+    except NotSupported as missing:
         if state.runs:
-            raise
+            raise Refusal("MAP_CREATE", reasons.CREATE_MISSING_TYPE, str(missing)) from missing
         return ShapeMap(creation)
-    except CommandError as refusal:
-        raise (no_inner if no_inner is not None and refusal.errno == EBADF else refusal) from None
+    except Refusal as refusal:
+        better = no_inner is not None and refusal.row is reasons.CREATE_INNER
+        if not better or no_inner is None:
+            raise
+    raise no_inner
+
+
+def _permitted(
+    state: State, call: Call[MapCreate], no_inner: Refusal | None, creation: Creation
+) -> Map:
+    """The map, if the caller may create it.
+
+    Linux looks at sizes and flags first, then at rights, and takes memory last.
+    """
+    try:
+        map_ = _made(state, no_inner, creation)
+    except Refusal as refusal:
+        if refusal.errno not in CHECKED_FIRST:
+            check_map(state, call)
+        raise
+    token = check_map(state, call)
+    capable = call.credentials.may(Capability.BPF, token)
+    call.check(capable or not creation.special, reasons_objects.MAP_FIELDS)
+    return map_
 
 
 def as_map(holding: Holding) -> Map:
@@ -171,57 +195,57 @@ def as_map(holding: Holding) -> Map:
 
 def _element_map(state: State, call: Call[MapElem], *, reads: bool, writes: bool) -> Map:
     """The map of an element command, if the descriptor's access allows it."""
-    map_ = as_map(state.objects.get(call.command.name, call.attr.map_fd, Kind.MAP))
-    access = state.objects.access(call.attr.map_fd)
-    call.require(not reads or not access & WRONLY, EPERM, "may not be read", "map_fd")
-    call.require(not writes or not access & RDONLY, EPERM, "may not be written", "map_fd")
-    call.require(not writes or not map_.frozen, EPERM, "the map is frozen")
+    fd = call.attr.map_fd
+    map_ = as_map(state.objects.get(call.command.name, fd, Kind.MAP, "map_fd"))
+    access = state.objects.access(fd)
+    if reads and access & WRONLY:
+        raise call.refusal(elements.NOT_READABLE)
+    if writes:
+        call.check(not access & RDONLY, elements.NOT_WRITABLE)
+        call.check(not map_.frozen, elements.FROZEN)
     return map_
 
 
 def _key(call: Call[MapElem], map_: Map) -> bytes:
     if not map_.key_size:
-        call.require(not call.attr.key, EINVAL, "maps without keys take none", "key")
+        call.check(not call.attr.key, elements.NO_KEY)
         return b""
-    call.require(call.attr.key, EFAULT, "not an address", "key")
-    return call.memory.read(call.attr.key, map_.key_size)
+    call.check(call.attr.key, elements.KEY_NULL)
+    return call.read("key", map_.key_size)
 
 
-def _check_lock(call: Call[MapElem], map_: Map, allowed: int) -> None:
-    flags = call.attr.flags
-    call.require(not flags & ~allowed, EINVAL, f"only {allowed:#x} is allowed", "flags")
-    if flags & UPDATE_LOCK:
-        call.require(getattr(map_, "lock_offset", -1) >= 0, EINVAL,
-                     "the value has no bpf_spin_lock", "flags")  # fmt: skip
+def _check_lock(call: Call[MapElem], map_: Map) -> None:
+    """Refuse F_LOCK on a map whose values have no lock."""
+    if call.attr.flags & UPDATE_LOCK:
+        call.check(getattr(map_, "lock_offset", -1) >= 0, elements.NO_LOCK)
+
+
+def _check_elements(call: Call[MapElem], map_: Map) -> None:
+    """Refuse a map of a type without elements."""
+    call.check(map_.map_type not in NO_ELEMENTS, elements.NO_OPERATION)
 
 
 def lookup(state: State, call: Call[MapElem]) -> int:
     """MAP_LOOKUP_ELEM: the value goes where *value* points."""
-    _check_flags_of_lookup(call)
+    call.check(not call.attr.flags & ~UPDATE_LOCK, elements.READ_FLAGS)
     map_ = _element_map(state, call, reads=True, writes=False)
-    _check_lock(call, map_, UPDATE_LOCK)
+    _check_lock(call, map_)
     key = _key(call, map_)
-    call.require(map_.map_type not in NO_ELEMENTS, ENOTSUPP, "the map type has no elements")
+    _check_elements(call, map_)
     if map_.map_type == MapType.BLOOM_FILTER:
-        found = call.memory.read(call.attr.value, map_.value_size)
-        map_.lookup(found, call.attr.flags)
+        map_.lookup(call.read("value", map_.value_size), call.attr.flags)
         return 0
-    call.memory.write(call.attr.value, map_.lookup(key, call.attr.flags))
+    call.write("value", map_.lookup(key, call.attr.flags))
     return 0
-
-
-def _check_flags_of_lookup(call: Call[MapElem]) -> None:
-    call.require(not call.attr.flags & ~UPDATE_LOCK, EINVAL, "only F_LOCK is allowed", "flags")
 
 
 def update(state: State, call: Call[MapElem]) -> int:
     """MAP_UPDATE_ELEM: create or replace."""
     map_ = _element_map(state, call, reads=False, writes=True)
-    if call.attr.flags & UPDATE_LOCK:
-        _check_lock(call, map_, 0xFFFF_FFFF_FFFF_FFFF)
+    _check_lock(call, map_)
     key = _key(call, map_)
-    value = call.memory.read(call.attr.value, map_.host_value_size)
-    call.require(map_.map_type not in NO_ELEMENTS, ENOTSUPP, "the map type has no elements")
+    value = call.read("value", map_.host_value_size)
+    _check_elements(call, map_)
     map_.update(key, value, call.attr.flags)
     return 0
 
@@ -230,7 +254,7 @@ def delete(state: State, call: Call[MapElem]) -> int:
     """MAP_DELETE_ELEM: remove."""
     map_ = _element_map(state, call, reads=False, writes=True)
     key = _key(call, map_)
-    call.require(map_.map_type not in NO_ELEMENTS, ENOTSUPP, "the map type has no elements")
+    _check_elements(call, map_)
     map_.delete(key)
     return 0
 
@@ -239,29 +263,28 @@ def next_key(state: State, call: Call[MapElem]) -> int:
     """MAP_GET_NEXT_KEY: the key after *key*, the first for NULL, goes where *value* points."""
     map_ = _element_map(state, call, reads=True, writes=False)
     key = _key(call, map_) if call.attr.key else None
-    call.require(map_.map_type not in NO_ELEMENTS, ENOTSUPP, "the map type has no elements")
-    call.memory.write(call.attr.value, map_.next_key(key))
+    _check_elements(call, map_)
+    call.write("value", map_.next_key(key))
     return 0
 
 
 def lookup_and_delete(state: State, call: Call[MapElem]) -> int:
     """MAP_LOOKUP_AND_DELETE_ELEM: remove, and the value goes where *value* points."""
-    call.require(not call.attr.flags & ~UPDATE_LOCK, EINVAL, "only F_LOCK is allowed", "flags")
+    call.check(not call.attr.flags & ~UPDATE_LOCK, elements.READ_FLAGS)
     map_ = _element_map(state, call, reads=True, writes=True)
     if call.attr.flags:
-        keyless = map_.map_type in {MapType.QUEUE, MapType.STACK}
-        call.require(not keyless, EINVAL, "queues and stacks take no flags", "flags")
-        _check_lock(call, map_, UPDATE_LOCK)
-    value = map_.lookup_and_delete(_key(call, map_), call.attr.flags)
-    call.memory.write(call.attr.value, value)
+        call.check(map_.map_type not in {MapType.QUEUE, MapType.STACK}, elements.POP_FLAGS)
+        _check_lock(call, map_)
+    call.write("value", map_.lookup_and_delete(_key(call, map_), call.attr.flags))
     return 0
 
 
 def freeze(state: State, call: Call[MapFreeze]) -> int:
     """MAP_FREEZE: no more writes through bpf(2)."""
-    map_ = as_map(state.objects.get(call.command.name, call.attr.map_fd, Kind.MAP))
-    call.require(map_.map_type not in NOT_FREEZABLE, ENOTSUPP, "the map type cannot be frozen")
-    writable = not map_.frozen and not state.objects.access(call.attr.map_fd) & RDONLY
-    call.require(writable, EPERM, "may not be written", "map_fd")
+    fd = call.attr.map_fd
+    map_ = as_map(state.objects.get(call.command.name, fd, Kind.MAP, "map_fd"))
+    call.check(map_.map_type not in NOT_FREEZABLE, reasons.FREEZE_TYPE)
+    call.check(not state.objects.access(fd) & RDONLY, reasons.FREEZE_ACCESS)
+    call.check(not map_.frozen, reasons.FREEZE_AGAIN)
     map_.frozen = True
     return 0

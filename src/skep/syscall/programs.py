@@ -3,7 +3,6 @@
 Source: Linux 6.18 kernel/bpf/syscall.c (bpf_prog_load), kernel/bpf/verifier.c (bpf_check).
 """
 
-from errno import EINVAL
 from typing import Final
 
 from skep.errors import CommandError
@@ -23,6 +22,7 @@ from skep.syscall.requests import (
     shown_records,
 )
 from skep.syscall.state import State
+from skep.uapi import reasons_programs as reasons
 from skep.uapi.commands import ProgBindMap, ProgLoad
 from skep.uapi.flags import LogLevel
 from skep.uapi.reason import Refusal
@@ -54,7 +54,7 @@ def load(state: State, call: Call[ProgLoad]) -> int:
     )
     if request.btf is not None:
         program.btf_id = environment.program_btf_id
-        program.func_info, program.line_info = (shown_records(call, *known) for known in RECORDS)
+        program.func_info, program.line_info = (shown_records(call, known) for known in RECORDS)
     return state.objects.install(Kind.PROG, program, environment.holds)
 
 
@@ -69,8 +69,10 @@ def prepare(
     try:
         fds = read_fds(state, call, environment)
         return build_request(state, call, environment, source, fds, log.level)
-    except CommandError:
-        log.finish((NOTHING_TIMED if log.level & LogLevel.STATS else "") + NOTHING_PROCESSED)
+    except CommandError as error:
+        timed = NOTHING_TIMED if log.level & LogLevel.STATS else ""
+        said = error.text if isinstance(error, Refusal) else ""
+        log.finish(said + timed + NOTHING_PROCESSED, error)
         raise
 
 
@@ -79,7 +81,7 @@ def prove(request: Request, log: LogBuffer) -> Proof:
     try:
         proof = verify(request)
     except Rejected as rejected:
-        log.finish(rejected.log)
+        log.finish(rejected.log, rejected)
         raise
     except Refusal as refusal:  # of the environment, for a map that the program may not have
         log.finish(refusal.text + NOTHING_PROCESSED, refusal)
@@ -94,16 +96,16 @@ def claim_maps(state: State, call: Call[ProgLoad], proof: Proof) -> None:
     with state.objects.lock:
         for shape in proof.maps:
             fits = state.owners.claim(shape, kind)
-            call.require(fits, EINVAL, f"map {shape.id} is for programs of another kind")
+            call.check(fits, reasons.OWNER, f"map {shape.id} is for programs of another kind")
 
 
 def bind_map(state: State, call: Call[ProgBindMap]) -> int:
     """PROG_BIND_MAP: the program keeps the map alive."""
-    call.require(not call.attr.flags, EINVAL, "must be 0", "flags")
+    call.check(not call.attr.flags, reasons.BIND_FLAGS)
     objects = state.objects
     with objects.lock:
-        program = objects.get(call.command.name, call.attr.prog_fd, Kind.PROG)
-        held = objects.get(call.command.name, call.attr.map_fd, Kind.MAP)
+        program = objects.get(call.command.name, call.attr.prog_fd, Kind.PROG, "prog_fd")
+        held = objects.get(call.command.name, call.attr.map_fd, Kind.MAP, "map_fd")
         as_map(held)
         if held not in program.holds:
             program.holds.append(objects.take(held))

@@ -7,8 +7,7 @@ kernel/bpf/verifier.c (process_fd_array, check_btf_info).
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from errno import E2BIG, EACCES, EFAULT, EINVAL, EOPNOTSUPP
-from typing import Final
+from typing import Final, NamedTuple
 
 from skep.btf.graph import Btf
 from skep.errors import BtfError
@@ -24,22 +23,40 @@ from skep.syscall.signatures import check_signature
 from skep.syscall.state import BtfObject, State
 from skep.syscall.tokens import Token
 from skep.uapi import program_types
-from skep.uapi.commands import ENOTSUPP, ProgLoad
+from skep.uapi import reasons_programs as reasons
+from skep.uapi.commands import ProgLoad
 from skep.uapi.flags import ProgFlag, ProgType
 from skep.uapi.program_types import ProgramType
+from skep.uapi.reason import Reason
 from skep.verifier import Proof, Request
 from skep.verifier.interface import FunctionInfo, LineInfo
 
 LICENSE_SIZE: Final = 127
 KNOWN_FLAGS: Final = 0xFF | int(ProgFlag.TOKEN_FD)
 MAX_TYPE_ID: Final = 0x000F_FFFF
-FUNC_INFO: Final = struct.Struct("<II")
-LINE_INFO: Final = struct.Struct("<IIII")
-RECORDS: Final = (("func_info", FUNC_INFO), ("line_info", LINE_INFO))
 MAX_RECORD: Final = 252
 TARGETED: Final = frozenset({ProgType.TRACING, ProgType.LSM, ProgType.STRUCT_OPS, ProgType.EXT})
 DEVICE_BOUND: Final = frozenset({ProgType.XDP, ProgType.SCHED_CLS})
 ON_PROGRAMS: Final = frozenset({ProgType.TRACING, ProgType.EXT})
+
+
+class Records(NamedTuple):
+    """Records of debug information: their members' prefix, their layout, what may be wrong."""
+
+    name: str
+    layout: struct.Struct
+    bad_size: Reason
+    bad_tail: Reason
+    bad_count: Reason
+
+
+FUNC_INFO: Final = Records(
+    "func_info", struct.Struct("<II"), reasons.FUNC_SIZE, reasons.FUNC_TAIL, reasons.FUNC_COUNT
+)
+LINE_INFO: Final = Records(
+    "line_info", struct.Struct("<IIII"), reasons.LINE_SIZE, reasons.LINE_TAIL, reasons.LINE_COUNT
+)
+RECORDS: Final = (FUNC_INFO, LINE_INFO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +83,24 @@ class Source:
 def read_source(state: State, call: Call[ProgLoad]) -> Source:
     """Check and read everything that Linux looks at before it verifies."""
     attr = call.attr
-    call.require(not attr.prog_flags & ~KNOWN_FLAGS, EINVAL, "unknown flags", "prog_flags")
+    call.check(not attr.prog_flags & ~KNOWN_FLAGS, reasons.FLAGS)
     row = program_types.by_id(attr.prog_type)
     token = _check_rights(state, call, row)
     target = _target(state, call)
     attach_type = _check_attach(call, row, target)
-    code = call.memory.read(attr.insns, 8 * attr.insn_cnt)
-    license_ = call.string(attr.license, LICENSE_SIZE).decode("latin-1")
+    code = call.read("insns", 8 * attr.insn_cnt)
+    license_ = call.text("license", LICENSE_SIZE).decode("latin-1")
     check_signature(call)
-    bound = attr.prog_type in DEVICE_BOUND
-    call.require(not attr.prog_ifindex, EOPNOTSUPP if bound else EINVAL, "no device to offload to",
-                 "prog_ifindex")  # fmt: skip
+    if attr.prog_ifindex:
+        call.check(attr.prog_type in DEVICE_BOUND, reasons.IFINDEX)
+        raise call.refusal(reasons.OFFLOAD)
     if row is None or row.id == ProgType.LIRC_MODE2:  # infrared receivers are seldom configured
-        raise call.refuse(EINVAL, "no such program type", "prog_type")
-    return Source(code, license_, object_name(call, "prog_name"), row, attach_type, target,
-                  token)  # fmt: skip
+        raise call.refusal(reasons.PROG_TYPE)
+    name = object_name(call, "prog_name", reasons.PROG_NAME)
+    return Source(code, license_, name, row, attach_type, target, token)
 
 
-def _check_rights(
-    state: State, call: Call[ProgLoad], row: ProgramType | None
-) -> Token | None:
+def _check_rights(state: State, call: Call[ProgLoad], row: ProgramType | None) -> Token | None:
     """The token that the program is loaded by, if the caller may load it, and one so long."""
     expected = call.attr.expected_attach_type
     if row is not None:
@@ -93,7 +108,7 @@ def _check_rights(
     token = permissions.program_token(state, call, expected)
     permissions.check_unprivileged(call, token)
     most = permissions.most_insns(call, token)
-    call.require(0 < call.attr.insn_cnt <= most, E2BIG, f"1 to {most} instructions", "insn_cnt")
+    call.check(0 < call.attr.insn_cnt <= most, reasons.INSN_COUNT, f"1 to {most} instructions")
     permissions.check_program_type(call, row, token)
     return token
 
@@ -106,12 +121,11 @@ def _target(state: State, call: Call[ProgLoad]) -> Target:
         if isinstance(target, LoadedProgram):
             return Target(target.proof.request.btf, target.proof)
         if not isinstance(target, BtfObject):
-            raise call.refuse(EINVAL, "neither a program nor BTF", "attach_prog_fd")
-        call.require(target.is_kernel, ENOTSUPP, "not the kernel's BTF", "attach_prog_fd")
+            raise call.refusal(reasons.TARGET_FD)
+        call.check(target.is_kernel, reasons.TARGET_BTF)
         return Target(target.btf)
     if attr.attach_btf_id:
-        message = "no kernel BTF is in force"
-        call.require(state.kernel_btf is not None, EINVAL, message, "attach_btf_id")
+        call.check(state.kernel_btf is not None, reasons.TARGET_NO_TYPES)
         return Target(state.kernel_btf)
     return Target()
 
@@ -121,17 +135,16 @@ def _check_attach(call: Call[ProgLoad], row: ProgramType | None, target: Target)
     attr = call.attr
     on_types = target.btf is not None and target.program is None
     if attr.attach_btf_id:
-        call.require(attr.attach_btf_id <= MAX_TYPE_ID, EINVAL, "not a type id", "attach_btf_id")
-        call.require(attr.prog_type in TARGETED, EINVAL, "only for typed programs", "attach_btf_id")
-    call.require(not on_types or attr.attach_btf_id, EINVAL, "needs attach_btf_id",
-                 "attach_prog_fd")  # fmt: skip
-    call.require(target.program is None or attr.prog_type in ON_PROGRAMS, EINVAL,
-                 "only for tracing and ext programs", "attach_prog_fd")  # fmt: skip
+        call.check(attr.attach_btf_id <= MAX_TYPE_ID, reasons.TARGET_RANGE)
+        call.check(attr.prog_type in TARGETED, reasons.TARGET_TYPED)
+    call.check(not on_types or attr.attach_btf_id, reasons.TARGET_WITHOUT_ID)
+    on_program = target.program is not None
+    call.check(not on_program or attr.prog_type in ON_PROGRAMS, reasons.TARGET_PROGRAM)
     if row is None:
         return attr.expected_attach_type
     attach_type = program_types.effective_attach_type(row, attr.expected_attach_type)
-    call.require(program_types.may_have_attach_type(row, attach_type), EINVAL,
-                 f"not for programs of type {row.name}", "expected_attach_type")  # fmt: skip
+    fits = program_types.may_have_attach_type(row, attach_type)
+    call.check(fits, reasons.ATTACH_TYPE, f"not for programs of type {row.name}")
     return attach_type
 
 
@@ -142,9 +155,9 @@ def read_fds(
     attr = call.attr
     if not attr.fd_array_cnt:
         return _SparseArray(call) if attr.fd_array else None
-    call.require(attr.fd_array_cnt < 0xFFFF_FFFF // 4, EINVAL, "too many", "fd_array_cnt")
-    call.require(attr.fd_array, EFAULT, "not an address", "fd_array")
-    data = call.memory.read(attr.fd_array, 4 * attr.fd_array_cnt)
+    call.check(attr.fd_array_cnt < 0xFFFF_FFFF // 4, reasons.FD_COUNT)
+    call.check(attr.fd_array, reasons.FD_ARRAY)
+    data = call.read("fd_array", 4 * attr.fd_array_cnt)
     fds = struct.unpack(f"<{attr.fd_array_cnt}i", data)
     hold_maps(state, fds, environment)
     return fds
@@ -161,7 +174,7 @@ class _SparseArray(Sequence[int]):
 
     def __getitem__(self, index: object) -> int:  # type: ignore[override]  # no slices
         assert isinstance(index, int)
-        data = self._call.memory.read(self._call.attr.fd_array + 4 * index, 4)
+        data = self._call.read("fd_array", 4, 4 * index)
         return int.from_bytes(data, "little", signed=True)
 
 
@@ -198,49 +211,50 @@ def _program_btf(
     attr = call.attr
     if not attr.func_info_cnt and not attr.line_info_cnt:
         return None
-    target = state.objects.get(call.command.name, attr.prog_btf_fd, Kind.BTF).target
+    name, fd = call.command.name, attr.prog_btf_fd
+    target = state.objects.get(name, fd, Kind.BTF, "prog_btf_fd").target
     assert isinstance(target, BtfObject)
-    call.require(not target.is_kernel, EACCES, "is the kernel's BTF", "prog_btf_fd")
-    call.require(not attr.core_relo_cnt, EOPNOTSUPP, "relocate in the loader", "core_relo_cnt")
+    call.check(not target.is_kernel, reasons.PROG_BTF)
+    call.check(not attr.core_relo_cnt, reasons.CORE)
     environment.btf_by_fd(attr.prog_btf_fd)  # held as long as the program
     environment.program_btf_id = target.id
     return target.btf
 
 
-def shown_records(call: Call[ProgLoad], kind: str, layout: struct.Struct) -> bytes:
+def shown_records(call: Call[ProgLoad], records: Records) -> bytes:
     """The records of func_info or line_info, packed."""
-    return b"".join(layout.pack(*row) for row in _records(call, kind, layout))
+    return b"".join(records.layout.pack(*row) for row in _read_records(call, records))
 
 
-def _records(call: Call[ProgLoad], kind: str, layout: struct.Struct) -> list[tuple[int, ...]]:
+def _read_records(call: Call[ProgLoad], records: Records) -> list[tuple[int, ...]]:
     """The records of func_info or line_info; longer ones must end in zeros."""
-    size: int = getattr(call.attr, f"{kind}_rec_size")
-    count: int = getattr(call.attr, f"{kind}_cnt")
-    address: int = getattr(call.attr, kind)
+    name, known = records.name, records.layout.size
+    size: int = getattr(call.attr, f"{name}_rec_size")
+    count: int = getattr(call.attr, f"{name}_cnt")
     if not count:
         return []
-    good = layout.size <= size <= MAX_RECORD and size % 4 == 0
-    call.require(good, EINVAL, f"{layout.size} to {MAX_RECORD}, by 4", f"{kind}_rec_size")
-    data = call.memory.read(address, size * min(count, call.attr.insn_cnt))
+    call.check(known <= size <= MAX_RECORD and size % 4 == 0, records.bad_size)
+    data = call.read(name, size * min(count, call.attr.insn_cnt))
     rows = []
     for start in range(0, len(data), size):
-        call.require(not any(data[start + layout.size : start + size]), E2BIG,
-                     "bytes set beyond the known members", f"{kind}_rec_size")  # fmt: skip
-        rows.append(layout.unpack_from(data, start))
-    call.require(count <= call.attr.insn_cnt, EINVAL, "more than instructions", f"{kind}_cnt")
+        call.check(not any(data[start + known : start + size]), records.bad_tail)
+        rows.append(records.layout.unpack_from(data, start))
+    call.check(count <= call.attr.insn_cnt, records.bad_count)
     return rows
 
 
 def _functions(call: Call[ProgLoad]) -> list[FunctionInfo]:
-    return [FunctionInfo(pc, type_id) for pc, type_id in _records(call, "func_info", FUNC_INFO)]
+    return [FunctionInfo(pc, type_id) for pc, type_id in _read_records(call, FUNC_INFO)]
 
 
 def _lines(call: Call[ProgLoad], btf: Btf) -> list[LineInfo]:
     lines = []
-    for pc, file, text, place in _records(call, "line_info", LINE_INFO):
+    for index, (pc, file, text, place) in enumerate(_read_records(call, LINE_INFO)):
         try:
             names = btf.string(file), btf.string(text)
         except BtfError as error:
-            raise call.refuse(EINVAL, f"line_info of insn {pc}: {error}") from None
+            refusal = call.refusal(reasons.LINE_NAMES, f"insn {pc}: {error}")
+            refusal.text = f"Invalid line_info[{index}].line_off or .file_name_off\n"
+            raise refusal from None
         lines.append(LineInfo(pc, names[0], place >> 10, place & 0x3FF, names[1]))
     return lines

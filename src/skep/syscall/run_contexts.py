@@ -3,15 +3,13 @@
 Source: Linux 6.18 net/bpf/test_run.c.
 """
 
-from errno import EAFNOSUPPORT, EFAULT, EINVAL, ENXIO, ERANGE
 from typing import Final
 
 from skep.attach import contexts
 from skep.attach.contexts import Stage
-from skep.errors import NotSupported
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.trial import Trial
-from skep.uapi.commands import ENOTSUPP
+from skep.uapi import reasons_runs as reasons
 from skep.uapi.contexts import SK_LOOKUP, by_name
 from skep.uapi.flags import AttachType, TestRunFlag
 from skep.verifier.interface import Memory
@@ -26,14 +24,14 @@ def run_sk_lookup(trial: Trial) -> None:
     )
     context = trial.context(SK_LOOKUP.size)
     if context is None:
-        raise trial.call.refuse(EINVAL, "is needed", "ctx_in")
-    trial.require(not any(context[0:8]), EINVAL, "sk must be 0", "ctx_in")
-    trial.require(not any(context[64:]), EINVAL, "ingress_ifindex must be 0", "ctx_in")
+        raise trial.call.refusal(reasons.CONTEXT_NEEDED)
+    trial.check(not any(context[0:8]), reasons.CONTEXT, "sk must be 0")
+    trial.check(not any(context[64:]), reasons.CONTEXT, "ingress_ifindex must be 0")
     port = int.from_bytes(context[60:64], "little")
-    trial.require(port <= 0xFFFF, ERANGE, f"local_port {port}", "ctx_in")
+    trial.check(port <= 0xFFFF, reasons.PORT, f"local_port {port}")
     family = int.from_bytes(context[8:10], "little")
     known = (contexts.AF_INET, contexts.AF_INET6)
-    trial.require(family in known, EAFNOSUPPORT, f"family {family}", "ctx_in")
+    trial.check(family in known, reasons.FAMILY, f"family {family}")
     stage = contexts.plain(SK_LOOKUP, bytes(context))
     trial.execute(stage, trial.call.attr.repeat)
     trial.finish(b"")
@@ -45,8 +43,8 @@ def run_raw(trial: Trial) -> None:
     trial.unused("data_in", "data_out", "ctx_out", "duration", "repeat", "batch_size")
     attr = trial.call.attr
     on_cpu = int(TestRunFlag.RUN_ON_CPU)
-    trial.require(attr.flags & on_cpu or not attr.cpu, EINVAL, "needs RUN_ON_CPU", "cpu")
-    trial.require(attr.cpu < trial.state.world.cpus, ENXIO, "there is no such CPU", "cpu")
+    trial.check(attr.flags & on_cpu or not attr.cpu, reasons.CPU_FLAG)
+    trial.check(attr.cpu < trial.state.world.cpus, reasons.CPU)
     run_words(trial, most=96, cpu=attr.cpu if attr.flags & on_cpu else None)
 
 
@@ -56,7 +54,7 @@ def run_syscall(trial: Trial) -> None:
     stage = run_words(trial, most=0xFFFF)
     attr = trial.call.attr
     if attr.ctx_size_in:
-        trial.call.memory.write(attr.ctx_in, stage.read(0, attr.ctx_size_in))
+        trial.call.write("ctx_in", stage.read(0, attr.ctx_size_in))
 
 
 def run_words(trial: Trial, most: int, cpu: int | None = None) -> Stage:
@@ -66,8 +64,8 @@ def run_words(trial: Trial, most: int, cpu: int | None = None) -> Stage:
     attr = trial.call.attr
     least = context_bytes(trial.program)
     fits = least <= attr.ctx_size_in <= most
-    trial.require(fits, EINVAL, f"the program reads {least} of at most {most}", "ctx_size_in")
-    data = trial.call.memory.read(attr.ctx_in, attr.ctx_size_in)
+    trial.check(fits, reasons.CONTEXT_SIZE, f"the program reads {least} of at most {most}")
+    data = trial.call.read("ctx_in", attr.ctx_size_in)
     stage = contexts.plain(context, data)
     trial.execute(stage, cpu=cpu)
     trial.call.put("retval", trial.retval)
@@ -87,9 +85,7 @@ def context_bytes(program: LoadedProgram) -> int:
 def run_event(trial: Trial) -> None:
     """Kprobe, tracepoint, perf event and cgroup device programs."""
     if not trial.call.attr.ctx_in:
-        raise trial.call.refuse(
-            ENOTSUPP, f"{trial.program.type.name} programs need ctx_in", "prog_fd"
-        )
+        raise trial.call.refusal(reasons.PROG_TYPE, f"{trial.program.type.name}: without ctx_in")
     context = by_name(trial.program.type.context)
     assert context is not None
     trial.unused("data_in", "data_out", "ctx_out", "flags", "cpu", "batch_size")
@@ -101,10 +97,10 @@ def run_tracing(trial: Trial) -> None:
     trial.unused("flags", "cpu", "batch_size")
     attach_type = trial.program.proof.request.expected_attach_type
     if attach_type in (AttachType.TRACE_RAW_TP, AttachType.TRACE_ITER):
-        raise trial.call.refuse(EFAULT, "there is nothing to call that it traces", "prog_fd")
-    raise NotSupported("PROG_TEST_RUN of a tracing program", "the traced kernel is not here")
+        raise trial.call.refusal(reasons.NOTHING_TRACED)
+    raise trial.call.refusal(reasons.KERNEL_OBJECTS)
 
 
 def run_netfilter(trial: Trial) -> None:
     """Netfilter programs: refused, since they get kernel objects."""
-    raise NotSupported(f"PROG_TEST_RUN of a {trial.program.type.name} program")
+    raise trial.call.refusal(reasons.KERNEL_OBJECTS)

@@ -4,13 +4,12 @@ Source: Linux 6.18 net/bpf/test_run.c.
 """
 
 from collections.abc import Mapping
-from errno import EINVAL, ENOMEM
 from typing import Final
 
 from skep.attach import contexts
 from skep.attach.contexts import ETHERNET, Stage
-from skep.errors import NotSupported
 from skep.syscall.trial import PAGE, Trial, check_device
+from skep.uapi import reasons_runs as reasons
 from skep.uapi.contexts import FLOW_KEYS, SK_BUFF, XDP_MD
 from skep.uapi.flags import AttachType, TestRunFlag
 
@@ -35,14 +34,14 @@ def run_skb(trial: Trial) -> None:
     attr = trial.call.attr
     trial.unused("cpu", "batch_size")
     checksum = int(TestRunFlag.SKB_CHECKSUM_COMPLETE)
-    trial.require(not attr.flags & ~checksum, EINVAL, f"only {checksum}", "flags")
+    trial.check(not attr.flags & ~checksum, reasons.FLAGS, f"only {checksum}")
     packet = trial.data(ETHERNET)
     context = trial.context(SK_BUFF.size)
     given = _skb_fields(context)
     ifindex = given.get("ifindex", 0)
     if ifindex > 1:
         check_device(trial, ifindex)
-    trial.require(contexts.packet_family(packet) is not None, EINVAL, "no whole IP header")
+    trial.check(contexts.packet_family(packet) is not None, reasons.PACKET)
     link_layer = trial.program.type.name in LINK_LAYER
     stage = contexts.skb(packet, link_layer=link_layer, ifindex=max(ifindex, 1))
     stage.sum_known = bool(attr.flags & checksum)
@@ -52,7 +51,7 @@ def run_skb(trial: Trial) -> None:
     before = packet if link_layer else bytes(ETHERNET) + packet[ETHERNET:]
     after = trial.packet if link_layer else bytes(ETHERNET) + trial.packet
     if attr.flags & checksum and after != before:
-        raise NotSupported("SKB_CHECKSUM_COMPLETE", "the program changed the packet")
+        raise trial.call.refusal(reasons.CHECKSUM)
     if context is not None:
         for name in SKB_SHOWN:
             field = SK_BUFF.field(name)
@@ -76,12 +75,13 @@ def _take_skb(trial: Trial, stage: Stage, context: bytearray, given: Mapping[str
     for name in SKB_SETTABLE:
         field = SK_BUFF.field(name)
         rest[field.offset : field.offset + field.size] = bytes(field.size)
-    trial.require(not any(rest), EINVAL, f"only {', '.join(SKB_SETTABLE)} may be set", "ctx_in")
+    only = f"only {', '.join(SKB_SETTABLE)} may be set"
+    trial.check(not any(rest), reasons.CONTEXT, only)
     length = stage.get("len")
     wire = given["wire_len"] or length
-    trial.require(length <= wire <= MAX_GSO_SIZE, EINVAL, f"wire_len {wire}", "ctx_in")
+    trial.check(length <= wire <= MAX_GSO_SIZE, reasons.CONTEXT, f"wire_len {wire}")
     segments = given["gso_segs"]
-    trial.require(segments <= MAX_GSO_SEGMENTS, EINVAL, f"gso_segs {segments}", "ctx_in")
+    trial.check(segments <= MAX_GSO_SEGMENTS, reasons.CONTEXT, f"gso_segs {segments}")
     for name, value in given.items():
         if name != "ifindex":
             stage.put(name, value)
@@ -93,11 +93,10 @@ def run_xdp(trial: Trial) -> None:
     attr = trial.call.attr
     attach_type = trial.program.proof.request.expected_attach_type
     special = (AttachType.XDP_DEVMAP, AttachType.XDP_CPUMAP)
-    trial.require(attach_type not in special, EINVAL, "is for a devmap or cpumap", "prog_fd")
+    trial.check(attach_type not in special, reasons.XDP_TARGET)
     live = int(TestRunFlag.XDP_LIVE_FRAMES)
-    trial.require(not attr.flags & ~live, EINVAL, f"only {live}", "flags")
-    if attr.flags & live:
-        raise NotSupported("XDP_LIVE_FRAMES", "there are no devices to send frames to")
+    trial.check(not attr.flags & ~live, reasons.FLAGS, f"only {live}")
+    trial.check(not attr.flags & live, reasons.LIVE_FRAMES)
     trial.unused("batch_size")
     context = trial.context(XDP_MD.size)
     meta, linear, ifindex, queue = 0, attr.data_size_in, 0, 0
@@ -105,9 +104,9 @@ def run_xdp(trial: Trial) -> None:
         meta, linear, ifindex, queue = _take_xdp(trial, context)
     most = PAGE - (contexts.XDP_HEADROOM - meta) - contexts.SHARED_INFO
     linear = min(linear, most)
-    trial.require(attr.data_size_in - meta >= ETHERNET, EINVAL, "too short", "data_size_in")
+    trial.check(attr.data_size_in - meta >= ETHERNET, reasons.DATA_SIZE, "too short")
     fits = attr.data_size_in <= linear + MAX_FRAGMENTS * PAGE
-    trial.require(fits, ENOMEM, f"more than {MAX_FRAGMENTS} fragments", "data_size_in")
+    trial.check(fits, reasons.DATA_LONG)
     data = trial.data(0, attr.data_size_in)
     stage = contexts.xdp(data[:linear], meta=meta, ifindex=ifindex or 1, queue=queue)
     trial.execute(stage, attr.repeat)
@@ -124,14 +123,14 @@ def _take_xdp(trial: Trial, context: bytearray) -> tuple[int, int, int, int]:
     words = [int.from_bytes(context[at : at + 4], "little") for at in range(0, XDP_MD.size, 4)]
     data, end, meta, ifindex, queue, egress = words
     good = meta == 0 and end <= trial.call.attr.data_size_in and data <= end
-    trial.require(good, EINVAL, "needs data_meta 0 and data <= data_end <= size", "ctx_in")
+    trial.check(good, reasons.CONTEXT, "needs data_meta 0 and data <= data_end <= size")
     good = data % 4 == 0 and data <= contexts.XDP_HEADROOM - contexts.XDP_FRAME_HEADER
-    trial.require(good and data <= MAX_META, EINVAL, f"{data} bytes of metadata", "ctx_in")
-    trial.require(not egress, EINVAL, "egress_ifindex must be 0", "ctx_in")
-    trial.require(ifindex or not queue, EINVAL, "rx_queue_index without ingress_ifindex", "ctx_in")
+    trial.check(good and data <= MAX_META, reasons.CONTEXT, f"{data} bytes of metadata")
+    trial.check(not egress, reasons.CONTEXT, "egress_ifindex must be 0")
+    trial.check(ifindex or not queue, reasons.CONTEXT, "rx_queue_index without ingress_ifindex")
     if ifindex:
         check_device(trial, ifindex)
-        trial.require(not queue, EINVAL, "the device has one queue", "ctx_in")
+        trial.check(not queue, reasons.CONTEXT, "the device has one queue")
     return data, end, ifindex, queue
 
 
@@ -144,7 +143,7 @@ def run_flow(trial: Trial) -> None:
     if given is not None:
         flags = int.from_bytes(given[48:52], "little")
         rest = given[:48] + given[52:]
-        trial.require(not any(rest), EINVAL, "only flags may be set", "ctx_in")
+        trial.check(not any(rest), reasons.CONTEXT, "only flags may be set")
     stage = contexts.flow(packet, flags)
     trial.execute(stage, trial.call.attr.repeat)
     keys = bytearray(stage.attachment_bytes(FLOW_KEYS.size))

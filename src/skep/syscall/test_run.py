@@ -7,7 +7,6 @@ Source: Linux 6.18 kernel/bpf/syscall.c (bpf_prog_test_run), net/bpf/test_run.c.
 """
 
 from collections.abc import Callable, Mapping
-from errno import EINVAL
 from typing import Final
 
 from skep.syscall.call import Call
@@ -24,7 +23,8 @@ from skep.syscall.run_contexts import (
 from skep.syscall.run_packets import run_flow, run_skb, run_xdp
 from skep.syscall.state import State
 from skep.syscall.trial import Trial
-from skep.uapi.commands import ENOTSUPP, TestRun
+from skep.uapi import reasons_runs as reasons
+from skep.uapi.commands import TestRun
 
 RUNNERS: Final[Mapping[str, Callable[[Trial], object]]] = {
     "socket_filter": run_skb,
@@ -53,13 +53,12 @@ def test_run(state: State, call: Call[TestRun]) -> int:
     attr = call.attr
     for way in ("in", "out"):
         size, pointer = getattr(attr, f"ctx_size_{way}"), getattr(attr, f"ctx_{way}")
-        call.require(bool(size) == bool(pointer), EINVAL, "size and pointer disagree", f"ctx_{way}")
-    with state.objects.using(call.command.name, attr.prog_fd, Kind.PROG) as holding:
+        call.check(bool(size) == bool(pointer), reasons.CONTEXT_SIZE_ALONE, "", f"ctx_{way}")
+    with state.objects.using(call.command.name, attr.prog_fd, Kind.PROG, "prog_fd") as holding:
         program = holding.target
         assert isinstance(program, LoadedProgram)
         runner = RUNNERS.get(program.type.name)
         if runner is None:
-            message = f"{program.type.name} programs have no test run"
-            raise call.refuse(ENOTSUPP, message, "prog_fd")
+            raise call.refusal(reasons.PROG_TYPE, f"not for {program.type.name} programs")
         runner(Trial(state, call, program))
     return 0

@@ -6,7 +6,6 @@ Source: Linux 6.18 net/bpf/test_run.c (bpf_test_init, bpf_test_run, bpf_test_fin
 import ctypes
 import time
 from dataclasses import dataclass
-from errno import E2BIG, EINVAL, ENODEV, ENOSPC
 from socket import if_indextoname
 from typing import Final
 
@@ -18,7 +17,9 @@ from skep.runtime.invocation import DATA, DATA_META, TAIL_CALLS
 from skep.syscall.call import Call
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.state import State
+from skep.uapi import reasons_runs as reasons
 from skep.uapi.commands import TestRun
+from skep.uapi.reason import Reason
 
 PAGE: Final = 4096
 MAX_SKB: Final = PAGE - contexts.SKB_HEADROOM - contexts.SHARED_INFO
@@ -48,29 +49,29 @@ class Trial:
     packet: bytes = b""
     metadata: bytes = b""
 
-    def require(self, condition: object, errno: int, message: str, field: str = "") -> None:
-        """Refuse unless *condition* holds."""
-        self.call.require(condition, errno, message, field)
+    def check(self, holds: object, reason: Reason, detail: str = "", field: str = "") -> None:
+        """Refuse the call for *reason* unless *holds*."""
+        self.call.check(holds, reason, detail, field)
 
     def unused(self, *names: str) -> None:
-        """Refuse with EINVAL members of the attr that this kind of program does not use."""
+        """Refuse members of the attr that this kind of program does not use."""
         for name in names:
-            self.require(not getattr(self.call.attr, name), EINVAL, "must be 0", name)
+            self.check(not getattr(self.call.attr, name), reasons.UNUSED, "must be 0", name)
 
     def data(self, least: int = 0, most: int = MAX_SKB) -> bytes:
         """data_in, of *least* to *most* bytes."""
         size = self.call.attr.data_size_in
-        self.require(least <= size <= most, EINVAL, f"{least} to {most} bytes", "data_size_in")
-        return self.call.memory.read(self.call.attr.data_in, size)
+        self.check(least <= size <= most, reasons.DATA_SIZE, f"{least} to {most} bytes")
+        return self.call.read("data_in", size)
 
     def context(self, size: int) -> bytearray | None:
         """ctx_in, cut or filled to *size* bytes; None if the caller passes no context at all."""
         attr = self.call.attr
         if not attr.ctx_in and not attr.ctx_out:
             return None
-        self.require(attr.ctx_size_in <= PAGE, E2BIG, "more than a page", "ctx_size_in")
-        data = self.call.memory.read(attr.ctx_in, attr.ctx_size_in)
-        self.require(not any(data[size:]), E2BIG, f"bytes set beyond {size}", "ctx_size_in")
+        self.check(attr.ctx_size_in <= PAGE, reasons.CONTEXT_LONG, "more than a page")
+        data = self.call.read("ctx_in", attr.ctx_size_in)
+        self.check(not any(data[size:]), reasons.CONTEXT_LONG, f"bytes beyond {size} are set")
         return bytearray(data[:size].ljust(size, b"\0"))
 
     def execute(self, stage: Stage, repeat: int = 1, cpu: int | None = None) -> None:
@@ -116,28 +117,29 @@ class Trial:
         limit = min(attr.data_size_out or 1 << 32, len(data) + len(fragments))
         if attr.data_out:
             room = limit - len(fragments)
-            self.require(room >= 0, ENOSPC, "fragments do not fit", "data_size_out")
-            self.call.memory.write(attr.data_out, data[:room] + fragments)
+            self.check(room >= 0, reasons.DATA_OUT, "fragments do not fit")
+            self.call.write("data_out", data[:room] + fragments)
         data += fragments
         self.call.put("data_size_out", len(data))
         self.call.put("retval", self.retval)
         self.call.put("duration", self.duration)
-        self.require(len(data) <= limit, ENOSPC, f"{len(data)} bytes do not fit", "data_size_out")
+        self.check(len(data) <= limit, reasons.DATA_OUT, f"{len(data)} bytes do not fit")
 
     def finish_context(self, context: bytearray | None) -> None:
         """Give out the context; ENOSPC if ctx_out is too small."""
         attr = self.call.attr
         if context is None or not attr.ctx_out:
             return
-        self.call.memory.write(attr.ctx_out, bytes(context[: attr.ctx_size_out]))
+        self.call.write("ctx_out", bytes(context[: attr.ctx_size_out]))
         self.call.put("ctx_size_out", len(context))
         fits = len(context) <= attr.ctx_size_out
-        self.require(fits, ENOSPC, f"{len(context)} bytes do not fit", "ctx_size_out")
+        self.check(fits, reasons.CONTEXT_OUT, f"{len(context)} bytes do not fit")
 
 
 def check_device(trial: Trial, ifindex: int) -> None:
-    """Refuse with ENODEV a device that does not exist."""
+    """Refuse a device that does not exist."""
     try:
         if_indextoname(ifindex)
     except (OSError, OverflowError):
-        raise trial.call.refuse(ENODEV, f"there is no device {ifindex}", "ctx_in") from None
+        why = f"there is no device {ifindex}"
+        raise trial.call.refusal(reasons.DEVICE, why) from None

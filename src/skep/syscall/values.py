@@ -4,7 +4,6 @@ Source: Linux 6.18 kernel/bpf/syscall.c (map_check_btf), ``map_check_btf`` of ea
 """
 
 from collections.abc import Mapping
-from errno import EACCES, EINVAL, EOPNOTSUPP
 from typing import Final
 
 from skep.btf.graph import Btf
@@ -14,8 +13,10 @@ from skep.syscall.call import Call
 from skep.syscall.objects import Holding
 from skep.syscall.state import BtfObject
 from skep.uapi import map_types
-from skep.uapi.commands import ENOTSUPP, MapCreate
+from skep.uapi import reasons_maps as reasons
+from skep.uapi.commands import MapCreate
 from skep.uapi.flags import MapFlag, MapType
+from skep.uapi.reason import Reason
 from skep.verifier import records
 from skep.verifier.records import LOCKS, Record, Records
 
@@ -77,36 +78,36 @@ def value_type(call: Call[MapCreate], holding: Holding) -> ValueType:
     """Check the types that MAP_CREATE names, against sizes and map type."""
     attr, target = call.attr, holding.target
     assert isinstance(target, BtfObject)
-    call.require(not target.is_kernel, EACCES, "is the kernel's BTF", "btf_fd")
+    call.check(not target.is_kernel, reasons.CREATE_KERNEL_BTF)
     if not attr.btf_value_type_id:
         return ValueType(holding)
     if attr.btf_key_type_id:
-        _check_size(call, target.btf, "key")
+        _check_size(call, target.btf, "key", reasons.CREATE_KEY_TYPE)
     else:
         allowed = attr.map_type in WITHOUT_KEYS or attr.map_type in WITHOUT_BTF
-        call.require(allowed, EINVAL, "is needed by the map type", "btf_key_type_id")
-    _check_size(call, target.btf, "value")
+        call.check(allowed, reasons.CREATE_KEY_TYPE_MISSING)
+    _check_size(call, target.btf, "value", reasons.CREATE_VALUE_TYPE)
     record = _record(call, target.btf)
-    call.require(attr.map_type not in WITHOUT_BTF, ENOTSUPP, "the map type takes none", "btf_fd")
+    call.check(attr.map_type not in WITHOUT_BTF, reasons.CREATE_NO_TYPES)
     if attr.map_type in ARRAYS:
         _check_array(call, target.btf)
     elif attr.map_type == MapType.BLOOM_FILTER:
-        call.require(not attr.btf_key_type_id, EINVAL, "there are no keys", "btf_key_type_id")
+        call.check(not attr.btf_key_type_id, reasons.CREATE_BLOOM_KEY)
     elif attr.map_type == MapType.LPM_TRIE:
         kind = target.btf.resolved(attr.btf_key_type_id).kind
-        call.require(kind is Kind.STRUCT, EINVAL, "is not a struct", "btf_key_type_id")
+        call.check(kind is Kind.STRUCT, reasons.CREATE_TRIE_KEY)
     return ValueType(holding, record)
 
 
-def _check_size(call: Call[MapCreate], btf: Btf, member: str) -> None:
+def _check_size(call: Call[MapCreate], btf: Btf, member: str, reason: Reason) -> None:
     type_id: int = getattr(call.attr, f"btf_{member}_type_id")
     wanted: int = getattr(call.attr, f"{member}_size")
     try:
         found = btf.size_of(type_id) if type_id < len(btf) else -1
     except BtfError:
         found = -1
-    message = f"its size is {found}, {member}_size {wanted}"
-    call.require(found == wanted, EINVAL, message, f"btf_{member}_type_id")
+    size = f"it has {found} bytes" if found >= 0 else "no type of a size has that id"
+    call.check(found == wanted, reason, f"{size}, {member}_size is {wanted}")
 
 
 def _check_array(call: Call[MapCreate], btf: Btf) -> None:
@@ -115,11 +116,11 @@ def _check_array(call: Call[MapCreate], btf: Btf) -> None:
     if attr.btf_key_type_id:
         key = btf.resolved(attr.btf_key_type_id)
         good = isinstance(key, Int) and key.size == 4 and key.bits == 32
-        call.require(good, EINVAL, "is not a 32-bit integer", "btf_key_type_id")
+        call.check(good, reasons.CREATE_ARRAY_KEY)
         return
     section = btf.resolved(attr.btf_value_type_id).kind is Kind.DATASEC
     good = section and attr.map_type == MapType.ARRAY and attr.max_entries == 1
-    call.require(good, EINVAL, "is needed but for a data section", "btf_key_type_id")
+    call.check(good, reasons.CREATE_ARRAY_KEY)
 
 
 def _record(call: Call[MapCreate], btf: Btf) -> Record | None:
@@ -128,10 +129,10 @@ def _record(call: Call[MapCreate], btf: Btf) -> Record | None:
     if record is None or not record.fields:
         return None
     read_only = attr.map_flags & (MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG)
-    call.require(not read_only, EACCES, "values have special fields", "map_flags")
+    call.check(not read_only, reasons.CREATE_SPECIAL_ACCESS)
     row = map_types.by_id(attr.map_type)
     for field in record.fields:
         name = SPECIAL.get(field.kind, "")
         good = not name or (row is not None and name in row.special)
-        call.require(good, EOPNOTSUPP, f"may not hold a {name}", "map_type")
+        call.check(good, reasons.CREATE_SPECIAL, f"maps of the type hold no {name}")
     return record

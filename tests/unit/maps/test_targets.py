@@ -2,7 +2,7 @@
 
 import pytest
 
-from skep.errors import CommandError, NotSupported
+from skep.errors import CommandError
 from skep.maps.creation import Creation, NativeLibrary
 from skep.maps.families import create_map
 from skep.maps.interface import Map
@@ -78,5 +78,5 @@ def test_a_zero_empties_a_place(library: NativeLibrary) -> None:
 
 
 def test_programs_in_elements_are_refused_by_name(library: NativeLibrary) -> None:
-    with pytest.raises(NotSupported, match="devmap"):
+    with pytest.raises(CommandError, match="EOPNOTSUPP"):
         table(library, 14, 8).update(key(0), LOOPBACK + key(5))

@@ -7,9 +7,9 @@ from errno import E2BIG, EACCES, EFAULT, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP
 
 import pytest
 
-from skep.syscall.call import Refusal
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import commands
+from skep.uapi.reason import Refusal
 from skep.verifier import Rejected
 from support.caller import EXIT, RETURN_ONE, Caller, insn
 
