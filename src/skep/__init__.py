@@ -6,6 +6,8 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from skep.session.log import log as log
+    from skep.session.log_read import log_truncated as log_truncated
     from skep.session.maps import Map as Map
     from skep.session.objects import Object as Object
     from skep.session.objects import load as load
@@ -27,6 +29,8 @@ _HOME = {
     "Subsystem": "skep.syscall.subsystem",
     "Verdict": "skep.session.verdicts",
     "load": "skep.session.objects",
+    "log": "skep.session.log",
+    "log_truncated": "skep.session.log_read",
     "verify_file": "skep.session.verdicts",
 }
 __all__ = [
@@ -39,6 +43,8 @@ __all__ = [
     "Subsystem",
     "Verdict",
     "load",
+    "log",
+    "log_truncated",
     "verify_file",
 ]
 

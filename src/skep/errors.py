@@ -7,7 +7,8 @@
     │   ├── ElfError
     │   ├── BtfError
     │   ├── DecodeError         instructions
-    │   └── CaptureError        pcap, pcapng and hex packets
+    │   ├── CaptureError        pcap, pcapng and hex packets
+    │   └── LogError            messages of a log
     ├── AssemblyError           text: line, column, token, what may stand there
     ├── LoadError               a good object that cannot be loaded here
     │   ├── SectionError        unknown SEC() name; the nearest known
@@ -97,6 +98,10 @@ class DecodeError(FormatError):
 
 class CaptureError(FormatError):
     """Not a well-formed packet capture."""
+
+
+class LogError(FormatError):
+    """Not a well-formed log of messages."""
 
 
 class AssemblyError(BpfError):

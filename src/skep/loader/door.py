@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from skep.base.layout import Layout
 from skep.errors import CommandError
+from skep.loader import logged
 from skep.uapi import commands
 from skep.uapi.commands import Command
 
@@ -89,7 +90,10 @@ class Door:
 
     def _call(self, command: Command, attr: Layout) -> tuple[int, bytearray]:
         data = bytearray(attr.encode())
-        return self.syscall.bpf(command.number, data), data
+        return self._logged(command.number, data), data
+
+    def _logged(self, number: int, data: bytearray) -> int:
+        return logged.call(self.syscall, number, data)
 
     def call(self, command: Command, attr: Layout, what: str) -> int:
         """Run *command*; *what* it is about stands in the error."""
@@ -106,10 +110,33 @@ class Door:
         self.syscall.close(fd)
 
     def load_btf(self, data: bytes) -> int:
-        """BTF_LOAD."""
+        """BTF_LOAD; the error says how the log ends, where nothing else tells why."""
         keep = Buffers()
         attr = commands.BtfLoad(btf=keep.add(data), btf_size=len(data))
-        return self.call(commands.BTF_LOAD, attr, "BTF of the object")
+        try:
+            return self.call(commands.BTF_LOAD, attr, "BTF of the object")
+        except CommandError as error:
+            if error.__cause__ is not None:
+                raise
+            log = self._btf_log(data)
+            if not log:
+                raise
+            raise CommandError(
+                error.command, error.errno, f"BTF of the object: {log.splitlines()[-1]}"
+            ) from None
+
+    def _btf_log(self, data: bytes) -> str:
+        """What BTF_LOAD logs of *data*, which it refuses; "" for nothing."""
+        keep = Buffers()
+        attr = commands.BtfLoad(
+            btf=keep.add(data), btf_size=len(data), btf_log_level=1, btf_log_size=_LOG_SIZE,
+            btf_log_buf=keep.room(_LOG_SIZE),
+        )  # fmt: skip
+        result = self.syscall.bpf(commands.BTF_LOAD.number, bytearray(attr.encode()))
+        if result >= 0:
+            self.close(result)
+            return ""
+        return keep.last().split(b"\0", 1)[0].decode("utf-8", "replace").strip()
 
     def create_map(self, attr: commands.MapCreate) -> int:
         """MAP_CREATE."""
@@ -172,10 +199,12 @@ class Door:
             ProgramRefused: with the log.
         """
         level, size = log_level, _LOG_SIZE
+        first = True
         while True:
             keep = Buffers()
-            attr = program.attr(keep, level, size if level else 0)
-            result, _ = self._call(commands.PROG_LOAD, attr)
+            data = bytearray(program.attr(keep, level, size if level else 0).encode())
+            bpf = self._logged if first else self.syscall.bpf  # the same load is logged once
+            result, first = bpf(commands.PROG_LOAD.number, data), False
             log = keep.last().split(b"\0", 1)[0].decode("utf-8", "replace") if level else ""
             if result >= 0:
                 return result, log

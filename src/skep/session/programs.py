@@ -11,6 +11,7 @@ from typing import Any, Final
 from skep.attach.packets import Batch, PacketSource
 from skep.base.bits import U32
 from skep.errors import NotSupported
+from skep.loader import logged
 from skep.session.replay import PacketRunner
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.subsystem import Subsystem
@@ -82,7 +83,7 @@ class Program:
             ).encode()
         )  # fmt: skip
         began = time.perf_counter_ns()
-        answer = self._subsystem.bpf(PROG_TEST_RUN.number, attr)
+        answer = logged.call(self._subsystem, PROG_TEST_RUN.number, attr)
         spent = time.perf_counter_ns() - began
         if answer < 0:
             assert self._subsystem.last_error is not None

@@ -136,18 +136,18 @@ def _location(verdict: Verdict, line: LineInfo | None) -> Json:
 def _physical(verdict: Verdict, line: LineInfo | None) -> Json:
     """A place in the source; without line info, the object as a whole."""
     if line is None or line.line < 1:
-        return {"artifactLocation": {"uri": _uri(verdict.file)}}
+        return {"artifactLocation": {"uri": uri_of(verdict.file)}}
     region: Json = {"startLine": line.line}
     if line.column > 0:
         region["startColumn"] = len(byte_prefix(line)) + 1
     if line.text:
         region["snippet"] = {"text": line.text}
     path = find_source(line, verdict.file)
-    uri = _uri(str(path) if path is not None else line.file)
+    uri = uri_of(str(path) if path is not None else line.file)
     return {"artifactLocation": {"uri": uri}, "region": region}
 
 
-def _uri(file: str) -> str:
+def uri_of(file: str) -> str:
     """Relative to the working directory where the file is below it, else absolute."""
     path = PurePosixPath(file)
     here = PurePosixPath(Path.cwd())

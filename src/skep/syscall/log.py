@@ -20,10 +20,11 @@ from skep.errors import CommandError
 from skep.syscall.call import Call, Common
 from skep.syscall.log_records import records_of
 from skep.syscall.log_request import LogRequest, chosen, common_request, contradiction
-from skep.syscall.log_tlv import END_SIZE, fit, messages
+from skep.syscall.log_tlv import fit, messages
 from skep.uapi import reasons_log as reasons
 from skep.uapi.commands import BtfLoad, ProgLoad
 from skep.uapi.flags import LogLevel
+from skep.uapi.log_messages import END_SIZE
 from skep.uapi.reason import Refusal
 
 

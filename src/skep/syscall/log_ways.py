@@ -41,9 +41,7 @@ def read_extended(where: AttrBytes, command: str) -> tuple[AttrBytes, Common]:
     if any(data[ExtendedHeader.wire_size() : EXTENDED_SIZE]):
         raise Refusal(command, reasons.EXTENDED_RESERVED, "a reserved byte of the header is set")
     header = ExtendedHeader.decode(data)
-    asked = CommonAttr(
-        log_buf=header.log_buf, log_size=header.log_size, log_level=header.log_level
-    )
+    asked = CommonAttr(log_buf=header.log_buf, log_size=header.log_size, log_level=header.log_level)
     return inner, Common(asked)
 
 

@@ -31,7 +31,7 @@ class LogRecord(NamedTuple):
         errno: positive number of the error, 0 if it is not known.
         rule: id of the verifier's rule, or of the row of the tables of reasons.
         category: kind of trouble, in the words of 7.3 where it is the verifier's.
-        field: member of the attr that it is about. *offset*: where it lies there. *size*: its bytes.
+        field: member of the attr that it is about. *offset*: where it lies there, *size*: bytes.
         found: what was found. *allowed*: what may stand there, or what must hold.
         hint: what usually helps.
         pc: slot of the refused instruction. *insn*: its text.
