@@ -10,7 +10,7 @@ ARRAY = 2
 
 
 def code(text: str, **maps: int) -> bytes:
-    """Assembly as bytes; a line ``rN = map NAME`` loads the map whose descriptor is *maps*' NAME."""
+    """Assembly as bytes; ``rN = map NAME`` loads the map with descriptor *maps*[NAME]."""
     parts = []
     for line in text.strip().splitlines():
         register, _, name = line.strip().partition(" = map ")
