@@ -11,6 +11,7 @@ from skep.syscall.call import Call
 from skep.syscall.credentials import Capability
 from skep.syscall.hooked import answering, loaded, program_at
 from skep.syscall.objects import Holding
+from skep.syscall.permissions import check_attach
 from skep.syscall.state import State
 from skep.uapi import attach_types, link_types
 from skep.uapi import reasons_links as reasons
@@ -77,6 +78,7 @@ def attach(state: State, call: Call[ProgAttach]) -> int:
         _check_unplaced(call)
     with state.objects.lock, answering(call):
         holding = program_at(state, call, attr.attach_bpf_fd, "attach_bpf_fd", kind)
+        check_attach(call, loaded(holding))
         expected = loaded(holding).proof.request.expected_attach_type
         fits = attach_types.may_attach(kind, expected, attr.attach_type)
         if kind.id == ProgType.LSM:

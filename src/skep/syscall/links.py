@@ -10,6 +10,7 @@ from skep.syscall.call import Call
 from skep.syscall.hook_routes import CREATORS, EXTEND
 from skep.syscall.hooked import answering, loaded, program_at
 from skep.syscall.objects import Holding, Kind
+from skep.syscall.permissions import check_attach
 from skep.syscall.state import State
 from skep.uapi import attach_types
 from skep.uapi import reasons_links as reasons
@@ -27,6 +28,7 @@ def create(state: State, call: Call[LinkCreate]) -> int:
             return _create_of_map(state, call)
         holding = program_at(state, call, attr.prog_fd, "prog_fd")
         request = loaded(holding).proof.request
+        check_attach(call, loaded(holding))
         fits = attach_types.may_attach(
             request.program_type, request.expected_attach_type, attr.attach_type
         )

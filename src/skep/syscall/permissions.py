@@ -10,12 +10,13 @@ from typing import Any, Final
 
 from skep.syscall.call import Call
 from skep.syscall.credentials import Capability
+from skep.syscall.loaded import LoadedProgram
 from skep.syscall.state import State
 from skep.syscall.tokens import Token, token_of
 from skep.uapi import commands, map_types
 from skep.uapi import reasons_objects as reasons
 from skep.uapi.commands import BtfLoad, GetId, MapCreate, ProgLoad
-from skep.uapi.flags import MAX_INSNS, UNPRIVILEGED_MAX_INSNS, MapFlag, ProgFlag
+from skep.uapi.flags import MAX_INSNS, UNPRIVILEGED_MAX_INSNS, MapFlag, ProgFlag, ProgType
 from skep.uapi.helper_sets import BASE, UNPRIVILEGED, WITH_CAP_BPF
 from skep.uapi.program_types import ProgramType
 
@@ -113,6 +114,13 @@ def check_program_type(call: Call[ProgLoad], row: ProgramType | None, token: Tok
         call.check(who.may(Capability.NET_ADMIN, token), reasons.NETWORK_PROGRAM)
     if row is not None and row.perfmon:
         call.check(who.may(Capability.PERFMON, token), reasons.TRACING_PROGRAM)
+
+
+def check_attach(call: Call[Any], program: LoadedProgram) -> None:
+    """Refuse to attach a program that everybody may load, but not everybody may attach."""
+    if program.type.id == ProgType.CGROUP_SKB:
+        may = call.credentials.may(Capability.NET_ADMIN, program.token)
+        call.check(may, reasons.ATTACH_CGROUP_SKB)
 
 
 def allowed_helpers(row: ProgramType, *, bpf: bool, perfmon: bool) -> ProgramType:
