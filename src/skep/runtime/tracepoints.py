@@ -190,7 +190,10 @@ class Tracepoint:
         if len(arguments) != self.arguments:
             raise TypeError(f"{self.name} has {self.arguments} arguments, not {len(arguments)}")
         words, kept_alive = _words(arguments)
-        values = arguments if self._assign is None else self._assign(*arguments)
+        if self._assign is None:
+            values = arguments[: len(self.fields)]
+        else:
+            values = self._assign(*arguments)
         event = Event(words, returned & U64, self.record(*values, pid=pid))
         for observer in self._observers:
             observer(event)
@@ -262,7 +265,7 @@ class Tracepoints:
             fields: declarations in C, in order, as the format file is to show them.
             arguments: how many it has; one for each field by default.
             writable: bytes behind the first argument that writable raw programs may write.
-            assign: the fields' values from the arguments; the arguments themselves by default.
+            assign: the fields' values from the arguments; the first of them by default.
 
         Raises:
             ValueError: the name is taken or lacks a system, or a declaration is not understood.
@@ -271,6 +274,8 @@ class Tracepoints:
         count = len(fields) if arguments is None else arguments
         if not system or not short or count > MOST_ARGUMENTS:
             raise ValueError(f"{name!r}: system:name, and at most {MOST_ARGUMENTS} arguments")
+        if assign is None and count < len(fields):
+            raise ValueError(f"{name}: {len(fields)} fields are not set by {count} arguments")
         placed: list[TraceField] = []
         for declaration in fields:
             end = placed[-1].offset + placed[-1].size if placed else HEAD_SIZE
