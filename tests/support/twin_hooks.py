@@ -140,15 +140,19 @@ class Twins:
         values = self.value(side, target), attach_type, flags, 0, where, room, 0, link_ids
         struct.pack_into("<IIIIQIxxxxQQ", attr, 0, *values)
         result = self.bpf(side, PROG_QUERY, attr)
-        attach_flags, = struct.unpack_from("<I", attr, 12)
-        count, = struct.unpack_from("<I", attr, 24)
-        revision, = struct.unpack_from("<Q", attr, 56)
+        (attach_flags,) = struct.unpack_from("<I", attr, 12)
+        (count,) = struct.unpack_from("<I", attr, 24)
+        (revision,) = struct.unpack_from("<Q", attr, 56)
         names = [
             [self._named(side, number, of) for number in struct.unpack(f"<{80}I", each.raw)]
             for each, of in ((ids, "program"), (links, "link"))
         ]
-        return result, attach_flags, count, revision, *(
-            [name for name in each if name != "?"] for each in names
+        return (
+            result,
+            attach_flags,
+            count,
+            revision,
+            *([name for name in each if name != "?"] for each in names),
         )
 
     def _named(self, side: int, number: int, of: str = "program") -> str:
@@ -157,7 +161,7 @@ class Twins:
         if number == 0:
             return "-"
         for name, each in self.named.items():
-            if each.ids[side] == number and name.startswith("link") == (of == "link"):
+            if each.ids[side] == number and _kind(name) == of:
                 return name
         return f"number {number}"
 
@@ -192,6 +196,10 @@ class Twins:
     def links(self) -> list[str]:
         """The names of links."""
         return [name for name in self.named if name.startswith("link")]
+
+
+def _kind(name: str) -> str:
+    return next((kind for kind in ("link", "map") if name.startswith(kind)), "program")
 
 
 @contextmanager

@@ -92,6 +92,7 @@ class XdpHook:
         if seat is not None and seat.program is found:
             seat.leave()  # it is there already
             return
+        expect(mode != HW_MODE or not self._native, reasons.XDP_HARDWARE)
         expect(mode == SKB_MODE or (mode == DRV_MODE and self._native), reasons.XDP_MODE)
         self._set(mode, seat)
 

@@ -24,6 +24,7 @@ MOST: Final = {AttachType.FLOW_DISSECTOR: 1, AttachType.SK_LOOKUP: 64}
 FAMILIES: Final = frozenset((2, 10))  # NFPROTO_IPV4, NFPROTO_IPV6
 HOOKS: Final = 5  # NF_INET_NUMHOOKS
 DEFRAG: Final = 1  # BPF_F_NETFILTER_IP_DEFRAG
+DEFRAG_HOOKS: Final = frozenset((0, 3))  # NF_INET_PRE_ROUTING, NF_INET_LOCAL_OUT
 BEFORE_DEFRAG: Final = -400  # NF_IP_PRI_CONNTRACK_DEFRAG
 FIRST, LAST = -(1 << 31), (1 << 31) - 1  # what else stands there must stay outermost
 
@@ -45,6 +46,14 @@ class Place:
         inside = FIRST < self.priority < LAST
         inside = inside and (not self.options & DEFRAG or self.priority > BEFORE_DEFRAG)
         expect(inside, reasons.NETFILTER_PRIORITY)
+
+    def takes(self, other: "Place") -> bool:
+        """Whether a program here keeps one at *other* out; defragmenting has places of its own."""
+        if self.family != other.family:
+            return False
+        if self.options & DEFRAG and other.hook in DEFRAG_HOOKS and other.priority == BEFORE_DEFRAG:
+            return True
+        return self.hook == other.hook and self.priority == other.priority
 
 
 class NetworkNamespace:
@@ -96,12 +105,7 @@ class NetworkNamespace:
 
     def add_filter(self, link: "NetfilterLink") -> None:
         """Put a netfilter program at its place."""
-        place = link.place
-        taken = any(
-            each.place.family == place.family and each.place.hook == place.hook
-            and each.place.priority == place.priority
-            for each in self.filters
-        )  # fmt: skip
+        taken = any(each.place.takes(link.place) for each in self.filters)
         expect(not taken, reasons.NETFILTER_TAKEN)
         self.filters.append(link)
         self.filters.sort(key=lambda each: each.place.priority)

@@ -46,7 +46,6 @@ class SocketPrograms:
     def attach(self, attach_type: int, seat: Seat) -> None:
         """Attach *seat*, in the place of a program that is there by itself."""
         self.check(attach_type)
-        check_parser(attach_type, seat.program)
         old = self._seats.get(attach_type)
         expect(old is None or old.link is None, reasons.SOCKMAP_LINKED)
         self._seats[attach_type] = seat
@@ -82,13 +81,6 @@ class SocketMaps:
         return self._programs.setdefault(map_, SocketPrograms())
 
 
-def check_parser(attach_type: int, program: Attachable) -> None:
-    """Refuse stream parsers that change the packet."""
-    if attach_type == AttachType.SK_SKB_STREAM_PARSER:
-        changes = any(part.changes_packet for part in program.proof.subprograms)
-        expect(not changes, reasons.SOCKMAP_PARSER)
-
-
 class SockmapLink(Link):
     """A program on a socket map; *map* is None once it has come off."""
 
@@ -122,7 +114,6 @@ class SockmapLink(Link):
         fits = program.type is self.program.type
         fits = fits and old.expected_attach_type == new.expected_attach_type
         expect(fits, reasons.OTHER_TYPE)
-        check_parser(self.attach_type, program)
         expect(self.map is not None, reasons.UNLINKED)
         self._programs.check(self.attach_type)
         self.program = program

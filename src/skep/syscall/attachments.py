@@ -26,6 +26,7 @@ Query = Callable[[State, Call[ProgQuery]], None]
 ANY: Final = int(
     AttachFlag.ALLOW_OVERRIDE | AttachFlag.ALLOW_MULTI | AttachFlag.REPLACE | AttachFlag.PREORDER
 )
+EFFECTIVE: Final = int(QueryFlag.EFFECTIVE)
 PLACED: Final = int(
     AttachFlag.REPLACE | AttachFlag.BEFORE | AttachFlag.AFTER | AttachFlag.ID | AttachFlag.LINK
 )
@@ -131,7 +132,7 @@ def _detach_from_device(state: State, call: Call[ProgAttach], kind: ProgramType)
 def query(state: State, call: Call[ProgQuery]) -> int:
     """PROG_QUERY: which programs are on a hook."""
     attr = call.attr
-    call.check(not attr.query_flags & ~QueryFlag.EFFECTIVE, reasons.QUERY_FLAGS)
+    call.check(not attr.query_flags & ~EFFECTIVE, reasons.QUERY_FLAGS)
     handler = QUERY.get(attr.attach_type)
     if handler is None:
         raise call.refusal(reasons.QUERY_TYPE)

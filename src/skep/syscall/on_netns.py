@@ -5,7 +5,7 @@ PROG_ATTACH and PROG_DETACH mean the caller's own namespace, which is the only o
 Source: Linux 6.18 kernel/bpf/net_namespace.c, net/netfilter/nf_bpf_link.c.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from skep.attach.hooks import Seat
 from skep.attach.netns import NetfilterLink, NetnsLink, NetworkNamespace, Place
@@ -23,6 +23,8 @@ from skep.syscall.state import State
 from skep.uapi import reasons_hooks as reasons
 from skep.uapi.commands import LinkCreate, ProgAttach, ProgQuery
 from skep.uapi.program_types import ProgramType
+
+MOST_ASKED: Final = 1 << 20  # as much as kmalloc gives
 
 
 def _netns(state: State, call: Call[Any]) -> NetworkNamespace:
@@ -56,8 +58,12 @@ def query(state: State, call: Call[ProgQuery]) -> None:
     programs = _netns(state, call).programs(attr.attach_type)
     call.put("attach_flags", 0)
     call.put("prog_cnt", len(programs))
-    shown = answer_ids(call, [program.id for program in programs])
-    check_room(call, shown, len(programs))
+    if not (attr.prog_cnt and attr.prog_ids and programs):
+        return
+    call.check(attr.prog_cnt <= MOST_ASKED, reasons.NETNS_QUERY)
+    ids = [program.id for program in programs] + [0] * (attr.prog_cnt - len(programs))
+    shown = answer_ids(call, ids)  # Linux fills all of the caller's room
+    check_room(call, min(shown, len(programs)), len(programs))
 
 
 def create(state: State, call: Call[LinkCreate], holding: Holding) -> int:

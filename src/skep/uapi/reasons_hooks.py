@@ -16,6 +16,7 @@ from errno import (
     ENODEV,
     ENOENT,
     ENOLINK,
+    ENOMEM,
     ENXIO,
     EOPNOTSUPP,
     EPERM,
@@ -155,6 +156,13 @@ XDP_MODE: Final = Reason(
     "xdp/mode", EOPNOTSUPP, "flags", "a mode that the device has",
     "this world's devices have generic XDP, those made with native=True native XDP too",
 )  # fmt: skip
+XDP_HARDWARE: Final = Reason(
+    "xdp/hardware",
+    EINVAL,
+    "flags",
+    "SKB_MODE or DRV_MODE",
+    "nothing here takes programs to offload",
+)
 XDP_UPDATE: Final = Reason(
     "xdp/update", EINVAL, "new_prog_fd", "an XDP program of the same expected attach type"
 )
@@ -186,6 +194,8 @@ NETNS_DETACH_LINK: Final = Reason(
     "netns/detach-link", EINVAL, "attach_bpf_fd", "a program that stands there by itself",
     "what a link holds comes off when the link is closed or detached",
 )  # fmt: skip
+
+NETNS_QUERY: Final = Reason("netns/query", ENOMEM, "prog_cnt", "room for at most 1048576 programs")
 
 # --- netfilter ------------------------------------------------------------------------------------
 
@@ -220,9 +230,6 @@ SOCKMAP_VERDICTS: Final = Reason(
     "sockmap/verdicts", EBUSY, "attach_type",
     "a stream verdict or an skb verdict, not both",
 )  # fmt: skip
-SOCKMAP_PARSER: Final = Reason(
-    "sockmap/parser", EINVAL, "", "a stream parser that does not change the packet"
-)
 SOCKMAP_LINKED: Final = Reason(
     "sockmap/linked", EBUSY, "target_fd", "a map without a link of the attach type"
 )
