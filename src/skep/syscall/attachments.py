@@ -9,9 +9,9 @@ from typing import Final
 from skep.syscall import on_cgroups, on_devices, on_netns, on_sockmaps
 from skep.syscall.call import Call
 from skep.syscall.credentials import Capability
-from skep.syscall.hooked import answering, loaded, program_at
+from skep.syscall.hooked import answering, goes_with, loaded, program_at
 from skep.syscall.objects import Holding
-from skep.syscall.permissions import check_attach
+from skep.syscall.permissions import has_right_to_attach
 from skep.syscall.state import State
 from skep.uapi import attach_types, link_types
 from skep.uapi import reasons_links as reasons
@@ -79,9 +79,9 @@ def attach(state: State, call: Call[ProgAttach]) -> int:
         _check_unplaced(call)
     with state.objects.lock, answering(call):
         holding = program_at(state, call, attr.attach_bpf_fd, "attach_bpf_fd", kind)
-        check_attach(call, loaded(holding))
         expected = loaded(holding).proof.request.expected_attach_type
-        fits = attach_types.may_attach(kind, expected, attr.attach_type)
+        fits = goes_with(loaded(holding), attr.attach_type)
+        fits = fits and has_right_to_attach(call.credentials, loaded(holding))  # EINVAL, as in Linux
         if kind.id == ProgType.LSM:
             fits = fits and attr.attach_type == expected
         call.check(fits, reasons.ATTACH_EXPECTED)

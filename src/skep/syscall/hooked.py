@@ -14,6 +14,7 @@ from skep.syscall.call import Call
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.objects import Holding, Kind
 from skep.syscall.state import State
+from skep.uapi import attach_types
 from skep.uapi import reasons_links as reasons
 from skep.uapi.commands import ProgQuery
 from skep.uapi.program_types import ProgramType
@@ -43,6 +44,15 @@ def loaded(holding: Holding) -> LoadedProgram:
     """The program that is *holding*'s target."""
     assert isinstance(holding.target, LoadedProgram)
     return holding.target
+
+
+def goes_with(program: LoadedProgram, attach_type: int) -> bool:
+    """Whether *program* was loaded for being attached as *attach_type*."""
+    request = program.proof.request
+    return attach_types.may_attach(
+        request.program_type, request.expected_attach_type, attach_type,
+        strictly=program.proof.attach_as_expected,
+    )  # fmt: skip
 
 
 @contextmanager

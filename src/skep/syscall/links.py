@@ -8,11 +8,10 @@ from typing import Final
 from skep.attach.links import Link
 from skep.syscall.call import Call
 from skep.syscall.hook_routes import CREATORS, EXTEND
-from skep.syscall.hooked import answering, loaded, program_at
+from skep.syscall.hooked import answering, goes_with, loaded, program_at
 from skep.syscall.objects import Holding, Kind
 from skep.syscall.permissions import check_attach
 from skep.syscall.state import State
-from skep.uapi import attach_types
 from skep.uapi import reasons_links as reasons
 from skep.uapi.commands import LinkCreate, LinkDetach, LinkUpdate
 from skep.uapi.flags import AttachFlag, AttachType, ProgType
@@ -29,9 +28,7 @@ def create(state: State, call: Call[LinkCreate]) -> int:
         holding = program_at(state, call, attr.prog_fd, "prog_fd")
         request = loaded(holding).proof.request
         check_attach(call, loaded(holding))
-        fits = attach_types.may_attach(
-            request.program_type, request.expected_attach_type, attr.attach_type
-        )
+        fits = goes_with(loaded(holding), attr.attach_type)
         kind = request.program_type
         if kind.id in TYPED:
             fits = fits and attr.attach_type == request.expected_attach_type

@@ -72,10 +72,15 @@ def program_type_of(attach_type: int) -> ProgramType | None:
     return None if found.id in _ON_LINKS_ONLY else found
 
 
-def may_attach(program_type: ProgramType, expected: int, attach_type: int) -> bool:
-    """Whether a program loaded for attach type *expected* may be attached as *attach_type*."""
+def may_attach(
+    program_type: ProgramType, expected: int, attach_type: int, *, strictly: bool = False
+) -> bool:
+    """Whether a program loaded for attach type *expected* may be attached as *attach_type*.
+
+    *strictly*: as nothing else, since its results mean something there only.
+    """
     kind = program_type.id
-    if kind in _AS_EXPECTED:
+    if strictly or kind in _AS_EXPECTED:
         return attach_type == expected
     if kind == Of.EXT:
         return True

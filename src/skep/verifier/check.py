@@ -73,6 +73,7 @@ class Check:
         self.program = program
         self.observer: Observer | None = request.observer
         self.privileged: bool = request.privileged
+        self.may_be_large: bool = request.privileged or request.may_be_large
         self.strict_alignment: bool = request.prog_flags & PROG_F_STRICT_ALIGNMENT != 0
         self.sleepable: bool = request.prog_flags & PROG_F_SLEEPABLE != 0
         self.state: State = State([new_frame(0, 0, -1)])
@@ -93,6 +94,7 @@ class Check:
         self.slots: dict[int, int] = {}  # offset of the native slot that a context load reads
         self.masks: dict[int, tuple[int, int]] = {}  # how unprivileged arithmetic is masked
         self.access_kinds: dict[int, Pointer] = {}  # pointer of the first access of each pc
+        self.attach_as_expected = False  # some result means something under that attach type only
         self.buffers: dict[str, int] = {}  # how far accesses reach into buffers of unknown size
         self.calls: dict[int, CallFact] = {}
         self.map_at: dict[int, MapShape] = {}

@@ -114,6 +114,7 @@ class Request:
     fd_array: Sequence[int] | None = None
     log_level: int = 0
     privileged: bool = True  # CAP_SYS_ADMIN, or CAP_BPF and CAP_PERFMON
+    may_be_large: bool = False  # though unprivileged: CAP_BPF lets it have functions and loops
     collect_journal: bool = False
     observer: Observer | None = None
 
@@ -186,6 +187,7 @@ class Proof:
     map_at: Mapping[int, MapShape] = field(default_factory=dict)  # LD_IMM64 of maps and map values
     callback_at: Mapping[int, int] = field(default_factory=dict)  # LD_IMM64 PSEUDO_FUNC: pc to pc
     btf_address_at: Mapping[int, tuple[str, int]] = field(default_factory=dict)  # ksym, type id
+    attach_as_expected: bool = False  # results mean something only where it was loaded for
     buffers: Mapping[str, int] = field(default_factory=dict)  # bytes: rdonly, rdwr, tracepoint
     statistics: Statistics
     log: str = ""

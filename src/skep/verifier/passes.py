@@ -60,7 +60,7 @@ def _verify(request: Request) -> Proof:
         check = Check(request, program)
         check_request(check)
         kernel = find_kernel_calls(program, request.environment.kernel_btf)
-        check_flow(program, request.privileged, kernel)
+        check_flow(program, request.privileged or request.may_be_large, kernel)
         number_loops(program)
         compute_liveness(program)
         marks = Checkpoints(check)
@@ -87,6 +87,7 @@ def _verify(request: Request) -> Proof:
         map_at=check.map_at,
         callback_at=check.callback_at,
         btf_address_at=check.btf_address_at,
+        attach_as_expected=check.attach_as_expected,
         buffers=check.buffers,
         statistics=statistics,
         log=render(program, request, check.journal or (), statistics),

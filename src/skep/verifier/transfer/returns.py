@@ -82,6 +82,8 @@ def require_return_value(check: Check, register: int = 0) -> None:
     if limits is not None:
         bits = 32 if check.request.program_type.id == ProgType.LSM else 64
         enforce(check, limits.low, limits.high, "At program exit", bits=bits, register=register)
+        if isinstance(value, Scalar) and 0 <= limits.low_if_strict <= value.smin:
+            check.attach_as_expected = True
 
 
 def _returns_void(check: Check) -> bool:
