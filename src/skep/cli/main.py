@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import Final, Protocol
 
-from skep.cli import btf, disasm, explain, feature, log, run, show, verify
+from skep.cli import btf, disasm, explain, feature, log, reduce, run, show, verify
 
 ACCEPTED: Final = 0
 REJECTED: Final = 1
@@ -33,7 +33,7 @@ class Verb(Protocol):
         ...
 
 
-VERBS: Final[tuple[Verb, ...]] = (verify, explain, run, disasm, btf, show, feature, log)
+VERBS: Final[tuple[Verb, ...]] = (verify, explain, reduce, run, disasm, btf, show, feature, log)
 
 
 def parser() -> argparse.ArgumentParser:
