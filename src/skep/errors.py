@@ -31,6 +31,11 @@ def errno_name(number: int) -> str:
     return _ERRNO_NAMES.get(number, str(number))
 
 
+def errno_number(name: str) -> int:
+    """The errno that is called *name*, 0 if none is."""
+    return next((number for number, each in _ERRNO_NAMES.items() if each == name), 0)
+
+
 class BpfError(Exception):
     """A refusal. Subclasses carry fields; the text is made from them."""
 

@@ -29,12 +29,13 @@ from collections.abc import Iterable, Iterator
 from textwrap import wrap
 from typing import Any, Final
 
-from skep.errors import errno_name
+from skep.errors import errno_name, errno_number
 from skep.uapi.commands import PROG_LOAD
 from skep.uapi.record import LogCause, LogRecord
 
 WIDTH: Final = 100
 INDENT: Final = "  "
+UNNAMED: Final = "Verifier Error"
 HEADER: Final = re.compile(r"^(Verification|[A-Z_]+) failed: ([^:\n]+)(?:: (.*))?$", re.MULTILINE)
 SECTION: Final = re.compile(r"^(Reason|At|Causal path|Suggestion):$", re.MULTILINE)
 MARKED: Final = re.compile(r"\s*>>> *(\d+) \| (.*)")
@@ -43,6 +44,7 @@ MORE: Final = re.compile(r"\s*\|\s{4,}(\S.*)")
 PLACE: Final = re.compile(r"\s*(?:\S+ @ )?(\S[^:]*):(\d+):(\d+)$")
 BARE: Final = re.compile(r"\s*insn (\d+)$")
 RULE: Final = re.compile(r"rule (\S+): (.*)")
+ANSWER: Final = re.compile(r"([A-Z_]+) answers (E\w+)$")
 FIELD: Final = re.compile(r"(\w+) = (.*?) at byte (\d+) of the attr$")
 
 
@@ -57,7 +59,7 @@ def write_reports(records: Iterable[LogRecord]) -> str:
 def _lines(record: LogRecord) -> Iterator[str]:
     what = "Verification" if record.command in ("", PROG_LOAD.name) else record.command
     problem = record.message.partition("\n")[0]
-    category = record.category or "Verifier Error"
+    category = record.category or UNNAMED
     yield ""
     yield f"{what} failed: {category}: {problem[:1].upper()}{problem[1:]}"
     yield from ("", "Reason:")
@@ -99,14 +101,13 @@ def _wrapped(text: str) -> Iterator[str]:
 
 
 def _at(record: LogRecord, label: str, message: str) -> Iterator[str]:
-    if record.file:
-        yield f"{INDENT}{record.file}:{record.line}:{record.column}"
+    place = f"{record.file}:{record.line}:{record.column}" if record.file else f"insn {record.pc}"
+    yield f"{INDENT}{place}"
+    if record.text:
         yield f"{INDENT}Source context:"
         yield f"{INDENT}>>> {record.line} | {record.text}"
-        yield f"{INDENT}    {' ' * len(str(record.line))} | ^-- {label}: {message}"
-    else:
-        yield f"{INDENT}insn {record.pc}"
-        yield f"{INDENT}     | ^-- {label}: {message}"
+    width = len(str(record.line)) if record.text else 0
+    yield f"{INDENT}    {' ' * width} | ^-- {label}: {message}"
     if record.insn:
         yield f"{INDENT}Instruction context:"
         yield f"{INDENT}>>> {record.pc} | {record.insn}"
@@ -129,11 +130,14 @@ def read_report(text: str) -> LogRecord:
     parts = SECTION.split(text[head.end() :])
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
     command = "" if head[1] == "Verification" else head[1]
-    record = LogRecord(head[3] or head[2], command, category=head[2])
+    category = "" if head[2] == UNNAMED else head[2]
+    record = LogRecord(head[3] or head[2], command, category=category)
     record = record._replace(**_read_reason(sections.get("Reason", "")))
     record = record._replace(hint=_joined(sections.get("Suggestion", "")))
     at = _read_place(sections.get("At", ""))
-    at.pop("effect")
+    label = at.pop("effect")
+    if label.lower() == record.message.lower():
+        record = record._replace(message=label)  # the first line begins with a capital
     causes = [
         _read_place(block)
         for block in re.split(r"\n\s*\n", sections.get("Causal path", ""))
@@ -155,7 +159,9 @@ def _read_reason(section: str) -> dict[str, Any]:
             known |= {"rule": rule[1], "allowed": rule[2]}
         elif field := FIELD.match(line):
             known |= {"field": field[1], "found": field[2], "offset": int(field[3])}
-        elif not re.fullmatch(r"[A-Z_]+ answers E\w+", line):
+        elif answer := ANSWER.match(line):
+            known |= {"command": answer[1], "errno": errno_number(answer[2])}
+        else:
             rest.append(line)
     return known if known.get("field") else known | {"found": " ".join(rest)}
 
@@ -165,12 +171,12 @@ def _paragraphs(section: str) -> Iterator[str]:
     whole = ""
     for line in section.strip("\n").splitlines():
         text = line.strip()
-        begins = RULE.match(text) or FIELD.match(text) or " answers E" in text
+        begins = RULE.match(text) or FIELD.match(text) or ANSWER.match(text)
         if whole and begins:
             yield whole
             whole = ""
         whole = f"{whole} {text}".strip()
-        if " answers E" in text:
+        if ANSWER.match(text):
             yield whole
             whole = ""
     if whole:

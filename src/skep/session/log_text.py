@@ -19,7 +19,7 @@ INSN: Final = re.compile(
     r"(\d+): \([0-9a-f]{2}\) (.*?)(?:\s*; (?:frame\d+: ?)?(?:R\d|fp-|refs=|cb\b).*)?$"
 )
 SOURCE: Final = re.compile(r"; (.*?)(?: @ (\S+):(\d+))?$")
-STATE: Final = re.compile(r"\d+: |from \d+ to \d+|\s")
+STATE: Final = re.compile(r"\d+: |from \d+ to \d+|\s|\([\d,]+\) (?:frame|live) ")
 FIELD: Final = re.compile(r"(\w+) = (b?'.*?'|\S+): (.+)$")
 BTF_TYPE: Final = re.compile(
     r"\[(\d+)\] [A-Z0-9_]+ \S+(?: (?:[a-z_]+=(?:\(.*\)|\S*)|\([^)]*\)|struct|union))*(?: (.+))?$"
@@ -27,8 +27,8 @@ BTF_TYPE: Final = re.compile(
 BTF_HEAD: Final = "magic: "
 NOISE: Final = (
     "func#", "Func#", "Live regs before insn", "mark_precise:", "verification time ",
-    "stack depth ", "processed ", "caller:", "callee:", "returning from callee", "to caller at",
-    "Validating ", "last_idx ", "regs=", "parent ", "propagating ", "arg#", "max_states_per_insn",
+    "stack depth ", "processed ", "caller:", "callee:", "SCC ", "returning from callee",
+    "to caller at", "Validating ", "last_idx ", "regs=", "parent ", "propagating ", "arg#", "max_states_per_insn",
     "BPF program load failed", "libbpf:",
 )  # fmt: skip
 BTF_NOISE: Final = re.compile(

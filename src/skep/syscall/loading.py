@@ -46,6 +46,7 @@ def load_btf(state: State, call: Call[BtfLoad]) -> int:
         btf = validate(data, log=pieces.append if log.level else None)
     except BtfError as error:
         refusal = call.refusal(BTF_REASONS[error.errno], str(error))
+        refusal.__cause__ = error  # the log tells which type it is about
         log.finish("".join(pieces), refusal)
         raise refusal from error
     log.finish("".join(pieces))

@@ -23,13 +23,12 @@ from functools import cache
 from types import ModuleType
 from typing import Final
 
-from skep.base.memory import Fault
-from skep.errors import BtfError, CommandError, NotSupported
-from skep.uapi import reasons_calls
-from skep.uapi.commands import BTF_LOAD, COMMANDS, ENOTSUPP
-from skep.uapi.reason import Reason
+from skep.errors import BtfError, CommandError
+from skep.uapi.commands import COMMANDS, ENOTSUPP
+from skep.uapi.reason import Refusal
 from skep.uapi.record import LogCause, LogRecord
 from skep.verifier import Rejected
+from skep.verifier.interface import LineInfo
 from skep.verifier.rules import calls, flow, memory, registers, resources
 from skep.verifier.rules.rule import NOT_SUPPORTED, Rule
 
@@ -105,44 +104,27 @@ def _records(command: str, error: BaseException) -> Iterator[LogRecord]:
 def _record(command: str, error: BaseException) -> LogRecord:
     if isinstance(error, Rejected):
         return _of_rejected(command, error)
-    if isinstance(error, CommandError):
+    if isinstance(error, Refusal):
         return _of_refusal(command, error)
-    if isinstance(error, Fault):
-        return _of_row(command, reasons_calls.NOT_READABLE, str(error))
-    if isinstance(error, NotSupported):
-        return _of_row(command, reasons_calls.NOT_SUPPORTED, str(error))
-    return _of_row(command, reasons_calls.NO_MEMORY, str(error) or "out of memory")
+    errno = error.errno if isinstance(error, CommandError) else EFAULT  # else it is a Fault
+    return LogRecord(str(error), command, errno, category=BY_ERRNO.get(errno, ARGUMENT))
 
 
-def _of_row(command: str, row: Reason, message: str) -> LogRecord:
-    return LogRecord(
-        message, command, row.errno, row.id, BY_ERRNO.get(row.errno, ARGUMENT),
-        allowed=row.allowed, hint=row.hint,
+def _of_refusal(command: str, error: Refusal) -> LogRecord:
+    layout, cause = LAYOUTS.get(command), error.__cause__
+    members = layout.members() if layout is not None else ()
+    sizes = [member.size for member in members if member.name == error.field]
+    record = LogRecord(
+        error.reason, command, error.errno, error.rule, BY_ERRNO.get(error.errno, ARGUMENT),
+        error.field, error.offset, sizes[0] if sizes else int(error.offset >= 0),
+        _shown(error.found), error.allowed, error.hint,
     )  # fmt: skip
-
-
-def _of_refusal(command: str, error: CommandError) -> LogRecord:
-    field: str = getattr(error, "field", "")
-    known = LAYOUTS.get(command)
-    member = next((each for each in known.members() if each.name == field), None) if known else None
-    found = getattr(error, "found", None)
-    cause = error.__cause__ if isinstance(error.__cause__, BtfError) else None
-    type_id = cause.type_id if cause is not None and cause.type_id else -1
-    return LogRecord(
-        getattr(error, "reason", error.message),
-        command,
-        error.errno,
-        getattr(error, "rule", ""),
-        "BTF" if command == BTF_LOAD.name and cause else BY_ERRNO.get(error.errno, ARGUMENT),
-        field=field,
-        offset=member.offset if member is not None else -1,
-        size=member.size if member is not None else 0,
-        found=_shown(found) if field else cause.found if cause is not None else "",
-        allowed=getattr(error, "allowed", "") or (cause.expected if cause is not None else ""),
-        hint=getattr(error, "hint", ""),
-        type_id=type_id,
-        btf_offset=cause.offset if cause is not None else -1,
-    )
+    if not isinstance(cause, BtfError):
+        return record
+    return record._replace(
+        category="BTF", found=cause.found, allowed=cause.expected,
+        type_id=cause.type_id or -1, btf_offset=cause.offset,
+    )  # fmt: skip
 
 
 def _shown(found: object) -> str:
@@ -154,7 +136,7 @@ def _shown(found: object) -> str:
 def _of_rejected(command: str, error: Rejected) -> LogRecord:
     line = error.line
     causes = tuple(
-        LogCause(cause.pc, _plain(cause.insn), cause.effect, error.source_of(cause.pc))
+        LogCause(cause.pc, _plain(cause.insn), cause.effect, _place(error.line_at(cause.pc)))
         for cause in error.causes
     )
     return LogRecord(
@@ -167,6 +149,10 @@ def _of_rejected(command: str, error: Rejected) -> LogRecord:
         text=line.text.strip() if line is not None else "",
         causes=causes,
     )  # fmt: skip
+
+
+def _place(line: LineInfo | None) -> str:
+    return f"{line.file}:{line.line}" if line is not None else ""
 
 
 def _plain(insn: str) -> str:

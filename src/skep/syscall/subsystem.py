@@ -52,6 +52,7 @@ from skep.uapi.record import LogRecord
 DEFAULT_SIZE: Final = 168
 COMMON_SIZE: Final = 24  # sizeof(struct bpf_common_attr), with its padding
 KNOWN_FLAGS: Final = COMMON_ATTRS | LOGGED | USES_EXTENDED_ATTR
+NUMBER_MASK: Final = U32 & ~COMMAND_FLAGS_MASK
 LONG_COMMAND: Final = RAW_TRACEPOINT_OPEN.number
 KINDS: Final = frozenset(Kind) - {Kind.VOID}
 
@@ -75,6 +76,8 @@ class Subsystem:
         credentials: who calls, and what they may do; everything by default. ``as_user`` gives the
             same subsystem to someone else.
     """
+
+    log_levels: Final = LEVELS | TLV  # that the common attributes may ask for
 
     def __init__(
         self,
@@ -206,16 +209,17 @@ class Subsystem:
         self, cmd: int, where: AttrBytes, memory: UserMemory, place: AttrBytes
     ) -> int:
         """Serve a command with flags; the common attributes, if it has them, lie at *place*."""
-        number, flags, name = cmd & ~COMMAND_FLAGS_MASK, cmd & COMMAND_FLAGS_MASK, _name(cmd)
+        number, flags, name = cmd & NUMBER_MASK, cmd & COMMAND_FLAGS_MASK, _name(cmd)
         if flags & ~KNOWN_FLAGS:
-            return self._serve(cmd, where, memory)
-        if not flags & USES_EXTENDED_ATTR:
-            read_attr(where, name)  # Linux looks at the attr first
-            return self._serve_logged(number, where, memory, read_common(place, name))
-        if flags != USES_EXTENDED_ATTR:
+            return self._serve(cmd & U32, where, memory)
+        if flags == USES_EXTENDED_ATTR:
+            inner, common = read_extended(where, name)
+            return self._serve_logged(number, inner, memory, common)
+        read_attr(where, name)  # Linux looks at the attr first
+        common = read_common(place, name)
+        if flags & USES_EXTENDED_ATTR:
             raise Refusal(name, reasons_log.TWO_WAYS)
-        inner, common = read_extended(where, name)
-        return self._serve_logged(number, inner, memory, common)
+        return self._serve_logged(number, where, memory, common)
 
     def _serve_logged(
         self, number: int, where: AttrBytes, memory: UserMemory, common: Common
@@ -269,7 +273,7 @@ class Subsystem:
 
 
 def _name(cmd: int) -> str:
-    command = BY_NUMBER.get(cmd & ~COMMAND_FLAGS_MASK)
+    command = BY_NUMBER.get(cmd & NUMBER_MASK)
     return command.name if command is not None else "BPF"
 
 

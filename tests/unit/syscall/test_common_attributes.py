@@ -148,7 +148,7 @@ def test_other_flags_are_einval(caller: CommonCaller) -> None:
 
 @pytest.mark.parametrize(
     ("level", "size", "address"),
-    [(0, 256, None), (16, 256, None), (1, 0, None), (1, 0x4000_0000, None), (1, 5, 0)],
+    [(0, 256, None), (32, 256, None), (1, 0, None), (1, 0x4000_0000, None), (1, 5, 0)],
 )
 def test_a_request_that_contradicts_itself_is_einval(
     caller: CommonCaller, level: int, size: int, address: int | None
@@ -162,14 +162,14 @@ def test_a_request_that_contradicts_itself_is_einval(
 
 
 def test_commands_without_logs_do_not_mind_it(caller: CommonCaller) -> None:
-    caller.ask(level=16)
+    caller.ask(level=32)
 
     assert caller.call(commands.MAP_GET_FD_BY_ID, start_id=999) == -ENOENT
     assert (caller.text, caller.true_size) == (b"", -1)
 
 
 def test_a_contradiction_comes_before_other_refusals(caller: CommonCaller) -> None:
-    caller.ask(level=16)
+    caller.ask(level=32)
 
     assert caller.program(b"") == -EINVAL
     caller.ask()
