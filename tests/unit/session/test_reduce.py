@@ -1,5 +1,6 @@
 """Reducing: what is left breaks the same rule, is short, and can be read back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,14 @@ import pytest
 from skep.btf.graph import Btf
 from skep.btf.kernel import SHIPPED
 from skep.isa.assembler import assemble as instructions
+from skep.isa.insn import Insn
 from skep.session.assembly import request_of
 from skep.session.assembly_text import write_text
 from skep.session.reduce import Reduced, is_same_again, reduce, shape_of
 from skep.session.reduce_edit import assemble, lines_of, simpler
 from skep.session.verdicts import examine_file
 from skep.verifier import Rejected, verify
+from skep.verifier.interface import Request
 
 OBJECTS = Path(__file__).parents[2] / "objects"
 LOOK_UP = "r2 = r10\nr2 += -4\n*(u32 *)(r10 - 4) = 0\nr1 = map[fd 7]\ncall bpf_map_lookup_elem\n"
@@ -53,9 +56,7 @@ def test_nothing_more_can_be_deleted() -> None:
             )
 
 
-def _with(found: Reduced, insns: list) -> object:  # type: ignore[type-arg]
-    from dataclasses import replace
-
+def _with(found: Reduced, insns: list[Insn]) -> Request:
     return replace(found.request, insns=insns)
 
 
