@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from skep.syscall.call import Call
-from skep.syscall.credentials import Capability
+from skep.syscall.credentials import Capability, Credentials
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.state import State
 from skep.syscall.tokens import Token, token_of
@@ -116,11 +116,14 @@ def check_program_type(call: Call[ProgLoad], row: ProgramType | None, token: Tok
         call.check(who.may(Capability.PERFMON, token), reasons.TRACING_PROGRAM)
 
 
+def has_right_to_attach(who: Credentials, program: LoadedProgram) -> bool:
+    """Whether the caller may attach the program; of one kind everybody may load some."""
+    return program.type.id != ProgType.CGROUP_SKB or who.may(Capability.NET_ADMIN, program.token)
+
+
 def check_attach(call: Call[Any], program: LoadedProgram) -> None:
     """Refuse to attach a program that everybody may load, but not everybody may attach."""
-    if program.type.id == ProgType.CGROUP_SKB:
-        may = call.credentials.may(Capability.NET_ADMIN, program.token)
-        call.check(may, reasons.ATTACH_CGROUP_SKB)
+    call.check(has_right_to_attach(call.credentials, program), reasons.ATTACH_CGROUP_SKB)
 
 
 def allowed_helpers(row: ProgramType, *, bpf: bool, perfmon: bool) -> ProgramType:

@@ -63,7 +63,8 @@ def decode(request: Request) -> Program:
         Rejected: a static rule does not hold.
     """
     insns = request.insns
-    limit = MAX_SLOTS if request.privileged else MAX_SLOTS_UNPRIVILEGED
+    large = request.privileged or request.may_be_large
+    limit = MAX_SLOTS if large else MAX_SLOTS_UNPRIVILEGED
     if not 0 < len(insns) <= limit:
         raise refuse(flow.PROGRAM_SIZE, -1, f"{len(insns)} instructions")
     starts = _subprogram_starts(request)
@@ -85,7 +86,7 @@ def _subprogram_starts(request: Request) -> list[int]:
         kfunc = insn.code == CALL and insn.src == PSEUDO_KFUNC_CALL
         if not (local or reference or kfunc):
             continue
-        if not request.privileged:
+        if not (request.privileged or request.may_be_large):
             raise refuse(
                 flow.PRIVILEGED_CALL,
                 pc,

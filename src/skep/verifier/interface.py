@@ -114,7 +114,7 @@ class Request:
     fd_array: Sequence[int] | None = None
     log_level: int = 0
     privileged: bool = True  # CAP_SYS_ADMIN, or CAP_BPF and CAP_PERFMON
-    may_be_large: bool = False  # though unprivileged: CAP_BPF lets it have functions and loops
+    may_be_large: bool = False  # though unprivileged: CAP_BPF lets it have functions, no loops
     collect_journal: bool = False
     observer: Observer | None = None
 

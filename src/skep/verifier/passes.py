@@ -60,7 +60,7 @@ def _verify(request: Request) -> Proof:
         check = Check(request, program)
         check_request(check)
         kernel = find_kernel_calls(program, request.environment.kernel_btf)
-        check_flow(program, request.privileged or request.may_be_large, kernel)
+        check_flow(program, request.privileged, kernel)
         number_loops(program)
         compute_liveness(program)
         marks = Checkpoints(check)
