@@ -28,8 +28,8 @@ BTF_HEAD: Final = "magic: "
 NOISE: Final = (
     "func#", "Func#", "Live regs before insn", "mark_precise:", "verification time ",
     "stack depth ", "processed ", "caller:", "callee:", "SCC ", "returning from callee",
-    "to caller at", "Validating ", "last_idx ", "regs=", "parent ", "propagating ", "arg#", "max_states_per_insn",
-    "BPF program load failed", "libbpf:",
+    "to caller at", "Validating ", "last_idx ", "regs=", "parent ", "propagating ", "arg#",
+    "max_states_per_insn", "BPF program load failed", "libbpf:",
 )  # fmt: skip
 BTF_NOISE: Final = re.compile(
     r"(?:magic|version|flags|hdr_len|type_off|type_len|str_off|str_len|btf_total_size): |\t|\["

@@ -113,9 +113,8 @@ def chosen(call: Call[Any], prefix: str = "") -> LogRequest:
 def check_logs(call: Call[Any]) -> None:
     """What is checked before all else in a call that asks for a log beside its attr.
 
-    Linux looks only where it logs.
-
-    Logs that contradict each other are closed: nobody knows which is meant.
+    Linux looks only where it logs. Logs of text that contradict each other are closed: nobody knows
+    which is meant.
     """
     if call.common is None:
         return
@@ -124,6 +123,6 @@ def check_logs(call: Call[Any]) -> None:
     number = call.command.number
     if number not in LOGGED_BY_LINUX:
         return
-    call.common.closed = True
+    call.common.closed = not common_request(call.common).is_tlv
     chosen(call, OWN_LOGS.get(number, ""))
     call.common.closed = False
