@@ -12,11 +12,10 @@ bpf_link_get_info_by_fd), include/linux/bpf.h (struct bpf_link_ops).
 from typing import Any, ClassVar, Final, Protocol
 
 from skep.base.memory import UserMemory
-from skep.errors import CommandError
 from skep.uapi import infos, reasons_links
 from skep.uapi.link_types import LinkKind
 from skep.uapi.program_types import ProgramType
-from skep.uapi.reason import Reason
+from skep.uapi.reason import Reason, Refusal
 from skep.verifier.interface import Proof
 
 _HEAD: Final = 12  # type, id, prog_id
@@ -45,7 +44,7 @@ class Attachable(Protocol):
     run_ns: int
 
 
-class HookError(CommandError):
+class HookError(Refusal):
     """A hook refuses; the command that asked says so in its own name.
 
     Args:
@@ -55,8 +54,7 @@ class HookError(CommandError):
     """
 
     def __init__(self, reason: Reason, detail: str = "", field: str = "") -> None:
-        super().__init__("ATTACH", reason.errno, detail or reason.allowed)
-        self.reason, self.detail, self.field = reason, detail, field
+        super().__init__("ATTACH", reason, detail, field)
 
 
 def expect(holds: object, reason: Reason, detail: str = "", field: str = "") -> None:

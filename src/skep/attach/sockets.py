@@ -125,11 +125,16 @@ class SockmapLink(Link):
 
 
 class Socket:
-    """A socket as far as its filter goes: what frames reach it, and how much of them."""
+    """A socket as far as its filter goes: what of the frames that reach it gets through.
+
+    Attributes:
+        locked: whether the filter stays as it is (SO_LOCK_FILTER).
+    """
 
     def __init__(self, occasion: Occasion) -> None:
         self._occasion = occasion
         self._seat: Seat | None = None
+        self.locked = False
 
     @property
     def program(self) -> Attachable | None:
@@ -138,7 +143,9 @@ class Socket:
 
     def set_filter(self, seat: Seat | None) -> None:
         """Put *seat* in the place of the filter, if there is one; None takes it off."""
+        expect(not self.locked, reasons.FILTER_LOCKED)
         old, self._seat = self._seat, seat
+        expect(seat is not None or old is not None, reasons.FILTER_ABSENT)
         if old is not None:
             old.leave()
 

@@ -9,7 +9,7 @@ from typing import Final
 from skep.syscall import on_cgroups, on_devices, on_netns, on_sockmaps
 from skep.syscall.call import Call
 from skep.syscall.credentials import Capability
-from skep.syscall.hooked import answering, goes_with, loaded, program_at
+from skep.syscall.hooked import goes_with, loaded, program_at
 from skep.syscall.objects import Holding
 from skep.syscall.permissions import has_right_to_attach
 from skep.syscall.state import State
@@ -77,11 +77,11 @@ def attach(state: State, call: Call[ProgAttach]) -> int:
     else:
         call.check(not flags & ~ANY, reasons.ATTACH_FLAGS)
         _check_unplaced(call)
-    with state.objects.lock, answering(call):
+    with state.objects.lock:
         holding = program_at(state, call, attr.attach_bpf_fd, "attach_bpf_fd", kind)
         expected = loaded(holding).proof.request.expected_attach_type
         fits = goes_with(loaded(holding), attr.attach_type)
-        fits = fits and has_right_to_attach(call.credentials, loaded(holding))  # EINVAL, as in Linux
+        fits = fits and has_right_to_attach(call.credentials, loaded(holding))  # EINVAL in Linux
         if kind.id == ProgType.LSM:
             fits = fits and attr.attach_type == expected
         call.check(fits, reasons.ATTACH_EXPECTED)
@@ -101,7 +101,7 @@ def detach(state: State, call: Call[ProgAttach]) -> int:
     """PROG_DETACH: take a program off that was attached by itself."""
     attr = call.attr
     kind = attach_types.program_type_of(attr.attach_type)
-    with state.objects.lock, answering(call):
+    with state.objects.lock:
         if kind is not None and kind.id == ProgType.SCHED_CLS:
             _detach_from_device(state, call, kind)
             return 0
@@ -136,6 +136,6 @@ def query(state: State, call: Call[ProgQuery]) -> int:
     handler = QUERY.get(attr.attach_type)
     if handler is None:
         raise call.refusal(reasons.QUERY_TYPE)
-    with state.objects.lock, answering(call):
+    with state.objects.lock:
         handler(state, call)
     return 0

@@ -1,4 +1,4 @@
-"""What the handlers of all hooks share: refusals of hooks, references of seats and links, answers.
+"""What the handlers of all hooks share: references of seats and links, answers.
 
 Callers hold the lock of the objects.
 """
@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from skep.attach.hooks import Seat
-from skep.attach.links import HookError, Link
+from skep.attach.links import Link
 from skep.syscall.call import Call
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.objects import Holding, Kind
@@ -18,15 +18,6 @@ from skep.uapi import attach_types
 from skep.uapi import reasons_links as reasons
 from skep.uapi.commands import ProgQuery
 from skep.uapi.program_types import ProgramType
-
-
-@contextmanager
-def answering(call: Call[Any]) -> Iterator[None]:
-    """Let what a hook refuses be the refusal of *call*."""
-    try:
-        yield
-    except HookError as error:
-        raise call.refusal(error.reason, error.detail, error.field) from None
 
 
 def program_at(

@@ -8,7 +8,7 @@ from typing import Final
 from skep.attach.links import Link
 from skep.syscall.call import Call
 from skep.syscall.hook_routes import CREATORS, EXTEND
-from skep.syscall.hooked import answering, goes_with, loaded, program_at
+from skep.syscall.hooked import goes_with, loaded, program_at
 from skep.syscall.objects import Holding, Kind
 from skep.syscall.permissions import check_attach
 from skep.syscall.state import State
@@ -22,7 +22,7 @@ TYPED: Final = frozenset((ProgType.TRACING, ProgType.LSM))
 def create(state: State, call: Call[LinkCreate]) -> int:
     """LINK_CREATE: put a program on a hook, and give a descriptor that holds it there."""
     attr = call.attr
-    with state.objects.lock, answering(call):
+    with state.objects.lock:
         if attr.attach_type == AttachType.STRUCT_OPS:
             return _create_of_map(state, call)
         holding = program_at(state, call, attr.prog_fd, "prog_fd")
@@ -49,7 +49,7 @@ def update(state: State, call: Call[LinkUpdate]) -> int:
     """LINK_UPDATE: put another program in the place of the one that a link holds."""
     attr, replace = call.attr, int(AttachFlag.REPLACE)
     call.check(not attr.flags & ~replace, reasons.UPDATE_FLAGS)
-    with state.objects.lock, answering(call):
+    with state.objects.lock:
         holding = state.objects.get(call.command.name, attr.link_fd, Kind.LINK, "link_fd")
         new = program_at(state, call, attr.new_prog_fd, "new_prog_fd")
         expected = None
@@ -63,7 +63,7 @@ def update(state: State, call: Call[LinkUpdate]) -> int:
 
 def detach(state: State, call: Call[LinkDetach]) -> int:
     """LINK_DETACH: take a link's program off its hook; the link stays, and does nothing."""
-    with state.objects.lock, answering(call):
+    with state.objects.lock:
         _link(
             state.objects.get(call.command.name, call.attr.link_fd, Kind.LINK, "link_fd")
         ).detach()

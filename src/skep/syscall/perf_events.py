@@ -29,7 +29,7 @@ def open_event(state: State, type: int, config: int) -> int:  # noqa: A002
     try:
         check_open(type, config, point)
     except HookError as error:
-        raise Refusal("PERF_EVENT_OPEN", error.reason, error.detail) from None
+        raise Refusal("PERF_EVENT_OPEN", error.row, error.reason) from None
     event = PerfEvent(type, config, point, runner(state))
     event.id = state.new_id(Kind.PERF_EVENT)
     return state.objects.install(Kind.PERF_EVENT, event)
@@ -57,7 +57,7 @@ def control(state: State, fd: int, request: int, argument: int) -> int:
                 return 0
             expect(request in (ENABLE, DISABLE), reasons.PERF_REQUEST, f"request {request:#x}")
         except HookError as error:
-            raise Refusal("IOCTL", error.reason, error.detail) from None
+            raise Refusal("IOCTL", error.row, error.reason) from None
         event.enabled = request == ENABLE
         return 0
 

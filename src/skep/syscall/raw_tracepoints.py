@@ -8,7 +8,7 @@ from typing import Final
 from skep.attach.tracepoints import RawTracepointLink, name_of_target
 from skep.syscall.call import Call
 from skep.syscall.firing import runner
-from skep.syscall.hooked import answering, install_link, loaded, program_at
+from skep.syscall.hooked import install_link, loaded, program_at
 from skep.syscall.objects import Holding, Kind
 from skep.syscall.state import State
 from skep.uapi import reasons_tracing as reasons
@@ -23,7 +23,7 @@ NAME_SIZE: Final = 127
 def open_raw_tracepoint(state: State, call: Call[RawTracepointOpen]) -> int:
     """RAW_TRACEPOINT_OPEN: put a program on a tracepoint; a descriptor of the link."""
     attr = call.attr
-    with state.objects.lock, answering(call):
+    with state.objects.lock:
         holding = program_at(state, call, attr.prog_fd)
         kind = loaded(holding).type.id
         if kind in NAMES_TARGET:

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Final, Self
 
 from skep.attach.places import Places
+from skep.attach.sockets import Socket
 from skep.base.bits import U32
 from skep.base.memory import Fault, OwnMemory, UserMemory
 from skep.btf.graph import Btf
@@ -15,7 +16,7 @@ from skep.btf.kinds import Kind
 from skep.engine.interface import Engine
 from skep.errors import CommandError, NotSupported
 from skep.runtime.world import World
-from skep.syscall import perf_events
+from skep.syscall import iterators, perf_events, sockets
 from skep.syscall.call import AttrAddress, AttrBuffer, AttrBytes, Buffer, Common, decode, read_attr
 from skep.syscall.catalog import helper_codes
 from skep.syscall.credentials import Credentials
@@ -125,6 +126,16 @@ class Subsystem:
     def open_netns(self) -> int:
         """A descriptor of the network namespace."""
         return self._open(ObjectKind.NETNS, self.places.netns)
+
+    def setsockopt(self, socket: Socket, level: int, option: int, value: int) -> int:
+        """Set an option of *socket* that is about programs; 0 or ``-errno``, as ``bpf``."""
+        try:
+            sockets.set_option(self.state, socket, level, option, value)
+        except Refusal as refusal:
+            self._last.error = refusal
+            return -refusal.errno
+        self._last.error = None
+        return 0
 
     def _open(self, kind: ObjectKind, target: Target) -> int:
         with self.state.objects.lock:
@@ -262,6 +273,10 @@ class Subsystem:
     def perf_event_open(self, type: int, config: int) -> int:  # noqa: A002
         """A descriptor of a perf event, see ``skep.attach.perf_events``; raises CommandError."""
         return perf_events.open_event(self.state, type, config)
+
+    def read(self, fd: int, size: int) -> bytes:
+        """Read from an open iterator, see ``skep.attach.iterators``; raises CommandError."""
+        return iterators.read(self.state, fd, size)
 
     def ioctl(self, fd: int, request: int, argument: int = 0) -> int:
         """PERF_EVENT_IOC_SET_BPF, _ENABLE or _DISABLE on a perf event; raises CommandError."""

@@ -17,6 +17,7 @@ from errno import (
     ENOENT,
     ENOLINK,
     ENOMEM,
+    ENOPROTOOPT,
     ENXIO,
     EOPNOTSUPP,
     EPERM,
@@ -239,3 +240,15 @@ SOCKMAP_DETACH: Final = Reason(
 SOCKMAP_DETACH_TYPE: Final = Reason(
     "sockmap/detach-type", EINVAL, "attach_bpf_fd", "a program of the attach type's kind"
 )
+
+# --- sockets ----------------------------------------------------------------------------------
+
+FILTER_LOCKED: Final = Reason(
+    "socket/locked", EPERM, "", "a socket whose filter is not locked with SO_LOCK_FILTER"
+)
+FILTER_ABSENT: Final = Reason("socket/filter", ENOENT, "", "a socket that has a filter")
+OPTION: Final = Reason(
+    "socket/option", ENOPROTOOPT, "",
+    "SO_ATTACH_BPF, SO_DETACH_BPF or SO_LOCK_FILTER at level SOL_SOCKET",
+    "other options are the business of sockets, which this world has none of",
+)  # fmt: skip
