@@ -58,7 +58,7 @@ def test_the_log_says_why_the_call_is_refused(row: Reason, driver: Driver) -> No
         assert read_tlv(bench.subsystem.log).records == records
 
     assert records, "nothing is said"
-    assert [(record.rule, -record.errno) for record in records][0] == (row.id, bench.result)
+    assert (records[0].rule, -records[0].errno) == (row.id, bench.result)
     assert records[0].message
     assert records[0].allowed
     if row.field:
