@@ -122,7 +122,7 @@ class PerfEventArray(FdArray):
     def check_target(self, held: object) -> None:
         """Refuse anything but a ring."""
         if not isinstance(held, PerfRing):
-            raise Refusal("MAP_UPDATE_ELEM", elements.SLOT_RING)
+            raise Refusal("MAP_UPDATE_ELEM", elements.SLOT_FD)
 
     def lookup(self, key: bytes, flags: int = 0) -> bytes:  # noqa: ARG002
         """Refuse: perf events have no ids to show."""

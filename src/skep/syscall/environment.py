@@ -28,6 +28,8 @@ class SubsystemEnvironment:
     def __init__(self, state: State, call: Call[ProgLoad], digest: bytes) -> None:
         self._state, self._call, self._digest = state, call, digest
         self._targets: dict[tuple[int, Kind], Target | None] = {}
+        self._refused: dict[tuple[int, Kind], int] = {}
+        self.map_errno = 0  # why the last ``map_by_fd`` found none
         self.holds: list[Holding] = []
         self.program_btf_id = 0
 
@@ -38,7 +40,9 @@ class SubsystemEnvironment:
 
     def map_by_fd(self, fd: int) -> MapShape | None:
         """The map that *fd* names, or None if it names none."""
-        return self._target(fd, Kind.MAP)  # type: ignore[return-value]  # it is a Map
+        found = self._target(fd, Kind.MAP)
+        self.map_errno = self._refused.get((fd, Kind.MAP), 0)
+        return found  # type: ignore[return-value]  # it is a Map
 
     def btf_by_fd(self, fd: int) -> Btf | None:
         """The BTF object that *fd* names, or None."""
@@ -59,7 +63,8 @@ class SubsystemEnvironment:
         with objects.lock:
             try:
                 holding = objects.get("PROG_LOAD", fd, kind)
-            except CommandError:
+            except CommandError as refusal:
+                self._refused[fd, kind] = refusal.errno
                 return None
             if kind is Kind.MAP:
                 mine = self._state.owners.admits(holding.id, self._digest)

@@ -149,9 +149,9 @@ def _inner_map(state: State, call: Call[MapCreate]) -> tuple[Holding | None, Ref
         inner = call.attr.inner_map_fd
         holding = state.objects.get(call.command.name, inner, Kind.MAP, "inner_map_fd")
         call.check(not state.owners.is_exclusive(holding.id), reasons_objects.EXCLUSIVE_INNER)
-        return holding, None
     except Refusal as refusal:
         return None, refusal
+    return holding, None
 
 
 def _made(state: State, no_inner: Refusal | None, creation: Creation) -> Map:
@@ -163,8 +163,7 @@ def _made(state: State, no_inner: Refusal | None, creation: Creation) -> Map:
             raise Refusal("MAP_CREATE", reasons.CREATE_MISSING_TYPE, str(missing)) from missing
         return ShapeMap(creation)
     except Refusal as refusal:
-        better = no_inner is not None and refusal.row is reasons.CREATE_INNER
-        if not better or no_inner is None:
+        if refusal.row is not reasons.CREATE_INNER or no_inner is None or no_inner.errno == EBADF:
             raise
     raise no_inner
 

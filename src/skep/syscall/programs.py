@@ -27,6 +27,7 @@ from skep.uapi.commands import ProgBindMap, ProgLoad
 from skep.uapi.flags import LogLevel
 from skep.uapi.reason import Refusal
 from skep.verifier import Proof, Rejected, Request, verify
+from skep.verifier.rules.flow import MAP_FD
 
 # what the log says of a program that was refused before its first instruction
 NOTHING_PROCESSED: Final = (
@@ -43,7 +44,7 @@ def load(state: State, call: Call[ProgLoad]) -> int:
     environment = SubsystemEnvironment(state, call, digest_of(source.code))
     try:
         request = prepare(state, call, environment, source, log)
-        proof = prove(request, log)
+        proof = prove(request, log, environment)
         claim_maps(state, call, proof)
         entry = state.engine.compile(proof)
     except BaseException:
@@ -76,11 +77,13 @@ def prepare(
         raise
 
 
-def prove(request: Request, log: LogBuffer) -> Proof:
+def prove(request: Request, log: LogBuffer, environment: SubsystemEnvironment) -> Proof:
     """Verify, and write the text log whatever the verdict; a log that was cut is a refusal."""
     try:
         proof = verify(request)
     except Rejected as rejected:
+        if rejected.rule is MAP_FD and rejected.errno == MAP_FD.errno:
+            rejected.errno = environment.map_errno or rejected.errno
         log.finish(rejected.log, rejected)
         raise
     except Refusal as refusal:  # of the environment, for a map that the program may not have

@@ -101,7 +101,6 @@ SLOT_SHAPE: Final = Reason(
     "element/slot-shape", EINVAL, "value",
     "a map of the same type, sizes and flags as inner_map_fd in MAP_CREATE",
 )  # fmt: skip
-SLOT_RING: Final = Reason("element/slot-ring", EINVAL, "value", "the descriptor of a perf event")
 SOCKET_RANGE: Final = Reason(
     "element/socket-range", EINVAL, "value", "a descriptor: 0 to 0x7fffffff"
 )
