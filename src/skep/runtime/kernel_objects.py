@@ -12,6 +12,7 @@ from typing import Final
 from skep.base.memory import Block
 from skep.btf import kinds
 from skep.btf.graph import Btf
+from skep.errors import BtfError
 
 REGION_SIZE: Final = 1 << 24
 _GRAIN: Final = 64
@@ -23,7 +24,7 @@ class KernelObjects:
     def __init__(self, size: int = REGION_SIZE) -> None:
         self._block = Block(size, shared=False)
         self.address, self.size = self._block.address, size
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # finalizers may come back here
         self._next = _GRAIN
         self._free: dict[int, list[int]] = {}  # by size
         self._sizes: dict[int, int] = {}
@@ -54,29 +55,51 @@ class KernelObjects:
             size = self._sizes.pop(address)
             self._free.setdefault(size, []).append(address)
 
-    def make(self, btf: Btf, struct: str, **members: int | bytes) -> int:
-        """The address of a new struct with *members*.
+    def make(self, btf: Btf, name: str, **members: int | bytes) -> "KernelStruct":
+        """A new struct called *name*, as *btf* lays it out, with *members*; BtfError as ``put``."""
+        struct = KernelStruct(self, btf, name)
+        for path, value in members.items():
+            struct.put(path, value)
+        return struct
 
-        Raises:
-            BtfError: *btf* has no such struct, or the struct no such member.
-        """
-        address = self.take(btf.size_of(struct_id(btf, struct)))
-        for name, value in members.items():
-            self.put(btf, struct, address, name, value)
-        return address
 
-    def put(self, btf: Btf, struct: str, address: int, path: str, value: int | bytes) -> None:
-        """Store *value* in the member at *path* (as ``map.id``) of the struct at *address*."""
-        field = btf.member_path(struct_id(btf, struct), path)
-        size = btf.size_of(field.type)
+class KernelStruct:
+    """A struct in the region; it goes with its last reference.
+
+    Attributes:
+        address: where it stands.
+    """
+
+    def __init__(self, objects: KernelObjects, btf: Btf, name: str) -> None:
+        """Make it, all zero; BtfError if *btf* has no such struct."""
+        self.address = 0
+        found = btf.by_name(name, kinds.Kind.STRUCT)
+        if not found:
+            raise btf.error(0, f"no struct {name}", "the types of a kernel")
+        self._objects, self._btf, self._type = objects, btf, found
+        self._places: dict[str, tuple[int, int]] = {}
+        self.size = btf.size_of(found)
+        self.address = objects.take(self.size)
+
+    def put(self, path: str, value: int | bytes) -> None:
+        """Store *value* in the member at *path*, as ``refcnt.counter``; BtfError without it."""
+        place = self._places.get(path)
+        if place is None:
+            field = self._btf.member_path(self._type, path)
+            place = self._places[path] = field.offset, self._btf.size_of(field.type)
+        offset, size = place
         if isinstance(value, int):
             value = (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
-        ctypes.memmove(address + field.offset, value[:size].ljust(size, b"\0"), size)
+        ctypes.memmove(self.address + offset, value[:size].ljust(size, b"\0"), size)
 
+    def put_known(self, **members: int | bytes) -> None:
+        """Store the members that the struct has in this kernel; ``__`` stands for a dot."""
+        for name, value in members.items():
+            try:
+                self.put(name.replace("__", "."), value)
+            except BtfError:
+                continue
 
-def struct_id(btf: Btf, name: str) -> int:
-    """The id of struct *name*; raises BtfError."""
-    found = btf.by_name(name, kinds.Kind.STRUCT)
-    if not found:
-        raise btf.error(0, f"no struct {name}", "the types of a kernel")
-    return found
+    def __del__(self) -> None:
+        if self.address:
+            self._objects.give(self.address)

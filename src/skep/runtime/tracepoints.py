@@ -190,10 +190,8 @@ class Tracepoint:
         if len(arguments) != self.arguments:
             raise TypeError(f"{self.name} has {self.arguments} arguments, not {len(arguments)}")
         words, kept_alive = _words(arguments)
-        if self._assign is None:
-            values = arguments[: len(self.fields)]
-        else:
-            values = self._assign(*arguments)
+        assign = self._assign
+        values = arguments[: len(self.fields)] if assign is None else assign(*arguments)
         event = Event(words, returned & U64, self.record(*values, pid=pid))
         for observer in self._observers:
             observer(event)

@@ -179,6 +179,19 @@ class World:
             task = self._threads.task = calling_task()
         return task
 
+    def tasks(self) -> tuple[Task, ...]:
+        """Every task of the world: the one that was given, or the threads of this process."""
+        if self.task is not None:
+            return (self.task,)
+        known, found = self.current_task(), []
+        for folder in Path("/proc/self/task").iterdir():
+            try:
+                comm = os.fsdecode((folder / "comm").read_bytes().rstrip(b"\n"))
+            except OSError:  # it has ended
+                continue
+            found.append(Task(int(folder.name), known.tgid, known.uid, known.gid, comm))
+        return tuple(sorted(found, key=lambda task: task.pid))
+
     def invocation(self, handle: int) -> Invocation:
         """The run that the HANDLE word of a run block names."""
         return self._invocations[handle]

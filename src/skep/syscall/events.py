@@ -14,18 +14,10 @@ from skep.syscall.objects import Kind
 from skep.syscall.state import State
 from skep.uapi.commands import (
     AssocStructOps,
-    IterCreate,
     StreamRead,
     TokenCreate,
 )
 from skep.uapi.flags import StreamId
-
-
-def create_iterator(state: State, call: Call[IterCreate]) -> int:
-    """ITER_CREATE."""
-    call.require(not call.attr.flags, EINVAL, "must be 0", "flags")
-    state.objects.get(call.command.name, call.attr.link_fd, Kind.LINK)
-    raise NotSupported("ITER_CREATE")
 
 
 def create_token(state: State, call: Call[TokenCreate]) -> int:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Final
 
 from skep.attach.links import Attachable
+from skep.base.native import store64
 from skep.runtime.block import Invocation
-from skep.runtime.invocation import Origin
+from skep.runtime.invocation import TAIL_CALLS, Origin
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.state import State
 
@@ -30,6 +31,7 @@ def run_in(
 ) -> int:
     """Run *program* in a run block that is prepared, with r1 = *address*; returns r0."""
     invocation.set_context(address, Origin.OTHER, cookie)
+    store64(invocation.address + TAIL_CALLS, 0)
     began = time.perf_counter_ns() if state.statistics else 0
     result = program.entry(invocation.address, address)
     if state.statistics:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from skep.syscall import (
+    iterators,
     on_cgroups,
     on_devices,
     on_netns,
@@ -42,5 +43,6 @@ CREATORS: Final[Mapping[int, Creator]] = {
     },
     AttachType.TRACE_RAW_TP: raw_tracepoints.create_typed,
     AttachType.PERF_EVENT: perf_events.create,
+    AttachType.TRACE_ITER: iterators.create,
 }
 EXTEND: Final[Creator | None] = None  # makes links of programs that replace functions of others

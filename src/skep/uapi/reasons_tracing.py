@@ -113,6 +113,9 @@ ITER_MAP_EXCLUSIVE: Final = Reason(
     "iter-link/map-exclusive", EPERM, "word16", "a map that is not exclusive to a program"
 )
 ITER_TASK: Final = Reason("iter-link/task", EINVAL, "word16", "at most one of tid, pid and pid_fd")
+ITER_NO_TASK: Final = Reason(
+    "iter-link/pid-fd", EBADF, "word16", "an iter_info whose pid_fd is a descriptor of a process"
+)
 ITER_OLD_PROGRAM: Final = Reason(
     "iter-link/old-program", EPERM, "old_prog_fd", "the program that the link holds"
 )
