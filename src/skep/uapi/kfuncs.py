@@ -100,7 +100,7 @@ _EVERYWHERE: Final[tuple[tuple[int, str], ...]] = (
     (TRUSTED_ARGS | SLEEPABLE, "bpf_arena_reserve_pages"),
     (RCU, "bpf_cgroup_read_xattr"),
     (UNTRUSTED_RESULT, "bpf_get_kmem_cache"),
-    (TRUSTED_ARGS | IN_LOCK, "bpf_stream_vprintk_impl"),
+    (TRUSTED_ARGS, "bpf_stream_vprintk_impl"),
     (IN_LOCK | RET_NULL, "bpf_res_spin_lock bpf_res_spin_lock_irqsave"),
     (IN_LOCK, "bpf_res_spin_unlock bpf_res_spin_unlock_irqrestore"),
     (ITER_NEW | IN_LOCK, "bpf_iter_num_new"),

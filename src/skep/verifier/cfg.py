@@ -187,7 +187,9 @@ def _note_effects(function: Function, step: Step, kernel: KernelCalls) -> None:
         return
     function.might_sleep = function.might_sleep or step.pc in kernel.might_sleep
     function.changes_packet = function.changes_packet or step.pc in kernel.changes_packet
-    function.might_throw = function.might_throw or step.pc in kernel.throws
+    if step.pc in kernel.throws:
+        function.has_throw = True
+        function.might_throw = True
 
 
 def _merge(caller: Function, callee: Function) -> bool:

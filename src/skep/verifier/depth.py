@@ -59,6 +59,8 @@ def _enter(check: Check, chain: list[_Call], private: bool) -> None:
     check.pc = function.start
     if function.has_ld_abs and any(entry.function.is_callback for entry in chain):
         check.refuse(flow.LEGACY_CALLBACK, "cannot use BPF_LD_[ABS|IND] within callback")
+    if function.has_throw and any(entry.function.is_callback for entry in chain):
+        check.refuse(flow.THROW_CALLBACK, "bpf_throw kfunc cannot be called from callback subprog")
     if function.number and function.has_tail_call and call.depth >= MAX_DEPTH_BELOW_TAIL_CALL:
         check.refuse(
             flow.STACK_DEPTH,

@@ -111,7 +111,7 @@ class Function:
     """A subprogram while it is being verified: slots ``start`` to ``end`` (exclusive)."""
 
     __slots__ = (
-        "arguments", "called", "changes_packet", "end", "has_ld_abs", "has_tail_call",
+        "arguments", "called", "changes_packet", "end", "has_ld_abs", "has_tail_call", "has_throw",
         "is_async_callback", "is_callback", "is_exception_callback", "is_global", "is_void",
         "might_sleep", "might_throw", "name", "number", "stack_depth", "start",
         "tail_call_reachable", "type_id", "verified",
@@ -132,6 +132,7 @@ class Function:
         self.has_tail_call: bool = False
         self.tail_call_reachable: bool = False
         self.has_ld_abs: bool = False
+        self.has_throw: bool = False
         self.is_callback: bool = False
         self.is_async_callback: bool = False
         self.is_exception_callback: bool = False

@@ -54,7 +54,11 @@ def _refuse_section(check: Check, what: str, section: str) -> None:
 
 
 def require_return_value(check: Check, register: int = 0) -> None:
-    """Require that *register* may be returned from the function that is verified on its own."""
+    """Require that *register* may be returned from the function that is verified on its own.
+
+    What is thrown, in another register than r0, is returned from the program as a whole; Linux 6.18
+    forgets that for global functions.
+    """
     frame = check.state.frames[0]
     separate = frame.subprog != 0
     in_callback = frame.in_async_callback
@@ -69,7 +73,7 @@ def require_return_value(check: Check, register: int = 0) -> None:
             check, 0, 0, "At async callback return", rule=flow.CALLBACK_RETURN, register=register
         )
         return
-    if separate and not exception:
+    if separate and not exception and register == 0:
         if not isinstance(value, Scalar):
             check.refuse(
                 flow.RETURN_SCALAR,
