@@ -166,6 +166,8 @@ class Files:
             raise CommandError(command, EISDIR if command == "UNLINK" else EINVAL, path)
         if place.node is None:
             raise CommandError(command, ENOENT, f"{path} does not exist")
+        if path.endswith("/") and not isinstance(place.node, Folder):
+            raise CommandError(command, ENOTDIR, f"{path} is no folder")
         if not permits(self._who, place.folder, WRITE | EXECUTE):
             raise CommandError(command, EACCES, f"the folder of {path} may not be written to")
         if place.folder.mode & STICKY and self._who.uid != place.folder.uid:

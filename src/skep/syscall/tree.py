@@ -144,6 +144,8 @@ class Tree:
         node = self._walk(path, credentials, start, follow=True).node
         if node is None:
             raise PathRefused(reasons.PATH_ABSENT, path)
+        must_be_folder = path.endswith("/")
+        _refuse_unless(not must_be_folder or isinstance(node, Folder), reasons.PATH_FOLDER, path)
         return node
 
     def place(self, path: str, credentials: Credentials, start: Folder | None = None) -> Place:
@@ -156,12 +158,12 @@ class Tree:
         _refuse_unless(path, reasons.PATH_EMPTY, path)
         folder = self.root if start is None or path.startswith("/") else start
         ahead = [name for name in reversed(path.split("/")) if name]
-        in_folder, links = path.endswith("/"), 0
+        links = 0
         place = Place(folder, "", folder)
         while ahead:
             name = ahead.pop()
             place = self._step(place, name, path, credentials)
-            if isinstance(place.node, Symlink) and (ahead or follow or in_folder):
+            if isinstance(place.node, Symlink) and (ahead or follow):
                 links += 1
                 _refuse_unless(links <= MAX_LINKS, reasons.PATH_LOOP, path)
                 target = place.node.target
@@ -170,8 +172,6 @@ class Tree:
                 place = Place(base, "", base)
             if ahead:
                 _refuse_unless(place.node is not None, reasons.PATH_ABSENT, path)
-        if in_folder and place.node is not None:
-            _refuse_unless(isinstance(place.node, Folder), reasons.PATH_FOLDER, path)
         return place
 
     def _step(self, place: Place, name: str, path: str, credentials: Credentials) -> Place:
