@@ -105,7 +105,7 @@ def _at(record: LogRecord, label: str, message: str) -> Iterator[str]:
     yield f"{INDENT}{place}"
     if record.text:
         yield f"{INDENT}Source context:"
-        yield f"{INDENT}>>> {record.line} | {record.text}"
+        yield f"{INDENT}>>> {record.line} | {record.text.strip()}"
     width = len(str(record.line)) if record.text else 0
     yield f"{INDENT}    {' ' * width} | ^-- {label}: {message}"
     if record.insn:

@@ -59,13 +59,19 @@ def _result(record: LogRecord, rules: list[str]) -> Json:
         "kind": "fail",
         "level": "error",
         "message": {"text": "\n".join(parts)},
-        "locations": [_location(record.file, record.line, record.column, record.command)],
+        "locations": [_location(record.file, record.line, _column(record), record.command)],
         "properties": _properties(record),
     }
     if record.causes:
         flow = [_step(number, cause) for number, cause in enumerate(record.causes, start=1)]
         result["codeFlows"] = [{"threadFlows": [{"locations": flow}]}]
     return result
+
+
+def _column(record: LogRecord) -> int:
+    """The column in characters; records count bytes."""
+    before = record.text.encode()[: max(record.column - 1, 0)].decode(errors="replace")
+    return len(before) + 1 if record.text and record.column else record.column
 
 
 def _properties(record: LogRecord) -> Json:

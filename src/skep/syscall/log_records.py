@@ -146,7 +146,7 @@ def _of_rejected(command: str, error: Rejected) -> LogRecord:
         file=line.file if line is not None else "",
         line=line.line if line is not None else 0,
         column=line.column if line is not None else 0,
-        text=line.text.strip() if line is not None else "",
+        text=line.text if line is not None else "",
         causes=causes,
     )  # fmt: skip
 
