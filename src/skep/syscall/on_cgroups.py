@@ -24,7 +24,7 @@ from skep.syscall.objects import Holding, Kind
 from skep.syscall.state import State
 from skep.uapi import reasons_hooks as reasons
 from skep.uapi.commands import LinkCreate, ProgAttach, ProgQuery
-from skep.uapi.flags import AttachFlag, AttachType, QueryFlag
+from skep.uapi.flags import AttachFlag, QueryFlag
 from skep.uapi.program_types import ProgramType
 
 LINK_FLAGS: Final = int(
@@ -48,7 +48,6 @@ def attach(state: State, call: Call[ProgAttach], holding: Holding) -> None:
         kind = loaded(holding).type
         old = program_at(state, call, attr.replace_bpf_fd, "replace_bpf_fd", kind)
         replaced = loaded(old)
-    call.check(attr.attach_type != AttachType.LSM_CGROUP, reasons.CGROUP_LSM)
     anchor = partial(find_anchor, state, call, flags, attr.relative_fd, "relative_fd")
     wish = Wish(flags, attr.relative_fd, anchor, attr.expected_revision, replaced)
     with seated(state, holding, flags) as seat:
@@ -89,7 +88,6 @@ def create(state: State, call: Call[LinkCreate], holding: Holding) -> int:
     attr = call.attr
     call.check(not attr.flags & ~LINK_FLAGS, reasons.CGROUP_LINK_FLAGS)
     cgroup = _cgroup(state, call)
-    call.check(attr.attach_type != AttachType.LSM_CGROUP, reasons.CGROUP_LSM)
     flags, relative = attr.flags | MULTI, attr.word16 & 0xFFFF_FFFF
     anchor = partial(find_anchor, state, call, flags, relative, "word16")
     program = loaded(holding)

@@ -25,10 +25,13 @@ from skep.syscall.hooked import (
 from skep.syscall.objects import Holding, Kind
 from skep.syscall.state import State
 from skep.uapi import reasons_hooks as reasons
+from skep.uapi import reasons_links
 from skep.uapi.commands import LinkCreate, ProgAttach, ProgQuery
-from skep.uapi.flags import AttachFlag, AttachType, LinkType
+from skep.uapi.flags import AttachFlag, AttachType, LinkType, ProgType
+from skep.uapi.reason import Refusal
 
 NETKIT: Final = frozenset((AttachType.NETKIT_PRIMARY, AttachType.NETKIT_PEER))
+XDP: Final = "IFLA_XDP"
 ANY_REPLACE: Final = int(AttachFlag.REPLACE)
 
 
@@ -130,3 +133,30 @@ def create_xdp(state: State, call: Call[LinkCreate], holding: Holding) -> int:
     link = XdpLink(state.new_id(Kind.LINK), program, device)
     device.xdp.put(Seat(program, link=link), attr.flags)
     return install_link(state, link, holding)
+
+
+def set_xdp(state: State, index: int, fd: int, flags: int, expected_fd: int) -> None:
+    """Attach a program to device *index* without a link, or detach with *fd* -1.
+
+    What netlink's IFLA_XDP does: *flags* are XDP_FLAGS_*, *expected_fd* what REPLACE expects, -1
+    for nothing.
+    """
+    with state.objects.lock:
+        device = state.places.device_at(index)
+        if device is None:
+            raise Refusal(XDP, reasons.DEVICE, f"there is no device {index}")
+        expected = _xdp_program(state, expected_fd) if expected_fd >= 0 else None
+        old = loaded(expected) if expected is not None else None
+        if fd < 0:
+            device.xdp.put(None, flags, old)
+            return
+        with seated(state, _xdp_program(state, fd)) as seat:
+            device.xdp.put(seat, flags, old)
+
+
+def _xdp_program(state: State, fd: int) -> Holding:
+    holding = state.objects.get(XDP, fd, Kind.PROG, "fd")
+    found = loaded(holding).type
+    if found.id != ProgType.XDP:
+        raise Refusal(XDP, reasons_links.PROGRAM_TYPE, f"a {found.name} program", "fd")
+    return holding

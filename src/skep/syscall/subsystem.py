@@ -3,6 +3,7 @@
 import copy
 import os
 import threading
+from collections.abc import Callable
 from errno import EFAULT, EINVAL, ENOENT
 from functools import cache
 from typing import Final, Self
@@ -16,7 +17,7 @@ from skep.btf.kinds import Kind
 from skep.engine.interface import Engine
 from skep.errors import CommandError, NotSupported
 from skep.runtime.world import World
-from skep.syscall import iterators, perf_events, sockets
+from skep.syscall import iterators, on_devices, perf_events, sockets
 from skep.syscall.call import AttrAddress, AttrBuffer, AttrBytes, Buffer, Common, decode, read_attr
 from skep.syscall.catalog import helper_codes
 from skep.syscall.credentials import Credentials
@@ -129,13 +130,19 @@ class Subsystem:
 
     def setsockopt(self, socket: Socket, level: int, option: int, value: int) -> int:
         """Set an option of *socket* that is about programs; 0 or ``-errno``, as ``bpf``."""
+        return self._done(lambda: sockets.set_option(self.state, socket, level, option, value))
+
+    def set_xdp(self, index: int, fd: int, flags: int = 0, expected_fd: int = -1) -> int:
+        """Attach program *fd* to device *index* as netlink does, -1 detaches; 0 or ``-errno``."""
+        return self._done(lambda: on_devices.set_xdp(self.state, index, fd, flags, expected_fd))
+
+    def _done(self, work: Callable[[], int | None]) -> int:
+        self._last.error = None
         try:
-            sockets.set_option(self.state, socket, level, option, value)
+            return work() or 0
         except Refusal as refusal:
             self._last.error = refusal
             return -refusal.errno
-        self._last.error = None
-        return 0
 
     def _open(self, kind: ObjectKind, target: Target) -> int:
         with self.state.objects.lock:
@@ -271,16 +278,21 @@ class Subsystem:
         return self._serve_logged(LONG_COMMAND, short, memory, common)
 
     def perf_event_open(self, type: int, config: int) -> int:  # noqa: A002
-        """A descriptor of a perf event, see ``skep.attach.perf_events``; raises CommandError."""
-        return perf_events.open_event(self.state, type, config)
+        """A descriptor of a perf event, see ``skep.attach.perf_events``; or ``-errno``."""
+        return self._done(lambda: perf_events.open_event(self.state, type, config))
 
     def read(self, fd: int, size: int) -> bytes:
         """Read from an open iterator, see ``skep.attach.iterators``; raises CommandError."""
-        return iterators.read(self.state, fd, size)
+        self._last.error = None
+        try:
+            return iterators.read(self.state, fd, size)
+        except Refusal as refusal:
+            self._last.error = refusal
+            raise
 
     def ioctl(self, fd: int, request: int, argument: int = 0) -> int:
-        """PERF_EVENT_IOC_SET_BPF, _ENABLE or _DISABLE on a perf event; raises CommandError."""
-        return perf_events.control(self.state, fd, request, argument)
+        """PERF_EVENT_IOC_SET_BPF, _ENABLE or _DISABLE on a perf event: 0 or ``-errno``."""
+        return self._done(lambda: perf_events.control(self.state, fd, request, argument))
 
     def close(self, fd: int) -> None:
         """Close a descriptor; raises CommandError EBADF if it is not open."""

@@ -93,10 +93,6 @@ CGROUP_DETACH: Final = Reason(
     "cgroup/detach", ENOENT, "attach_bpf_fd", "a program that is attached there by itself",
     "what a link holds comes off when the link is closed or detached",
 )  # fmt: skip
-CGROUP_LSM: Final = Reason(
-    "cgroup/lsm", EOPNOTSUPP, "attach_type", "a hook that this world fires",
-    "there are no LSM events in this world",
-)  # fmt: skip
 CGROUP_LINK_FLAGS: Final = Reason(
     "cgroup/link-flags", EINVAL, "flags", "only BEFORE, AFTER, ID, LINK, PREORDER"
 )
@@ -170,10 +166,6 @@ XDP_UPDATE: Final = Reason(
 
 # --- network namespace ----------------------------------------------------------------------------
 
-NETNS_FD: Final = Reason(
-    "netns/fd", EBADF, "target_fd", "an open descriptor",
-    "Subsystem.open_netns gives a descriptor of this world's network namespace",
-)  # fmt: skip
 NETNS_KIND: Final = Reason(
     "netns/target", EINVAL, "target_fd", "a descriptor of a network namespace"
 )
@@ -236,9 +228,6 @@ SOCKMAP_LINKED: Final = Reason(
 )
 SOCKMAP_DETACH: Final = Reason(
     "sockmap/detach", ENOENT, "attach_bpf_fd", "the program that is attached there"
-)
-SOCKMAP_DETACH_TYPE: Final = Reason(
-    "sockmap/detach-type", EINVAL, "attach_bpf_fd", "a program of the attach type's kind"
 )
 
 # --- sockets ----------------------------------------------------------------------------------
