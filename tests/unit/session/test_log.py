@@ -48,7 +48,7 @@ class NewerKernel(OlderKernel):
         return self.subsystem.bpf(cmd, attr, *common)
 
 
-def exit_only(level: int = 0) -> Program:
+def exit_only() -> Program:
     return Program(name="bad", program_type=1, insns=EXIT, license="GPL")
 
 
