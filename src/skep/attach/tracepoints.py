@@ -15,33 +15,39 @@ from skep.attach.links import Attachable, HookError, Link, expect
 from skep.base.layout import Layout
 from skep.base.memory import UserMemory
 from skep.runtime.tracepoints import MOST_ARGUMENTS, Event, Tracepoint
-from skep.uapi import infos, link_types
+from skep.uapi import contexts, infos, link_types
 from skep.uapi import reasons_tracing as reasons
 from skep.uapi.flags import AttachType, LinkType
 from skep.verifier.interface import Memory, Proof
 
 Runner = Callable[[Attachable, bytes, int], int]  # program, context, cookie: the result
 SIZES: Final = {0x00: 4, 0x08: 2, 0x10: 1, 0x18: 8}  # bits 3-4 of a load's opcode
-CONTEXT_SIZE: Final = 8 * MOST_ARGUMENTS
-WORDS: Final = struct.Struct(f"={MOST_ARGUMENTS}Q")
+WORDS: Final = struct.Struct(f"={MOST_ARGUMENTS + 1}Q")
+MOST_BYTES: Final = 1 << 16
 SLEEPABLE: Final = 1 << 4
 TRACE_PREFIX: Final = "btf_trace_"
 
 
 def context_end(proof: Proof) -> int:
-    """How far into its context the program reaches, by the offsets in its instructions."""
-    touched = (
+    """How far into its context the program reaches, by the offsets in its instructions.
+
+    A pointer that stands in a native slot (``skep.uapi.contexts``) is the first word.
+    """
+    row = contexts.by_name(proof.request.program_type.context)
+    limit = row.size if row is not None else MOST_BYTES
+    ends = [
         insn.off + SIZES[insn.code & 0x18]
         for insn, kind in zip(proof.insns, proof.memory, strict=True)
         if kind == Memory.CONTEXT
-    )
-    return max(touched, default=0)
+    ]
+    return max((end if end <= limit else 8 for end in ends), default=0)
 
 
 def words_of(event: Event) -> bytes:
-    """The context of raw programs: the arguments, then zeros."""
+    """The context of raw programs: the arguments, zeros; the first once more, in a native slot."""
     spare = MOST_ARGUMENTS - len(event.arguments)
-    return WORDS.pack(*event.arguments, *(0,) * spare)
+    words = (*event.arguments, *(0,) * spare)
+    return WORDS.pack(*words, words[0])
 
 
 def name_of_target(program: Attachable) -> str:
@@ -108,9 +114,8 @@ class RawTracepointLink(Link):
 
 
 def check_fit(program: Attachable, point: Tracepoint) -> None:
-    """Refuse a program that sleeps, or reads arguments that *point* does not have."""
+    """Refuse a program that reads or writes what *point* does not have."""
     request = program.proof.request
-    expect(not request.prog_flags & SLEEPABLE, reasons.RAW_SLEEPABLE)
     typed = request.expected_attach_type == AttachType.TRACE_RAW_TP and program.type.typed
     reach = context_end(program.proof)
     fits = typed or reach <= 8 * point.arguments

@@ -182,10 +182,8 @@ class Bpf2014:
 
     def ioctl(self, fd: int, request: int, argument: int) -> int:
         """Control a perf event, as PERF_EVENT_IOC_SET_BPF does: 0, or -1."""
-        try:
-            return self.subsystem.ioctl(fd, request, argument)
-        except CommandError as error:
-            return self._fail(error.errno)
+        answer = self.subsystem.ioctl(fd, request, argument)
+        return answer if answer >= 0 else self._fail(-answer)
 
     def close(self, fd: int) -> int:
         """Close a map, program or file: 0, or -1."""

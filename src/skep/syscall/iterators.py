@@ -114,6 +114,7 @@ def _map_of(state: State, call: Call[LinkCreate], program: LoadedProgram, fd: in
     call.check(fd, reasons.ITER_NO_MAP)
     held = state.objects.get(call.command.name, fd, Kind.MAP, "word16")
     map_ = as_map(held)
+    call.check(not state.owners.is_exclusive(map_.id), reasons.ITER_MAP_EXCLUSIVE)
     call.check(map_.map_type in PLAIN | PERCPU, reasons.ITER_MAP_KIND)
     _check_sizes(call, program, map_)
     return held

@@ -3,12 +3,9 @@
 Source: Linux 6.18 kernel/events/core.c, kernel/bpf/syscall.c (bpf_perf_link_attach).
 """
 
-from errno import EBADF
 from typing import Final
 
-from skep.attach.links import HookError, expect
 from skep.attach.perf_events import TYPE_TRACEPOINT, PerfEvent, PerfEventLink, check_open
-from skep.errors import CommandError
 from skep.syscall.call import Call
 from skep.syscall.firing import runner
 from skep.syscall.hooked import install_link, loaded
@@ -21,45 +18,33 @@ from skep.uapi.reason import Refusal
 ENABLE: Final = 0x2400
 DISABLE: Final = 0x2401
 SET_BPF: Final = 0x4004_2408
+REQUESTS: Final = frozenset({ENABLE, DISABLE, SET_BPF})
 
 
 def open_event(state: State, type: int, config: int) -> int:  # noqa: A002
     """perf_event_open(2): a descriptor of a new event; *config* of type 2 is a tracepoint's id."""
     point = state.world.tracepoints.by_id(config) if type == TYPE_TRACEPOINT else None
-    try:
-        check_open(type, config, point)
-    except HookError as error:
-        raise Refusal("PERF_EVENT_OPEN", error.row, error.reason) from None
+    check_open(type, config, point)
     event = PerfEvent(type, config, point, runner(state))
     event.id = state.new_id(Kind.PERF_EVENT)
     return state.objects.install(Kind.PERF_EVENT, event)
 
 
-def event_at(state: State, fd: int) -> PerfEvent:
-    """The event that *fd* names; CommandError EBADF if it names none."""
-    holding = state.objects.find(fd)
-    if holding is None or not isinstance(holding.target, PerfEvent):
-        raise CommandError("PERF_EVENT", EBADF, f"fd {fd} is no perf event")
-    return holding.target
-
-
 def control(state: State, fd: int, request: int, argument: int) -> int:
-    """ioctl(2) on a perf event: SET_BPF with a program's descriptor, ENABLE, DISABLE."""
+    """ioctl(2) on a perf event: SET_BPF with a program's descriptor, ENABLE, DISABLE; 0."""
     objects = state.objects
     with objects.lock:
-        event = event_at(state, fd)
-        try:
-            if request == SET_BPF:
-                program = objects.get("IOCTL", argument, Kind.PROG)
-                event.attach(loaded(program))
-                holding = objects.get("IOCTL", fd, Kind.PERF_EVENT)
-                holding.holds.append(objects.take(program))
-                return 0
-            expect(request in (ENABLE, DISABLE), reasons.PERF_REQUEST, f"request {request:#x}")
-        except HookError as error:
-            raise Refusal("IOCTL", error.row, error.reason) from None
-        event.enabled = request == ENABLE
-        return 0
+        holding = objects.get("IOCTL", fd)
+        event = holding.target
+        if not isinstance(event, PerfEvent) or request not in REQUESTS:
+            raise Refusal("IOCTL", reasons.PERF_REQUEST, f"request {request:#x} of fd {fd}")
+        if request != SET_BPF:
+            event.enabled = request == ENABLE
+            return 0
+        program = objects.get("IOCTL", argument, Kind.PROG)
+        event.attach(loaded(program))
+        holding.holds.append(objects.take(program))
+    return 0
 
 
 def create(state: State, call: Call[LinkCreate], holding: Holding) -> int:

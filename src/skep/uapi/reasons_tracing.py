@@ -36,9 +36,6 @@ RAW_UNKNOWN: Final = Reason(
     "raw-tracepoint/unknown", ENOENT, "name", "a tracepoint that the world declares",
     "the name is without its system, as kfree_skb; world.tracepoints.declare makes one",
 )  # fmt: skip
-RAW_SLEEPABLE: Final = Reason(
-    "raw-tracepoint/sleepable", EINVAL, "prog_fd", "a program that does not sleep"
-)
 RAW_ARGUMENTS: Final = Reason(
     "raw-tracepoint/arguments", EINVAL, "prog_fd",
     "a program that reads no arguments beyond those of the tracepoint",

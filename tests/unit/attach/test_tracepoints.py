@@ -6,7 +6,6 @@ import os
 
 import pytest
 
-from skep.errors import CommandError
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import commands, infos
 from support.caller import Caller
@@ -129,9 +128,7 @@ def test_reading_beyond_the_record_is_eacces(caller: Caller) -> None:
     program = seen("r6 = *(u64 *)(r9 + 24)", array(caller), TRACEPOINT, caller)
     event = subsystem.perf_event_open(2, point.id)
 
-    with pytest.raises(CommandError) as refusal:
-        subsystem.ioctl(event, SET_BPF, program)
-    assert refusal.value.errno == errno.EACCES
+    assert subsystem.ioctl(event, SET_BPF, program) == -errno.EACCES
 
 
 def test_a_software_event_shows_its_sample(caller: Caller) -> None:
@@ -146,9 +143,7 @@ def test_a_software_event_shows_its_sample(caller: Caller) -> None:
 
 
 def test_a_world_has_no_hardware_counters() -> None:
-    with pytest.raises(CommandError) as refusal:
-        Subsystem().perf_event_open(0, 0)
-    assert refusal.value.errno == errno.ENOENT
+    assert Subsystem().perf_event_open(0, 0) == -errno.ENOENT
 
 
 def test_task_fd_query_names_program_and_tracepoint(caller: Caller) -> None:
