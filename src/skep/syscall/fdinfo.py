@@ -64,7 +64,7 @@ def _of_map(state: State, holding: Holding) -> Lines:
         ("max_entries", map_.max_entries),
         ("map_flags", _hex(map_.map_flags)),
         ("map_extra", _hex(map_.map_extra)),
-        ("memlock", map_.max_entries * (map_.key_size + map_.value_size)),
+        ("memlock", map_.memory_bytes),
         ("map_id", map_.id),
         ("frozen", int(map_.frozen)),
     ]
@@ -98,5 +98,5 @@ def _of_token(token: Token) -> Lines:
 
 
 def _hex(value: int) -> str:
-    """As printf's %#x writes it."""
-    return f"{value:#x}" if value else "0"
+    """As the kernel's %#x writes it: 0 is 0x0."""
+    return f"{value:#x}"

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Final
 
 from skep.attach.links import Link
-from skep.maps.interface import Map
+from skep.maps.array import Array
+from skep.maps.creation import round8
 from skep.syscall.call import Call
 from skep.syscall.info import give, read_info, read_struct, write_info
 from skep.syscall.maps import as_map
@@ -56,18 +57,20 @@ def _map(state: State, call: Call[GetInfo], holding: Holding) -> int:
     if map_.map_type == MapType.STRUCT_OPS:
         known = replace(known, btf_vmlinux_id=state.kernel_btf_id)
     if asked.hash:
-        call.check(map_.map_type == MapType.ARRAY, reasons.INFO_NO_HASH)
+        if not isinstance(map_, Array):
+            raise call.refusal(reasons.INFO_NO_HASH)
         call.check(asked.hash_size == HASH_SIZE, reasons.INFO_HASH_SIZE)
+        call.check(map_.frozen, reasons.INFO_NOT_FROZEN)
         give(call, asked, "hash", HASH_SIZE, _hash(map_), 1)
     else:
         call.check(not asked.hash_size, reasons.INFO_HASH_SIZE)
     return write_info(call, known.encode(), infos.MAP_INFO_SIZE)
 
 
-def _hash(map_: Map) -> bytes:
-    """SHA-256 of all values of an array, each filled up to eight bytes."""
-    size = -(-map_.value_size // 8) * 8 * map_.max_entries
-    return hashlib.sha256(ctypes.string_at(map_.value_address(0) or 0, size)).digest()
+def _hash(array: Array) -> bytes:
+    """SHA-256 of all values, each filled up to eight bytes."""
+    size = round8(array.value_size) * array.max_entries
+    return hashlib.sha256(ctypes.string_at(array.values, size)).digest()
 
 
 def _btf(state: State, call: Call[GetInfo], holding: Holding) -> int:

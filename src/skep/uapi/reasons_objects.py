@@ -168,6 +168,10 @@ INFO_RECORD: Final = Reason(
 )  # fmt: skip
 INFO_NO_HASH: Final = Reason("info/no-hash", EINVAL, "info", "hash of 0, except for arrays")
 INFO_HASH_SIZE: Final = Reason("info/hash-size", EINVAL, "info", "hash_size of 32; of 0 without")
+INFO_NOT_FROZEN: Final = Reason(
+    "info/hash-not-frozen", EPERM, "info", "a frozen map, if its hash is asked for",
+    "MAP_FREEZE it first: what may change has no hash",
+)  # fmt: skip
 INFO_NAME: Final = Reason("info/name", EINVAL, "info", "name and name_len, or neither")
 INFO_NAME_ROOM: Final = Reason(
     "info/name-room", ENOSPC, "info", "a name_len above that of the name",

@@ -300,6 +300,7 @@ DRIVERS: Drivers = {
     reasons.INFO_RECORD: info(bytes(132) + words(7), "prog"),
     reasons.INFO_NO_HASH: info(bytes(88) + words(1, 0, 32), "hash"),
     reasons.INFO_HASH_SIZE: info(bytes(96) + words(32)),
+    reasons.INFO_NOT_FROZEN: info(bytes(88) + words(1, 0, 32)),
     reasons.INFO_NAME: kernel_name(words(0)),
     reasons.INFO_NAME_ROOM: kernel_name(words(3)),
     reasons.STREAM_ID: lambda bench: bench.call(
