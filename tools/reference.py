@@ -12,7 +12,16 @@ from pathlib import Path
 
 from skep.isa.table import OPS
 from skep.loader.sections import SECTIONS
-from skep.uapi.commands import COMMANDS
+from skep.syscall.log_request import LOGGED_BY_LINUX, OWN_LOGS
+from skep.uapi import log_messages
+from skep.uapi.commands import (
+    COMMANDS,
+    COMMON_ATTRS,
+    LOGGED,
+    USES_EXTENDED_ATTR,
+    CommonAttr,
+    LongRawTracepointOpen,
+)
 from skep.uapi.flags import AttachType, ProgType
 from skep.uapi.helper_types import Arg, ArgType, Helper, Ret
 from skep.uapi.helpers import HELPERS
@@ -184,7 +193,71 @@ def section_page() -> str:
     return page("Sections", "src/skep/loader/sections.py", table(head, rows))
 
 
+def log_page() -> str:
+    """The log: types of messages, levels, ways to ask for it, and what each command logs."""
+    messages = (
+        (row.number, f"`{row.name}`", f"`{row.layout}`", row.meaning)
+        for row in log_messages.MESSAGE_TYPES
+    )
+    layouts = (
+        (f"`struct {struct}`", member.offset, f"`{member.name}`", f"`{member.c_type}`")
+        for struct, layout in LOG_STRUCTS.items()
+        for member in layout.members()
+    )
+    head = ("struct", "offset", "member", "type")
+    return page(
+        "The log",
+        "src/skep/uapi/log_messages.py, src/skep/syscall/log_request.py, src/skep/uapi/commands.py",
+        "Why it is so: [Logging](../explanation/logging.md).",
+        "## Messages",
+        "A header of six bytes, packed and in host order, `u16 type, u32 length`, stands before "
+        "each payload. Strings of one payload are separated by NUL.",
+        table(("type", "name", "payload", "what it says"), messages),
+        "## Levels",
+        table(("bit", "name", "what it asks for", "Linux has it"), LOG_LEVELS),
+        "## Ways to ask",
+        table(("flag of the command", "value", "what it means", "Linux has it"), LOG_FLAGS),
+        table(head, layouts),
+        "Other flags in `BPF_CMD_FLAGS_MASK`, `0xffff0000`, are `EINVAL`. So are bytes 16 to 63 of "
+        "`struct bpf_extended_attr` that are not zero; the attr follows at byte 64.",
+        "## What each command logs",
+        table(("command", "text of Linux 6.18", "text of Linux 7.2", "of skep"), log_coverage()),
+    )
+
+
+LOG_STRUCTS = {
+    "bpf_common_attr": CommonAttr,
+    "bpf_extended_attr": log_messages.ExtendedHeader,
+    "bpf_raw_tracepoint_open, 40 bytes": LongRawTracepointOpen,
+}
+LOG_LEVELS = (
+    (0, "`LEVEL1`", "text: the path that was refused", "yes"),
+    (1, "`LEVEL2`", "text: all paths", "yes"),
+    (2, "`STATS`", "text: what verification cost", "yes"),
+    (3, "`FIXED`", "text that is cut at its end, not at its front", "yes"),
+    (4, "`BPF_LOG_TLV`", "messages, not in the attr's own level; bits 0 to 2: their text", "no"),
+)
+LOG_FLAGS = (
+    ("`BPF_COMMON_ATTRS`", f"`{COMMON_ATTRS:#x}`",
+     "arguments 4 and 5 are `struct bpf_common_attr` and its size", "since 7.2"),
+    ("`BPF_LOGGED`", f"`{LOGGED:#x}`", "the same", "no"),
+    ("`BPF_USES_EXTENDED_ATTR`", f"`{USES_EXTENDED_ATTR:#x}`",
+     "argument 2 is `struct bpf_extended_attr`", "no"),
+    ("none, `RAW_TRACEPOINT_OPEN`", "",
+     "an attr of 40 bytes is the long one if bytes 24 to 39 are not all zero", "no"),
+)  # fmt: skip
+
+
+def log_coverage() -> Iterable[tuple[str, str, str, str]]:
+    """What Linux and skep log of every command."""
+    for command in COMMANDS:
+        own = "refusals and successes" if command.number in OWN_LOGS else ""
+        newer = own or ("some refusals" if command.number in LOGGED_BY_LINUX else "")
+        yield f"`{command.name}`", own, newer, "every refusal" + (", successes" if own else "")
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "log.md": log_page,
     "instructions.md": instruction_page,
     "helpers.md": helper_page,
     "commands.md": command_page,

@@ -19,7 +19,7 @@ INSN: Final = re.compile(
     r"(\d+): \([0-9a-f]{2}\) (.*?)(?:\s*; (?:frame\d+: ?)?(?:R\d|fp-|refs=|cb\b).*)?$"
 )
 SOURCE: Final = re.compile(r"; (.*?)(?: @ (\S+):(\d+))?$")
-STATE: Final = re.compile(r"\d+: |from \d+ to \d+|\s|\([\d,]+\) (?:frame|live) ")
+STATE: Final = re.compile(r"\d+: |from \d+ to \d+|\s|\([\d,]+\) (?:frame|live) |frame \d+: ")
 FIELD: Final = re.compile(r"(\w+) = (b?'.*?'|\S+): (.+)$")
 BTF_TYPE: Final = re.compile(
     r"\[(\d+)\] [A-Z0-9_]+ \S+(?: (?:[a-z_]+=(?:\(.*\)|\S*)|\([^)]*\)|struct|union))*(?: (.+))?$"
