@@ -23,13 +23,14 @@ CGROUPS = Path("/sys/fs/cgroup/unified")
 PROG_LOAD, PROG_ATTACH, PROG_DETACH, PROG_QUERY, GET_INFO = 5, 8, 9, 16, 15
 LINK_CREATE, LINK_UPDATE, LINK_DETACH = 28, 29, 34
 SIDES = (0, 1)  # the kernel, skep
+_ATTACH = ("<IIIIIIQ", ("target", "prog", "type", "flags", "replace", "relative", "revision"))
 PACKED = {
-    PROG_ATTACH: ("<IIIIIIQ", ("target", "prog", "type", "flags", "replace", "relative", "revision")),
-    PROG_DETACH: ("<IIIIIIQ", ("target", "prog", "type", "flags", "replace", "relative", "revision")),
+    PROG_ATTACH: _ATTACH,
+    PROG_DETACH: _ATTACH,
     LINK_CREATE: ("<IIIIIIQ", ("prog", "target", "type", "flags", "relative", "pad", "revision")),
     LINK_UPDATE: ("<IIII", ("link", "new", "flags", "old")),
     LINK_DETACH: ("<I", ("link",)),
-}  # fmt: skip
+}
 
 
 @dataclass
@@ -42,7 +43,7 @@ class Named:
 
 @dataclass
 class Twins:
-    """Both sides; a value in a call is a number, or the name of something, or ``id:`` and a name."""
+    """Both sides; values in calls are numbers, names of things, or ``id:`` and a name."""
 
     kernel: RunningKernel = field(default_factory=RunningKernel)
     skep: Subsystem = field(default_factory=Subsystem)
