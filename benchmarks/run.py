@@ -1,4 +1,4 @@
-"""Times skep beside the running kernel, in one run: programs, verification, loading, start-up.
+"""Times skep beside the running kernel: programs, verification, loading, start-up, logs.
 
 usage: run.py [--rounds N] [--json FILE] [--only PART]
 
@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import log_cost
 import skep
 from skep.errors import BpfError
 from skep.loader.kernel import KernelSyscall
@@ -182,7 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", help="write all rows here")
-    parser.add_argument("--only", choices=("programs", "verify", "load", "start"))
+    parser.add_argument("--only", choices=("programs", "verify", "load", "start", "log"))
     options = parser.parse_args()
     print(f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, "
           f"{options.rounds} rounds: median [least .. greatest]")  # fmt: skip
@@ -192,6 +193,7 @@ def main() -> None:
         "verify": lambda: bench_verify(kernel, options.rounds),
         "load": lambda: bench_load(kernel, options.rounds),
         "start": lambda: bench_start(options.rounds),
+        "log": lambda: log_cost.measure(kernel is not None),
     }
     rows = {name: part() for name, part in parts.items() if options.only in (None, name)}
     ratios = [row["ratio"] for row in rows.get("programs", []) if row["ratio"]]

@@ -110,19 +110,17 @@ def chosen(call: Call[Any], prefix: str = "") -> LogRequest:
     raise call.refusal(*found)
 
 
-def check_logs(call: Call[Any]) -> None:
-    """What is checked before all else in a call that asks for a log beside its attr.
+def check_logs(call: Call[Any], common: Common) -> None:
+    """What is checked before all else in a call that asks for a log beside its attr, in *common*.
 
     Linux looks only where it logs. Logs of text that contradict each other are closed: nobody knows
     which is meant.
     """
-    if call.common is None:
-        return
-    if call.common.refused is not None:
-        raise call.refusal(call.common.refused)
+    if common.refused is not None:
+        raise call.refusal(common.refused)
     number = call.command.number
     if number not in LOGGED_BY_LINUX:
         return
-    call.common.closed = not common_request(call.common).is_tlv
+    common.closed = not common_request(common).is_tlv
     chosen(call, OWN_LOGS.get(number, ""))
-    call.common.closed = False
+    common.closed = False

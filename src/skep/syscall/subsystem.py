@@ -263,7 +263,8 @@ class Subsystem:
         call = decode(command, where, memory, common)
         call.credentials = self.credentials
         check_command(call)
-        check_logs(call)
+        if common is not None:
+            check_logs(call, common)
         try:
             return HANDLERS[cmd](self.state, call)
         except Refusal as refusal:  # of a layer below, perhaps, which does not know the attr
