@@ -46,15 +46,18 @@ def _check_socket_map(creation: Creation) -> None:
     require(not unknown, reasons.CREATE_FLAGS, f"{unknown:#x} is not for this map type")
 
 
-def _refuse_socket(number: int) -> None:
-    """Refuse to store a socket: the descriptor names none."""
-    if number > _S32_MAX:
-        raise Refusal("MAP_UPDATE_ELEM", elements.SOCKET_RANGE)
-    raise Refusal("MAP_UPDATE_ELEM", elements.SOCKET)
-
-
 class _Sockets(StoredMap):
     """What maps of sockets share: values that the host may read only if they have 8 bytes."""
+
+    def __init__(self, creation: Creation, stride: int, size: int, limit: int) -> None:
+        super().__init__(creation, stride, size, limit)
+        self._resolve = creation.resolve
+
+    def check_socket(self, number: int) -> None:
+        """Refuse to store a socket: descriptor *number* names none."""
+        if number > _S32_MAX:
+            raise Refusal("MAP_UPDATE_ELEM", elements.SOCKET_RANGE)
+        self._resolve(number)
 
     def lookup(self, key: bytes, flags: int = 0) -> bytes:
         """Refuse: there is no socket."""
@@ -69,7 +72,7 @@ class _Sockets(StoredMap):
         self.check_key("MAP_UPDATE_ELEM", key)
         self.check_value("MAP_UPDATE_ELEM", value)
         self.check_lock_flag("MAP_UPDATE_ELEM", flags)
-        _refuse_socket(int.from_bytes(value, "little"))
+        self.check_socket(int.from_bytes(value, "little"))
 
 
 class SocketMap(_Sockets, IndexedMap):
@@ -128,7 +131,7 @@ class ReuseportArray(_Sockets, IndexedMap):
         if index >= self.max_entries:
             raise Refusal(command, elements.PAST_END, f"index {index} is past the end")
         number = int.from_bytes(value, "little")
-        _refuse_socket(number if len(value) == 8 else number & _S32_MAX)
+        self.check_socket(number if len(value) == 8 else number & _S32_MAX)
 
     def delete(self, key: bytes) -> None:
         """Refuse: the place is empty, or past the end."""

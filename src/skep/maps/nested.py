@@ -44,7 +44,8 @@ ARRAY: Final = 2
 PROG_ARRAY: Final = 3
 PERCPU_ARRAY: Final = 6
 
-_NO_TEMPLATE: Final = frozenset({PROG_ARRAY, 26})  # no map_meta_equal: prog arrays, struct_ops
+# without map_meta_equal: program arrays, storage of cgroups, struct_ops
+_NO_TEMPLATE: Final = frozenset({PROG_ARRAY, 19, 21, 26})
 
 
 @native

@@ -203,6 +203,12 @@ class DeviceHash(Hash):
         check_no_program(value)
         super().update(key, value, flags & NOEXIST)
 
+    def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes:
+        """Refuse: Linux has it only for hashes of plain values."""
+        self.check_key("MAP_LOOKUP_AND_DELETE_ELEM", key)
+        self.check_read_flags("MAP_LOOKUP_AND_DELETE_ELEM", flags)
+        raise Refusal("MAP_LOOKUP_AND_DELETE_ELEM", elements.NO_OPERATION)
+
 
 class SocketArray(FdArray):
     """XSKMAP: places for AF_XDP sockets, all empty."""
@@ -218,3 +224,19 @@ class SocketArray(FdArray):
         self.check_key("MAP_LOOKUP_ELEM", key)
         self.check_read_flags("MAP_LOOKUP_ELEM", flags)
         raise Refusal("MAP_LOOKUP_ELEM", elements.NO_OPERATION_OPAQUE)
+
+    def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
+        """Refuse: the fd in *value* names no socket."""
+        command = "MAP_UPDATE_ELEM"
+        index = self.index_of(command, key)
+        self.check_value(command, value)
+        if flags > EXIST:
+            raise Refusal(command, elements.FLAGS)
+        if index >= self.max_entries:
+            raise Refusal(command, elements.PAST_END, f"index {index} is past the end")
+        self._kept.resolve(int.from_bytes(value, "little"))
+
+    def delete(self, key: bytes) -> None:
+        """Nothing: the place is empty, and that is no error."""
+        if self.index_of("MAP_DELETE_ELEM", key) >= self.max_entries:
+            raise Refusal("MAP_DELETE_ELEM", elements.PAST_END_DELETE)

@@ -165,9 +165,9 @@ def _read_keys(call: Call[MapBatch], map_: Map) -> int:
         last = found
         if done == attr.count:
             break
+    call.put("count", done)
     if done:
         call.write("out_batch", last)
-    call.put("count", done)
     call.check(done == attr.count, elements.BATCH_END, "no element is left")
     return 0
 

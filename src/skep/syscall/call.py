@@ -226,8 +226,7 @@ def decode(
     """Check sizes and unused members as Linux does, and decode.
 
     Raises:
-        Refusal: E2BIG, see ``read_attr``; EINVAL, a member that the command does not use is not
-            zero.
+        Refusal: E2BIG, see ``read_attr``; EINVAL, what the command does not use is not zero.
     """
     data = read_attr(where, command.name)
     last = command.layout.member(command.last)
@@ -237,7 +236,4 @@ def decode(
         row = reasons_maps.CREATE_UNUSED if command is MAP_CREATE else reasons.UNUSED_BYTES
         detail = f"byte {offset} is not zero, beyond {command.last}, the last member used"
         raise Refusal(command.name, row, detail, offset=offset)
-    call = Call(command, where, command.layout.decode(data), memory, common)
-    for name in command.unused:
-        call.check(not getattr(call.attr, name), reasons.UNUSED_MEMBER, "is not used", name)
-    return call
+    return Call(command, where, command.layout.decode(data), memory, common)

@@ -1,7 +1,5 @@
 """What the verifier may ask of the subsystem while it looks at one program."""
 
-from collections.abc import Sequence
-
 from skep.btf.graph import Btf
 from skep.errors import CommandError
 from skep.syscall.call import Call
@@ -80,9 +78,8 @@ class SubsystemEnvironment:
         self.holds = []
 
 
-def hold_maps(state: State, fds: Sequence[int], environment: SubsystemEnvironment) -> None:
-    """Keep the maps of an fd_array alive too, used or not (6.14: fd_array_cnt)."""
-    for fd in fds:
-        state.objects.get("PROG_LOAD", fd, field="fd_array")  # EBADF
-        if environment.map_by_fd(fd) is None and environment.btf_by_fd(fd) is None:
-            state.objects.get("PROG_LOAD", fd, Kind.MAP, "fd_array")
+def hold_map(state: State, fd: int, environment: SubsystemEnvironment) -> None:
+    """Keep a map of an fd_array alive too, used or not (6.14: fd_array_cnt)."""
+    state.objects.get("PROG_LOAD", fd, field="fd_array")  # EBADF
+    if environment.map_by_fd(fd) is None and environment.btf_by_fd(fd) is None:
+        state.objects.get("PROG_LOAD", fd, Kind.MAP, "fd_array")

@@ -14,20 +14,23 @@ from skep.uapi.reason import Refusal
 from skep.uapi.reasons_objects import EXCLUSIVE_INNER
 
 COMMAND: Final = "MAP_UPDATE_ELEM"
+SOCKETS: Final = frozenset(
+    {MapType.XSKMAP, MapType.SOCKMAP, MapType.SOCKHASH, MapType.REUSEPORT_SOCKARRAY}
+)
 
 
 class Holder:
     """Resolves the descriptors that are stored in one map, and keeps what they name alive."""
 
-    def __init__(self, state: State, kind: Kind | None) -> None:
-        self._state, self._kind = state, kind
+    def __init__(self, state: State, kind: Kind | None, *, sockets: bool) -> None:
+        self._state, self._kind, self._sockets = state, kind, sockets
         self._held: dict[int, list[Holding]] = {}
         self.map: Map | None = None
 
     def resolve(self, fd: int) -> Held:
         """What *fd* names, with one reference more; EBADF or EINVAL if it cannot be stored."""
         if self._kind is None:
-            raise Refusal(COMMAND, elements.SLOT_FD, f"fd {fd} names nothing that the map can hold")
+            raise self._stranger(fd)
         with self._state.objects.lock:
             holding = self._state.objects.get(COMMAND, fd, self._kind, "value")
             if self._state.owners.is_exclusive(holding.id) and self._kind is Kind.MAP:
@@ -37,6 +40,13 @@ class Holder:
             self._state.objects.take(holding)
             self._held.setdefault(id(target), []).append(holding)
         return target
+
+    def _stranger(self, fd: int) -> Refusal:
+        """The refusal of *fd* for a map that nothing here fits into."""
+        if not self._sockets:
+            return Refusal(COMMAND, elements.SLOT_FD, f"fd {fd} names nothing for this map")
+        known = self._state.objects.find(fd) is not None or self._state.objects.is_file(fd)
+        return Refusal(COMMAND, elements.NO_SOCKET_FD if known else elements.SOCKET)
 
     def _check(self, target: Held) -> None:
         if self.map is None or not isinstance(target, LoadedProgram):
@@ -66,4 +76,5 @@ def holder_for(state: State, map_type: int) -> Holder:
         MapType.ARRAY_OF_MAPS: Kind.MAP,
         MapType.HASH_OF_MAPS: Kind.MAP,
     }
-    return Holder(state, kinds.get(MapType(map_type)) if map_type in set(MapType) else None)
+    kind = kinds.get(MapType(map_type)) if map_type in set(MapType) else None
+    return Holder(state, kind, sockets=map_type in SOCKETS)

@@ -45,7 +45,7 @@ def load(state: State, call: Call[ProgLoad]) -> int:
     try:
         request = prepare(state, call, environment, source, log)
         proof = prove(request, log, environment)
-        claim_maps(state, call, proof)
+        claim_maps(state, call, proof, environment)
         entry = state.engine.compile(proof)
     except BaseException:
         environment.release()
@@ -93,13 +93,16 @@ def prove(request: Request, log: LogBuffer, environment: SubsystemEnvironment) -
     return proof
 
 
-def claim_maps(state: State, call: Call[ProgLoad], proof: Proof) -> None:
-    """Bind the program arrays that the program uses to programs of its kind."""
+def claim_maps(
+    state: State, call: Call[ProgLoad], proof: Proof, environment: SubsystemEnvironment
+) -> None:
+    """Bind the maps of programs that the program holds to programs of its kind."""
     kind = program_kind(proof.request)
     with state.objects.lock:
-        for shape in proof.maps:
-            fits = state.owners.claim(shape, kind)
-            call.check(fits, reasons.OWNER, f"map {shape.id} is for programs of another kind")
+        for held in environment.holds:
+            if held.kind is Kind.MAP:
+                fits = state.owners.claim(as_map(held), kind)
+                call.check(fits, reasons.OWNER, f"map {held.id} is for programs of another kind")
 
 
 def bind_map(state: State, call: Call[ProgBindMap]) -> int:

@@ -7,6 +7,7 @@ kernel/bpf/verifier.c (process_fd_array, check_btf_info).
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from socket import if_indextoname
 from typing import Final, NamedTuple
 
 from skep.btf.graph import Btf
@@ -15,7 +16,7 @@ from skep.isa.codec import decode
 from skep.syscall import permissions
 from skep.syscall.call import Call
 from skep.syscall.credentials import Capability
-from skep.syscall.environment import SubsystemEnvironment, hold_maps
+from skep.syscall.environment import SubsystemEnvironment, hold_map
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.maps import object_name
 from skep.syscall.objects import Kind
@@ -92,12 +93,28 @@ def read_source(state: State, call: Call[ProgLoad]) -> Source:
     license_ = call.text("license", LICENSE_SIZE).decode("latin-1")
     check_signature(call)
     if attr.prog_ifindex:
-        call.check(attr.prog_type in DEVICE_BOUND, reasons.IFINDEX)
-        raise call.refusal(reasons.OFFLOAD)
+        _check_device(call)
     if row is None or row.id == ProgType.LIRC_MODE2:  # infrared receivers are seldom configured
         raise call.refusal(reasons.PROG_TYPE)
     name = object_name(call, "prog_name", reasons.PROG_NAME)
     return Source(code, license_, name, row, attach_type, target, token)
+
+
+def _check_device(call: Call[ProgLoad]) -> None:
+    """Refuse a device to run the program: none of this machine can."""
+    attr = call.attr
+    xdp, bound = attr.prog_type == ProgType.XDP, attr.prog_flags & ProgFlag.XDP_DEV_BOUND_ONLY
+    frags = attr.prog_flags & ProgFlag.XDP_HAS_FRAGS
+    call.check(attr.prog_type in DEVICE_BOUND, reasons.IFINDEX)
+    allowed = int(ProgFlag.XDP_DEV_BOUND_ONLY | ProgFlag.XDP_HAS_FRAGS)
+    call.check(not attr.prog_flags & ~allowed, reasons.DEVICE_FLAGS)
+    call.check(bound or not frags, reasons.DEVICE_FLAGS)
+    call.check(xdp or not bound, reasons.DEVICE_FLAGS)
+    try:
+        if_indextoname(attr.prog_ifindex)
+    except (OSError, OverflowError):
+        raise call.refusal(reasons.IFINDEX, "there is no such device") from None
+    raise call.refusal(reasons.OFFLOAD)
 
 
 def _check_rights(state: State, call: Call[ProgLoad], row: ProgramType | None) -> Token | None:
@@ -157,9 +174,10 @@ def read_fds(
         return _SparseArray(call) if attr.fd_array else None
     call.check(attr.fd_array_cnt < 0xFFFF_FFFF // 4, reasons.FD_COUNT)
     call.check(attr.fd_array, reasons.FD_ARRAY)
-    data = call.read("fd_array", 4 * attr.fd_array_cnt)
-    fds = struct.unpack(f"<{attr.fd_array_cnt}i", data)
-    hold_maps(state, fds, environment)
+    known, fds = _SparseArray(call), []
+    for index in range(attr.fd_array_cnt):  # one by one: the first that is wrong decides
+        fds.append(known[index])
+        hold_map(state, fds[-1], environment)
     return fds
 
 

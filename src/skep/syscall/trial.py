@@ -19,7 +19,7 @@ from skep.syscall.loaded import LoadedProgram
 from skep.syscall.state import State
 from skep.uapi import reasons_runs as reasons
 from skep.uapi.commands import TestRun
-from skep.uapi.reason import Reason
+from skep.uapi.reason import Reason, Refusal
 
 PAGE: Final = 4096
 MAX_SKB: Final = PAGE - contexts.SKB_HEADROOM - contexts.SHARED_INFO
@@ -89,8 +89,7 @@ class Trial:
         self.retval = result & 0xFFFF_FFFF
         self.duration = min(spent // count, 0xFFFF_FFFF)
         if self.state.statistics:
-            self.program.run_count += count
-            self.program.run_ns += spent
+            self.program.count_runs(count, spent)
 
     def _loop(self, invocation: Invocation, context: int, count: int) -> int:
         """All runs but the last in a native loop; the last one reports what helpers raised."""
@@ -100,7 +99,7 @@ class Trial:
             left, step = count - 1, 1
             while left and not invocation.fault:
                 began, step = time.perf_counter_ns(), min(step, left, SLICE)
-                loop(run, entry.address, context, step)
+                loop(run, entry.hot(step), context, step)
                 left -= step
                 slow = time.perf_counter_ns() - began > PATIENCE
                 step = max(step // 2, 1) if slow else step * 2
@@ -118,12 +117,20 @@ class Trial:
         if attr.data_out:
             room = limit - len(fragments)
             self.check(room >= 0, reasons.DATA_OUT, "fragments do not fit")
-            self.call.write("data_out", data[:room] + fragments)
+            self._give(data[:room] + fragments, fits=len(data) <= room)
         data += fragments
         self.call.put("data_size_out", len(data))
         self.call.put("retval", self.retval)
         self.call.put("duration", self.duration)
         self.check(len(data) <= limit, reasons.DATA_OUT, f"{len(data)} bytes do not fit")
+
+    def _give(self, data: bytes, *, fits: bool) -> None:
+        """Write to data_out; where the size is too small as well, Linux answers that."""
+        try:
+            self.call.write("data_out", data)
+        except Refusal:
+            self.check(fits, reasons.DATA_OUT, "data_out cannot be written either")
+            raise
 
     def finish_context(self, context: bytearray | None) -> None:
         """Give out the context; ENOSPC if ctx_out is too small."""

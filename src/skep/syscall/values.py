@@ -32,6 +32,7 @@ WITHOUT_BTF: Final = frozenset(
         MapType.DEVMAP,
         MapType.DEVMAP_HASH,
         MapType.CPUMAP,
+        MapType.XSKMAP,
         MapType.SOCKMAP,
         MapType.SOCKHASH,
     }

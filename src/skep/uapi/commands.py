@@ -357,8 +357,7 @@ class Command:
         number: ``BPF_*`` of ``enum bpf_cmd``.
         name: without prefix.
         layout: its member of ``union bpf_attr``.
-        last: name of the last member it knows; what follows must be zero (CHECK_ATTR). The names
-            of members before it that must be zero as well are *unused*.
+        last: name of the last member it knows; what follows must be zero (CHECK_ATTR).
         result: what success returns.
         fails: when it answers which errno, beyond EFAULT, EINVAL (bad attr) and EPERM.
     """
@@ -369,7 +368,6 @@ class Command:
     last: str
     result: str = "0"
     fails: Mapping[int, str] = field(default_factory=dict)
-    unused: tuple[str, ...] = ()
 
 
 _BAD_FD = "a descriptor is not open"
@@ -450,9 +448,7 @@ RAW_TRACEPOINT_OPEN: Final = Command(
 BTF_LOAD: Final = Command(18, "BTF_LOAD", BtfLoad, "btf_token_fd", _FD, {
     E2BIG: "the BTF is larger than 16 MiB", ENOSPC: "the log does not fit its buffer",
 })  # fmt: skip
-BTF_GET_FD_BY_ID: Final = Command(
-    19, "BTF_GET_FD_BY_ID", GetId, "fd_by_id_token_fd", _FD, _BY_ID, unused=("next_id",)
-)
+BTF_GET_FD_BY_ID: Final = Command(19, "BTF_GET_FD_BY_ID", GetId, "fd_by_id_token_fd", _FD, _BY_ID)
 TASK_FD_QUERY: Final = Command(20, "TASK_FD_QUERY", TaskFdQuery, "probe_addr", "0", {
     ENOENT: "no such task", EBADF: "no such descriptor",
     ENOTSUPP: "the descriptor is of no traced event",

@@ -18,10 +18,6 @@ UNUSED_BYTES: Final = Reason(
     "call/unused-bytes", EINVAL, "", "bytes beyond the last member that the command uses are zero",
     "clear the attr before filling it in",
 )  # fmt: skip
-UNUSED_MEMBER: Final = Reason(
-    "call/unused-member", EINVAL, "", "members that the command does not use are 0",
-    "clear the attr before filling it in",
-)  # fmt: skip
 UNKNOWN_COMMAND: Final = Reason(
     "call/unknown-command", EINVAL, "", "0 to 38, with the flags of docs/reference/commands.md",
     _NEWER,

@@ -14,6 +14,7 @@ from errno import (
     ENOENT,
     ENOMEM,
     ENOSPC,
+    ENOTSOCK,
     EOPNOTSUPP,
     EOVERFLOW,
     EPERM,
@@ -109,6 +110,9 @@ SOCKET: Final = Reason(
 )
 COOKIE: Final = Reason(
     "element/cookie", ENOSPC, "map_fd", "a map with 8 bytes of value: that is what a cookie takes"
+)
+NO_SOCKET_FD: Final = Reason(
+    "element/not-a-socket", ENOTSOCK, "value", "the descriptor of a socket"
 )
 NO_SOCKET: Final = Reason("element/no-socket", EINVAL, "key", "an index where a socket stands")
 CGROUP: Final = Reason(

@@ -136,7 +136,10 @@ CREATE_INNER_NESTED: Final = Reason(
     "map-create/inner-nested", EINVAL, "inner_map_fd", "a map that is no map of maps itself"
 )
 CREATE_INNER_TYPE: Final = Reason(
-    "map-create/inner-type", ENOTSUPP, "inner_map_fd", "no program array and no struct_ops map"
+    "map-create/inner-type",
+    ENOTSUPP,
+    "inner_map_fd",
+    "no program array, no storage of cgroups and no struct_ops map",
 )
 
 CREATE_KERNEL_BTF: Final = Reason(

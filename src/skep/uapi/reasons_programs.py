@@ -61,7 +61,16 @@ ATTACH_TYPE: Final = Reason(
     "docs/reference/program-types.md lists them",
 )
 IFINDEX: Final = Reason(
-    "prog-load/prog-ifindex", EINVAL, "prog_ifindex", "0, unless the program is sched_cls or xdp"
+    "prog-load/prog-ifindex",
+    EINVAL,
+    "prog_ifindex",
+    "0; the index of a device for sched_cls and xdp",
+)
+DEVICE_FLAGS: Final = Reason(
+    "prog-load/device-flags",
+    EINVAL,
+    "prog_flags",
+    "XDP_DEV_BOUND_ONLY, for xdp programs, and with it XDP_HAS_FRAGS",
 )
 OFFLOAD: Final = Reason(
     "prog-load/offload", EOPNOTSUPP, "prog_ifindex", "0: there is no device to run it"

@@ -59,7 +59,6 @@ DRIVERS: Drivers = {
     reasons.ATTR_SIZE: lambda bench: bench.raw(commands.MAP_FREEZE.number, bytes(4), 4097),
     reasons.ATTR_TAIL: lambda bench: bench.raw(commands.MAP_FREEZE.number, bytes(199) + b"\1"),
     reasons.UNUSED_BYTES: lambda bench: bench.raw(commands.MAP_FREEZE.number, bytes(4) + b"\1"),
-    reasons.UNUSED_MEMBER: lambda bench: bench.call(commands.BTF_GET_FD_BY_ID, next_id=1),
     reasons.UNKNOWN_COMMAND: lambda bench: bench.raw(9999, bytes(8)),
     reasons.NOT_READABLE: lambda bench: bench.call(
         commands.MAP_LOOKUP_ELEM, map_fd=bench.array(), key=BAD

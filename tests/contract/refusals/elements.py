@@ -181,6 +181,7 @@ DRIVERS: Drivers = {
     reasons.SOCKET_RANGE: element(UPDATE, made(15, 4, 4), value=struct.pack("<I", 0xFFFF_FFFF)),
     reasons.SOCKET: element(UPDATE, made(15, 4, 4), value=struct.pack("<I", NO_FD)),
     reasons.COOKIE: element(LOOKUP, made(15, 4, 4)),
+    reasons.NO_SOCKET_FD: element(UPDATE, made(15, 4, 4), value=struct.pack("<I", 1)),
     reasons.NO_SOCKET: element(DELETE, made(15, 4, 4)),
     reasons.CGROUP: element(UPDATE, made(8, 4, 4), value=struct.pack("<I", NO_FD)),
     reasons.STACK_PUT: element(UPDATE, made(7, 4, 8)),

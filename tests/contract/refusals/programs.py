@@ -98,6 +98,7 @@ DRIVERS: Drivers = {
     reasons.TARGET_PROGRAM: lambda bench: load(attach_prog_fd=bench.socket_filter())(bench),
     reasons.ATTACH_TYPE: load(prog_type=9, expected_attach_type=99),
     reasons.IFINDEX: load(prog_ifindex=1),
+    reasons.DEVICE_FLAGS: load(prog_type=XDP, prog_ifindex=1, prog_flags=1),
     reasons.OFFLOAD: load(prog_type=XDP, prog_ifindex=1),
     reasons.PROG_TYPE: load(prog_type=99),
     reasons.PROG_NAME: load(prog_name=b"a b"),
