@@ -1,6 +1,7 @@
 """Packet sockets that run a program: ``open_raw_sock`` and SO_ATTACH_BPF of the 2014 draft."""
 
 import threading
+from collections import Counter
 
 from skep.attach.live import LiveInterface
 from skep.compat2014.macros import SO_ATTACH_BPF, SOL_SOCKET
@@ -12,11 +13,16 @@ from skep.syscall.subsystem import Subsystem
 
 
 class RawSocket:
-    """A packet socket that runs a program on every packet, on a thread of its own."""
+    """A packet socket that runs a program on every packet, on a thread of its own.
+
+    Attributes:
+        results: how many packets the program returned which value for.
+    """
 
     def __init__(self, subsystem: Subsystem, name: str) -> None:
         self._subsystem, self._live = subsystem, LiveInterface(name, wait=0.02)
         self._stop = threading.Event()
+        self.results: Counter[int] = Counter()
         self._thread: threading.Thread | None = None
 
     def setsockopt(self, level: int, option: int, prog_fd: int) -> int:
@@ -35,7 +41,7 @@ class RawSocket:
 
     def _run(self, runner: PacketRunner) -> None:
         for batch in self._live.batches():
-            runner.run(batch)
+            self.results += runner.run(batch)
             if self._stop.is_set() and not len(batch):
                 return
 
