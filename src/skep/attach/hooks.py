@@ -66,8 +66,7 @@ class Event:
         began = time.perf_counter_ns() if self._timed else 0
         result: int = program.entry(run, self.stage.address)
         if self._timed:
-            program.run_count += 1
-            program.run_ns += time.perf_counter_ns() - began
+            program.count_runs(1, time.perf_counter_ns() - began)
         return result & U32
 
     @property

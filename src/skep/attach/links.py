@@ -40,8 +40,10 @@ class Attachable(Protocol):
     type: ProgramType
     proof: Proof
     entry: Any  # Code; engines add to it
-    run_count: int
-    run_ns: int
+
+    def count_runs(self, runs: int, nanoseconds: int) -> None:
+        """Add to what statistics tell."""
+        ...
 
 
 class HookError(Refusal):

@@ -35,8 +35,7 @@ def run_in(
     began = time.perf_counter_ns() if state.statistics else 0
     result = program.entry(invocation.address, address)
     if state.statistics:
-        program.run_count += 1
-        program.run_ns += time.perf_counter_ns() - began
+        program.count_runs(1, time.perf_counter_ns() - began)
     return result
 
 

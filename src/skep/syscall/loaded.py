@@ -4,6 +4,7 @@ Source: Linux 6.18 kernel/bpf/core.c (bpf_prog_calc_tag).
 """
 
 import hashlib
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -60,10 +61,17 @@ class LoadedProgram:
         self.btf_id = 0
         self.func_info = self.line_info = b""
         self.run_count = self.run_ns = 0
+        self._counting = threading.Lock()
         self.streams: Mapping[int, Stream] = {int(number): Stream() for number in StreamId}
 
     def close(self) -> None:
         """Machine code and proof go with the object."""
+
+    def count_runs(self, runs: int, nanoseconds: int) -> None:
+        """Add to what statistics tell; any thread may."""
+        with self._counting:
+            self.run_count += runs
+            self.run_ns += nanoseconds
 
     @property
     def machine_code(self) -> Sequence[CodePart]:

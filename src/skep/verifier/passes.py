@@ -40,7 +40,8 @@ def verify(request: Request) -> Proof:
         Rejected: it may not be.
     """
     collecting = gc.isenabled()
-    # states hold no cycles, and looking for some among them takes a tenth of the time
+    # States hold no cycles, and looking for some among them takes a tenth of the time. Of several
+    # threads each that turned the collector off turns it on again: it is never left off.
     gc.disable()
     try:
         return _verify(request)
