@@ -10,7 +10,7 @@ Source: Linux 6.18 net/core/dev.c (dev_xdp_attach, bpf_prog_run_generic_xdp, tcx
 sch_handle_ingress), kernel/bpf/tcx.c, drivers/net/netkit.c.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from skep.attach import contexts
@@ -33,7 +33,7 @@ INGRESS: Final = int(AttachType.TCX_INGRESS)
 EGRESS: Final = int(AttachType.TCX_EGRESS)
 PRIMARY: Final = int(AttachType.NETKIT_PRIMARY)
 PEER: Final = int(AttachType.NETKIT_PEER)
-_CONGESTED: Final = 2  # NET_XMIT_CN
+DROPPED, CONGESTED = 1, 2  # NET_XMIT_DROP, NET_XMIT_CN
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class Delivery:
         hook: the one that decided, as ``xdp``, ``tcx_ingress``; "" if all let it pass.
         frame: its bytes as the programs left them.
         target: the device or map key of a redirect, or 0.
-        result: what the deciding program returned, or the cgroup's -errno.
+        result: what the deciding program returned; of a cgroup what the sender gets: 0, -errno,
+            1 (dropped, slow down) or 2 (sent, slow down).
     """
 
     verdict: str
@@ -173,10 +174,13 @@ class Device:
         delivery = Delivery("passed", "", frame)
         if cgroup is not None:
             delivery = _run_cgroup(cgroup, AttachType.CGROUP_INET_EGRESS, frame)
+        congested = delivery.result
         if delivery.passed:
             delivery = self._run_chain(EGRESS, "tcx_egress", delivery.frame)
-        if not delivery.passed or self.peer is None:
+        if not delivery.passed:
             return delivery
+        if self.peer is None:
+            return replace(delivery, result=congested or delivery.result)
         direction, hook = (PRIMARY, "netkit_primary") if self.primary else (PEER, "netkit_peer")
         chain = self.chain(direction) or Chain()
         return self._run(chain, hook, delivery.frame, NETKIT_VERDICTS, self.policy)
@@ -252,10 +256,11 @@ def _run_cgroup(cgroup: Cgroup, attach_type: AttachType, frame: bytes) -> Delive
         return Delivery("passed", "", frame)  # only IP has sockets here
     stage = contexts.skb(frame, link_layer=False)
     errno, bits = cgroup.fire(attach_type, stage)
+    congested = attach_type == AttachType.CGROUP_INET_EGRESS and bits & 1
     if not errno:
-        congested = _CONGESTED if attach_type == AttachType.CGROUP_INET_EGRESS and bits & 1 else 0
-        return Delivery("passed", "", frame, result=congested)
-    return Delivery("dropped", attach_type.name.lower(), frame, result=errno)
+        return Delivery("passed", "", frame, result=CONGESTED if congested else 0)
+    result = DROPPED if congested else errno
+    return Delivery("dropped", attach_type.name.lower(), frame, result=result)
 
 
 class XdpLink(Link):
