@@ -16,11 +16,13 @@ A directive stands on a line of its own:
 ``.flags NAME…``                      program flags, as ``sleepable``
 ``.unprivileged``                     the loader has no capabilities
 ``.map FD TYPE KEY VALUE ENTRIES …``  a map; then its name, or ``flags=A,B``, ``frozen=HEX``,
-                                      ``inner=FD``, ``field=STRUCT@OFFSET``, ``types=BTF:KEY:VALUE``
+                                      ``inner=FD``, ``field=STRUCT@OFFSET`` (``kptr:STRUCT@OFFSET``
+                                      for a pointer), ``types=BTF:KEY:VALUE``
 ``.fds FD…``                          the array that ``map[idx N]`` counts in
 ``.func LINKAGE NAME RESULT ARGS…``   prototype of the function at label NAME
 ``.btf NUMBER BASE64``                types; lines of the same number are joined
 ``.types BTF [PC:ID]…``               which of them the program has, and those of its functions
+``.repeat COUNT``, ``.end``           the lines in between, COUNT times; ``{n}`` counts from 0
 ====================================  ============================================================
 
 ``call kfunc[NAME]`` and ``btf[NAME]`` name what is in the kernel's BTF. Otherwise the language is
@@ -46,6 +48,7 @@ from skep.verifier.interface import FunctionInfo, Request
 
 TEXT_SUFFIX: Final = ".s"
 MAX_TEXT: Final = 64 << 20
+MAX_REPEAT: Final = 1 << 20
 PREFIXES: Final[Mapping[int, str]] = {
     AttachType.TRACE_RAW_TP: "btf_trace_",
     AttachType.LSM_MAC: "bpf_lsm_",
@@ -256,8 +259,9 @@ def _kernel_ids(text: str, kernel: Btf | None) -> str:
 
     def numbered(match: re.Match[str]) -> str:
         word, name = match[1], match[2]
-        kind = Kind.FUNC if word == "kfunc" else Kind.VAR
-        found = kernel.by_name(name, kind) if kernel is not None else None
+        found = kernel.by_name(name, Kind.VAR) if kernel is not None and word == "btf" else None
+        if found is None and kernel is not None:
+            found = kernel.by_name(name, Kind.FUNC)
         if found is None:
             raise _missing(name, "a name in the kernel's BTF")
         return f"kfunc[{found}" if word == "kfunc" else f"btf[id {found}"
@@ -278,6 +282,29 @@ def _attach_id(name: str, attach_type: int, kernel: Btf | None) -> int:
     raise _missing(name, "a function, tracepoint or struct in the kernel's BTF")
 
 
+def _repeated(lines: list[str]) -> list[str]:
+    """*lines* with those between ``.repeat`` and ``.end`` written out."""
+    found: list[str] = []
+    block: list[str] | None = None
+    count = 0
+    for number, line in enumerate(lines, 1):
+        words = line.split()
+        if words[:1] == [".repeat"] and block is None:
+            if len(words) != 2 or not words[1].isdecimal() or int(words[1]) > MAX_REPEAT:
+                raise AssemblyError(
+                    line=number, column=1, token=line, expected=f"a count up to {MAX_REPEAT}"
+                )
+            block, count = [], int(words[1])
+        elif words == [".end"] and block is not None:
+            found += [each.replace("{n}", str(n)) for n in range(count) for each in block]
+            block = None
+        else:
+            (found if block is None else block).append(line)
+    if block is not None:
+        raise _missing(".repeat", ".end behind it")
+    return found
+
+
 def request_of(text: str, kernel: Btf | None, name: str = "program") -> Request:
     """What *text* asks of the verifier.
 
@@ -286,7 +313,7 @@ def request_of(text: str, kernel: Btf | None, name: str = "program") -> Request:
         BtfError: types that it holds are malformed.
     """
     directives = Directives(kernel)
-    lines = text.splitlines()
+    lines = _repeated(text.splitlines())
     for number, line in enumerate(lines):
         if line.startswith(".") and not line.startswith(".quad"):
             directives.read(line.split(), number + 1)

@@ -13,12 +13,18 @@ CONTEXT: Final = "__sk_buff"
 
 
 def field_value(struct: str, offset: int, size: int, kernel: Btf | None) -> tuple[Btf, int]:
-    """``struct value`` of *size* bytes with a ``struct <struct>`` at *offset*, and its id."""
+    """``struct value`` of *size* bytes with a ``struct <struct>`` at *offset*, and its id.
+
+    ``kptr:<struct>`` stands for a pointer to one that is tagged as a kptr.
+    """
     build = Builder()
     plain = build.integer("int", 4)
-    found = kernel.by_name(struct, Kind.STRUCT) if kernel is not None else None
+    tag, colon, name = struct.rpartition(":")
+    found = kernel.by_name(name, Kind.STRUCT) if kernel is not None else None
     room = kernel.size_of(found) if kernel is not None and found else 8
-    field = build.struct(struct, room, [Member("val", plain, 0)])
+    field = build.struct(name, room, [Member("val", plain, 0)])
+    if colon:
+        field = build.pointer(build.type_tag(tag, field))
     members = [Member("plain", plain, 0)] if offset >= 4 else []
     members.append(Member("field", field, offset * 8))
     value = build.struct("value", size, members)

@@ -69,6 +69,12 @@ def test_functions_have_prototypes() -> None:
     ]  # fmt: skip
 
 
+def test_lines_are_repeated() -> None:
+    wanted = request_of("r0 = 0\n.repeat 3\nr0 += {n}\n.end\nexit", None)
+
+    assert [insn.imm for insn in wanted.insns] == [0, 0, 1, 2, 0]
+
+
 def test_types_come_as_base64() -> None:
     build = Builder()
     main = build.function("main", build.prototype(build.integer("int", 4)), 0)
@@ -101,7 +107,8 @@ def test_an_attach_target_is_named() -> None:
     (".attach nowhere", "nowhere"), (".attach trace_fentry nosuch", "nosuch"),
     (".flags fast", "fast"), (".func extern f int", "extern"), (".func static f int", "f"),
     (".func static m float", "float"), (".btf 1 !!!", ".btf 1"), (".types 3", "3"),
-    ("r0 = bogus", "bogus"), (".map 1 array 4 4 1 frozen=xy", "frozen=xy"),
+    ("r0 = bogus", "bogus"), (".repeat x", ".repeat x"), (".repeat 3", ".repeat"),
+    (".end", ".end"), (".map 1 array 4 4 1 frozen=xy", "frozen=xy"),
 ])  # fmt: skip
 def test_what_is_wrong_is_named(text: str, word: str) -> None:
     with pytest.raises(AssemblyError) as caught:
