@@ -126,12 +126,15 @@ class Anchor(int):
     run before *held* is freed. What is held must not lead back to the anchor.
     """
 
-    __slots__ = ()  # else the collector would track it
+    __slots__ = ()
 
     def __new__(cls, held: object) -> Self:
         """Take one reference to *held*."""
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
-        return super().__new__(cls, id(held))
+        anchor = super().__new__(cls, id(held))
+        # else the collector would finalize it as any object of a class made in Python
+        ctypes.pythonapi.PyObject_GC_UnTrack(ctypes.py_object(anchor))
+        return anchor
 
     def __del__(
         self,

@@ -1,7 +1,10 @@
 """What is let go of in an unlucky order, or while it is in use, never takes the process down."""
 
+import gc
 import subprocess
 import sys
+
+from skep.base.memory import Anchor
 
 CYCLE = """
 import gc, struct, sys
@@ -43,3 +46,8 @@ def test_the_collector_may_finalize_memory_and_code_before_their_last_user() -> 
     # to the refusal: a cycle. The collector called the finalizers in its own order, memory of maps
     # and machine code were unmapped first, and closing the object wrote there: a crash.
     assert run(CYCLE) == "alive"
+
+
+def test_the_collector_does_not_know_anchors() -> None:
+    # It would finalize them in any order, as all objects of classes made in Python.
+    assert not gc.is_tracked(Anchor(object()))
