@@ -52,6 +52,10 @@ class Entry(Protocol):
         """Run once; returns r0, unsigned 64-bit."""
         ...
 
+    def hot(self, count: int) -> int:
+        """Where to call it from *count* times in a row; what runs often is compiled harder."""
+        ...
+
     def batch(self, run: int, batch: int, count: int, results: int, /) -> None:
         """Run on *count* packets in a native loop; ``skep.engine.batch`` describes the arrays."""
         ...

@@ -98,6 +98,11 @@ class InterpretedEntry:
                 store64(run + FAULT, Stop.ACCESS if isinstance(error, RunError) else Stop.UPCALL)
             raise
 
+    def hot(self, count: int) -> int:
+        """Where to call it from machine code, however often."""
+        del count
+        return self.address
+
     def batch(self, run: int, batch: int, count: int, results: int, /) -> None:
         """Run on many packets, see ``skep.engine.batch``; raises as a single run does."""
         self._engine.library.bind(run_batch)(run, self.address, batch, count, results)

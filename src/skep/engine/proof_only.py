@@ -19,6 +19,10 @@ class ProvedEntry:
         """Refuse."""
         raise NotSupported("running a program", "the subsystem was made for verdicts only")
 
+    def hot(self, count: int) -> NoReturn:
+        """Refuse."""
+        self(0, count)
+
     def batch(self, run: int, batch: int, count: int, results: int, /) -> NoReturn:  # noqa: ARG002
         """Refuse."""
         self(run, batch)

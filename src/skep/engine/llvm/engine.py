@@ -9,9 +9,11 @@ from skep.engine.interface import CodePart, HelperCode
 from skep.engine.llvm.cache import DiskCache
 from skep.engine.llvm.compiler import generate, has_loops
 from skep.engine.llvm.control import subprogram_symbol
+from skep.engine.llvm.gates import Gates
 from skep.engine.llvm.library import CompiledLibrary
 from skep.engine.llvm.linkage import Linkage
-from skep.engine.llvm.machine import FAST, FULL, STRAIGHT, Loaded, Machine, Tier
+from skep.engine.llvm.machine import FAST, FULL, QUICK, STRAIGHT, Machine, Tier
+from skep.engine.llvm.tiers import Code, Growth
 from skep.engine.machinery import Stop
 from skep.engine.upcalls import Upcalls
 from skep.errors import RunError
@@ -23,22 +25,27 @@ LARGE: Final = 1 << 20  # characters of IR from which on LLVM's better passes ta
 
 
 class CompiledEntry:
-    """A program as machine code."""
+    """A program as machine code.
+
+    Attributes:
+        address: where others call it: its code, or a gate to the best code that there is.
+    """
 
     def __init__(
         self,
-        loaded: Loaded,
+        code: Code,
         upcalls: Upcalls,
         library: CompiledLibrary,
         starts: Sequence[int],
         *,
         metered: bool,
+        growth: Growth | None = None,
     ) -> None:
-        self._loaded, self._upcalls = loaded, upcalls  # they live as long as the code may run
+        self._code, self._upcalls = code, upcalls  # they live as long as the code may run
         self._library, self._starts, self._metered = library, starts, metered
-        self.address: int = loaded.address(ENTRY)
-        # r2 to r5 are whatever the registers hold: no proved program reads them at its start
-        self._function = library.callers.function(ENTRY, loaded, self.address, 2)
+        self._growth = growth
+        self._function = code.function if growth is None else self._run_quick
+        self.address: int = code.address if growth is None else growth.gate.address
 
     def __call__(self, run: int, context: int, /) -> int:
         """Run once; returns r0. Raises what a helper in Python raised, RunError without fuel."""
@@ -47,11 +54,28 @@ class CompiledEntry:
             self._check(run)
         return result
 
+    def hot(self, count: int) -> int:
+        """Where to call it from *count* times in a row; what runs often is compiled harder."""
+        return self._best(count).address
+
+    def _best(self, runs: int) -> Code:
+        """The best code that there is for *runs* more."""
+        if self._growth is None:
+            return self._code
+        code = self._growth.count(runs)
+        if code is not self._code:
+            self._function = code.function
+        return code
+
+    def _run_quick(self, run: int, context: int) -> int:
+        return self._best(1).function(run, context)
+
     @property
     def parts(self) -> Sequence[CodePart]:
         """Where its machine code lies; subprograms that became part of their callers have none."""
-        found = {symbol.name: symbol for symbol in self._loaded.functions}
-        base = self.address - found[ENTRY].offset
+        code = self._best(0)
+        found = {symbol.name: symbol for symbol in code.loaded.functions}
+        base = code.address - found[ENTRY].offset
         known = [(start, found.get(subprogram_symbol(start))) for start in self._starts]
         return [
             CodePart(start, base + symbol.offset, symbol.size)
@@ -61,7 +85,7 @@ class CompiledEntry:
 
     def batch(self, run: int, batch: int, count: int, results: int, /) -> None:
         """Run on many packets, see ``skep.engine.batch``; raises as a single run does."""
-        self._library.bind(run_batch)(run, self.address, batch, count, results)
+        self._library.bind(run_batch)(run, self.hot(count), batch, count, results)
         self._check(run)
 
     def _check(self, run: int) -> None:
@@ -79,7 +103,8 @@ class LlvmEngine:
         machine: compiles and loads; by default with the cache on disk.
         objects: address and size of the region of kernel objects, if there is one.
         metered: programs count their back edges against the run block's FUEL.
-        tier: how hard to optimise; by default as the program has loops or not, or is very large.
+        tier: how hard to optimise, at once; by default programs start with quick code, and what
+            runs is optimised as it has loops or not, or is very large.
     """
 
     name = "llvm"
@@ -99,13 +124,38 @@ class LlvmEngine:
         self.library = library or CompiledLibrary(self._machine)
         self._objects, self._metered, self._tier = objects, metered, tier
         self._upcalls = Upcalls()
+        self._gates = Gates(self._machine)
 
     def compile(self, proof: Proof) -> CompiledEntry:
-        """Make *proof* runnable; raises NotSupported by name for what it cannot run."""
+        """Make *proof* runnable; raises NotSupported by name for what it cannot run.
+
+        Unless the engine was given a tier, or an earlier process left the code on disk, the
+        program starts with quick code.
+        """
         text, linkage = self._generate(proof)
-        loaded = self._machine.load(text, [ENTRY], linkage.imports, self._tier_of(proof, text))
+        tier = self._tier_of(proof, text)
+        known = self._machine.known(text, tier)
+        quick = self._tier is None and known is None
+        machine, imports = self._machine, linkage.imports
+
+        def link(code: bytes) -> Code:
+            loaded = machine.link(code, [ENTRY], imports)
+            address = loaded.address(ENTRY)
+            # r2 to r5 are whatever the registers hold: no proved program reads them at its start
+            return Code(loaded, address, self.library.callers.function(ENTRY, loaded, address, 2))
+
+        growth = None
+        if quick:
+            code = link(machine.compile(text, QUICK))
+            gate = self._gates.make(code.address)
+            size = len(proof.insns)
+            growth = Growth(code, gate, size, lambda: link(machine.compile(text, tier)))
+        else:
+            code = link(known or machine.compile(text, tier))
         starts = [part.start for part in proof.subprograms]
-        return CompiledEntry(loaded, self._upcalls, self.library, starts, metered=self._metered)
+        return CompiledEntry(
+            code, self._upcalls, self.library, starts, metered=self._metered, growth=growth
+        )
 
     def ir(self, proof: Proof) -> str:
         """LLVM IR of *proof*, before any pass."""

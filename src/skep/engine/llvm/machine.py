@@ -48,6 +48,7 @@ class Tier:
 
 
 LINKS: Final = 256  # modules that one linker loads
+QUICK: Final = Tier(0, 0, loops=False)
 FAST: Final = Tier(1, 1)
 FULL: Final = Tier(2, 2)
 STRAIGHT: Final = Tier(2, 2, loops=False)  # as good as FULL where there are no loops
@@ -97,7 +98,7 @@ class Machine:
         self._linker = llvm.create_lljit_compiler()
         self._links = 0
         self._lock = threading.Lock()
-        self._pipelines: dict[Tier, _Pipeline] = {}
+        self._pipelines = _Pipelines()
 
     def load(
         self,
@@ -114,7 +115,12 @@ class Machine:
             imports: addresses of the external symbols that *text* declares.
             tier: how hard to optimise.
         """
-        code = self.compile(text, tier)
+        return self.link(self.compile(text, tier), exports, imports)
+
+    def link(
+        self, code: bytes, exports: Iterable[str], imports: Mapping[str, int] | None = None
+    ) -> Loaded:
+        """Load object code; arguments as those of ``load``."""
         builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
         for symbol in exports:
             builder.export_symbol(symbol)
@@ -141,16 +147,19 @@ class Machine:
             return self._linker, f"skep.{self._links}"
 
     def compile(self, text: str, tier: Tier = FULL) -> bytes:
-        """Return object code for *text*."""
-        key = self._key(text, tier)
-        known = self._cache.get(key) if self._cache else None
+        """Return object code for *text*; quick code is as quickly made as read, and not kept."""
+        known = self.known(text, tier)
         if known is not None:
             return known
         module, target = self.optimize(text, tier)
         code = bytes(target.emit_object(module))
-        if self._cache:
-            self._cache.put(key, code)
+        if self._cache and tier != QUICK:
+            self._cache.put(self._key(text, tier), code)
         return code
+
+    def known(self, text: str, tier: Tier) -> bytes | None:
+        """Object code for *text* out of the cache, None if it is not there."""
+        return self._cache.get(self._key(text, tier)) if self._cache and tier != QUICK else None
 
     def assembly(self, text: str, tier: Tier = FULL) -> str:
         """Return what ``compile`` would, as assembly for people."""
@@ -164,22 +173,30 @@ class Machine:
             module.verify()
         except RuntimeError as error:
             raise InternalError(f"LLVM refuses generated IR: {error}") from error
-        pipeline = self._pipeline(tier)
+        pipeline = self._pipelines.of(tier)
         module.triple = pipeline.target.triple
         module.data_layout = str(pipeline.target.target_data)
         pipeline.run(module)
         return module, pipeline.target
 
-    def _pipeline(self, tier: Tier) -> "_Pipeline":
-        found = self._pipelines.get(tier)
-        if found is None:
-            found = self._pipelines[tier] = _Pipeline(tier)
-        return found
-
     def _key(self, text: str, tier: Tier) -> bytes:
         name, features = cpu()
         parts = (llvmlite.__version__, name, features, str(tier), EXTERNALS, ATTRIBUTES, text)
         return "\0".join(parts).encode()
+
+
+class _Pipelines(threading.local):
+    """The pipelines of one thread."""
+
+    def __init__(self) -> None:
+        self._made: dict[Tier, _Pipeline] = {}
+
+    def of(self, tier: Tier) -> "_Pipeline":
+        """That of *tier*."""
+        found = self._made.get(tier)
+        if found is None:
+            found = self._made[tier] = _Pipeline(tier)
+        return found
 
 
 class _Pipeline:
@@ -192,9 +209,12 @@ class _Pipeline:
         )
         options = llvm.create_pipeline_tuning_options(speed_level=tier.passes)
         self._builder = llvm.create_pass_builder(self.target, options)
+        self._passes = tier.passes
         self._simplify = None if tier.loops else self._builder.getFunctionPassManager()
 
     def run(self, module: Any) -> None:
+        if not self._passes:
+            return
         if self._simplify is None:  # a module's passes are used up by one run
             self._builder.getModulePassManager().run(module, self._builder)
             return
