@@ -302,7 +302,11 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; 1 if a page is stale")
     check = parser.parse_args().check
     stale = []
-    pages = all_pages()
+    try:
+        pages = all_pages()
+    except FileNotFoundError as missing:
+        print(f"missing: {missing.filename}: see docs/how-to/add-a-verifier-rule.md")
+        return 1
     for name, text in pages.items():
         path = TARGET / name
         if path.exists() and path.read_text() == text:
