@@ -3,19 +3,23 @@
 import ctypes
 import struct
 import threading
-from errno import E2BIG, EACCES, EBADF, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSPC
+from errno import E2BIG, EACCES, EBADF, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM
+from pathlib import Path
 
 import pytest
 
+import skep
 from skep.engine.interpreter import Interpreter
 from skep.runtime.world import World
 from skep.syscall.catalog import helper_codes
+from skep.syscall.credentials import Credentials
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import commands, infos
 from skep.uapi.commands import BY_NUMBER
 from support.caller import EXIT, RETURN_ONE, Caller, insn
 from support.traced import ARRAY, EXIT_ZERO, SOCKET_FILTER, code, count, good, number, store
 
+OBJECTS = Path(__file__).parents[1] / "objects"
 HASH = 1
 RAW_TRACEPOINT = 17
 NOEXIST, EXIST = 1, 2
@@ -92,6 +96,20 @@ def test_both_engines_call_helpers_and_share_maps(interpreted: bool) -> None:
     assert program >= 0, log
     assert run(caller, program) == 45
     assert number(caller, out) == 45
+
+
+@pytest.mark.acceptance("M4")
+def test_restricted_c_gives_the_same_in_both_engines() -> None:
+    seen = []
+    for interpreted in (False, True):
+        world = World()
+        engine = Interpreter(tuple(helper_codes(world))) if interpreted else None
+        with skep.load(OBJECTS / "counter.bpf.o", subsystem=Subsystem(world, engine)) as loaded:
+            results = [loaded.programs["count"].run(bytes(64)).retval for _ in range(3)]
+            seen.append((results, dict(loaded.maps["counts"].items())))
+
+    assert seen[0] == seen[1]
+    assert seen[0][0] == [2, 2, 2]  # XDP_PASS
 
 
 def run(caller: Caller, program: int, repeat: int = 0) -> int:
@@ -443,6 +461,18 @@ def test_commands_on_elements_answer_zero(caller: Caller) -> None:
     ]
 
     assert answers == [0, 0, -ENOENT, 0]  # one element: its key is the last
+
+
+@pytest.mark.acceptance("M14", "M39", "M50")
+def test_a_caller_without_capabilities_is_eperm(caller: Caller) -> None:
+    fd = hash_map(caller)
+    nobody = Credentials(uid=1000, gid=1000, capabilities=frozenset())
+    stranger = Caller(caller.subsystem.as_user(nobody))
+
+    assert stranger.map(HASH) == -EPERM
+    assert stranger.program(EXIT_ZERO) == -EPERM
+    assert stranger.call(commands.MAP_GET_FD_BY_ID, start_id=1) == -EPERM
+    assert caller.call(commands.MAP_GET_FD_BY_ID, start_id=1) > fd
 
 
 # --- errors ---------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ from skep.maps.hash import Hash
 from skep.maps.stored import address_of
 from skep.runtime.world import World
 
+pytestmark = pytest.mark.acceptance("M51")
+
 
 def hash_of(library: NativeLibrary, **changes: int) -> Hash:
     fields = {"map_type": 1, "key_size": 8, "value_size": 8, "max_entries": 4, **changes}

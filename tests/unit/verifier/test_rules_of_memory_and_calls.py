@@ -20,6 +20,8 @@ from support.verify_maps import (
 )
 from support.verify_text import accepted, rejected, request
 
+pytestmark = pytest.mark.acceptance("M51")
+
 OK = "\nr0 = 0\nexit"
 BOUNDS = "r2 = *(u32 *)(r1 + 76)\nr3 = *(u32 *)(r1 + 80)\nr4 = r2\nr4 += 14\n"
 RESERVE = f"r1 = map[fd {RING}]\nr2 = 16\nr3 = 0\ncall 131\nif r0 == 0 goto out\n"
