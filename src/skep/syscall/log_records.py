@@ -71,6 +71,7 @@ OTHER_CATEGORIES: Final[Mapping[str, str]] = {
 }
 # Of refusals that are not the verifier's, by errno.
 ARGUMENT: Final = "Argument"
+UNNAMED: Final = "BPF"  # a command that is not known where it is refused
 BY_ERRNO: Final[Mapping[int, str]] = {
     EPERM: "Policy",
     EACCES: "Policy",
@@ -90,12 +91,16 @@ LAYOUTS: Final = {command.name: command.layout for command in COMMANDS}
 
 
 def records_of(command: str, error: BaseException) -> tuple[LogRecord, ...]:
-    """What is known of why *command* was refused with *error*; the answer first."""
+    """What is known of why *command* was refused with *error*; the answer first.
+
+    Not every refusal is bpf(2)'s: an error that names another call is about that.
+    """
     return tuple(_records(command, error))
 
 
 def _records(command: str, error: BaseException) -> Iterator[LogRecord]:
-    yield _record(command, error)
+    named = error.command if isinstance(error, CommandError) else UNNAMED
+    yield _record(command if named == UNNAMED else named, error)
     before = error.__context__
     if isinstance(before, CommandError):  # the log of another refusal was cut
         yield from _records(command, before)
