@@ -99,6 +99,7 @@ class Comparison:
     def __init__(self, level: int, fresh: int, uninitialised: bool) -> None:
         self.level = level
         self.uninitialised = uninitialised
+        self.trust: bool = True  # what RCU protects may lose its protection
         self.ids = Renaming(fresh)
 
 
@@ -116,6 +117,7 @@ def states_equal(old: Checkpoint, new: State, how: Comparison, live: list[int]) 
         return False
     if not _same_resources(state, new, how.ids):
         return False
+    how.trust = new.in_sleepable
     for number in range(len(new.frames)):
         mine = state.frames[number]
         theirs = new.frames[number]
@@ -318,7 +320,7 @@ def _covers_content(old: Slot, new: Slot, precise: bool, how: Comparison) -> boo
         mine.kind == theirs.kind
         and mine.first == theirs.first
         and mine.flavor == theirs.flavor
-        and mine.flags == theirs.flags
+        and (mine.flags == theirs.flags or not how.trust)
         and mine.btf is theirs.btf
         and mine.btf_id == theirs.btf_id
         and mine.active == theirs.active

@@ -77,7 +77,9 @@ class _Place:
         self.frame: int = value.frame
         self.name: str = call.btf.type(argument.target).name.removeprefix("bpf_")
         self.slots: int = call.btf.size_of(argument.target) // SLOT_SIZE
-        self.spi: int = place_of(check, value, self.slots, self.name, ITERATOR_PLACE)
+        self.spi: int = place_of(
+            check, value, self.slots, self.name, ITERATOR_PLACE, made=call.has(ITER_NEW)
+        )
 
 
 def _may_walk_tasks(check: Check) -> bool:

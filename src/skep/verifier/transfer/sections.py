@@ -124,8 +124,9 @@ def irq_flag(check: Check, call: KfuncCall, argument: Argument) -> None:
     if not isinstance(value, Pointer) or value.kind != STACK:
         check.refuse(IRQ_FLAG_PLACE, f"arg#{argument.number} doesn't point to an irq flag on stack")
     kind = _LOCK if call.name in _OF_LOCKS else _NATIVE
-    spi = place_of(check, value, 1, "irq_flag", IRQ_FLAG_PLACE)
-    if call.name in _SAVES:
+    saves = call.name in _SAVES
+    spi = place_of(check, value, 1, "irq_flag", IRQ_FLAG_PLACE, made=saves)
+    if saves:
         _save(check, argument, value, spi, kind)
     else:
         _restore(check, argument, value, spi, kind)

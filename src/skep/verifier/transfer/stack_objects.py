@@ -7,6 +7,7 @@ Source: Linux 6.18 kernel/bpf/verifier.c (mark_stack_slots_dynptr, unmark_stack_
 destroy_if_dynptr_stack_slot, stack_slot_obj_get_spi).
 """
 
+import errno
 from typing import Final
 
 from skep.verifier.check import Check
@@ -20,7 +21,9 @@ DYNPTR_SLOTS: Final = 2
 _DYNPTR_TYPES: Final = bytes((DYNPTR,)) * SLOT_SIZE
 
 
-def place_of(check: Check, pointer: Pointer, slots: int, what: str, rule: Rule) -> int:
+def place_of(
+    check: Check, pointer: Pointer, slots: int, what: str, rule: Rule, made: bool = False
+) -> int:
     """Number of the first slot of an object of *slots* slots at *pointer*.
 
     Raises:
@@ -32,6 +35,8 @@ def place_of(check: Check, pointer: Pointer, slots: int, what: str, rule: Rule) 
     if off % SLOT_SIZE:
         check.refuse(rule, f"cannot pass in {what} at an offset={off}")
     spi = (-off - 1) // SLOT_SIZE
+    if made and off == 0 and slots == 1:  # the one place where Linux looks at the access first
+        check.refuse(rule, f"invalid write to stack off=0 size={SLOT_SIZE}", errno=errno.EACCES)
     if off >= 0 or spi + 1 < slots:
         check.refuse(rule, f"cannot pass in {what} at an offset={off}")
     return spi
