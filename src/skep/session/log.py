@@ -36,14 +36,14 @@ class log:  # noqa: N801 - skep.log() reads as what it does
 
     Attributes:
         records: why commands were refused, in order, as fields.
-        text: all logs, one behind the other.
+        text: all logs, one behind the other. *latest*: that of the latest command alone.
         dropped: messages that did not fit; 0 if all is there.
     """
 
     def __init__(self, level: int = 1) -> None:
         """*level* of the text that PROG_LOAD and BTF_LOAD write."""
         self.records: list[LogRecord] = []
-        self.text = ""
+        self.latest = self.text = ""
         self.dropped = 0
         self._level = level
         self._buffer = bytearray(SIZE)
@@ -86,6 +86,7 @@ class log:  # noqa: N801 - skep.log() reads as what it does
         return int(answer)
 
     def _add(self, cmd: int, answer: int, found: LogContents) -> None:
+        self.latest = found.text
         self.text += found.text
         self.dropped += found.dropped
         if answer < 0:

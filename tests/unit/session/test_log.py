@@ -64,6 +64,7 @@ def test_every_command_made_within_is_logged() -> None:
     assert [record.command for record in log.records] == ["MAP_CREATE", "MAP_FREEZE"]
     assert [record.field for record in log.records] == ["key_size", "map_fd"]
     assert len(log.text.splitlines()) == 2
+    assert log.latest == log.text.splitlines(keepends=True)[1]
     assert log.dropped == 0
 
 

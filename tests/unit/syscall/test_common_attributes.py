@@ -83,6 +83,7 @@ def test_no_bytes_of_them_are_none(caller: CommonCaller) -> None:
     assert caller.subsystem.bpf(number, attr, None, None, 0) > 0
 
 
+@pytest.mark.acceptance("L7")
 def test_they_may_be_at_an_address(caller: CommonCaller) -> None:
     common = caller.keep(CommonAttr(log_buf=caller.address, log_size=256, log_level=1).encode(), 24)
     number = commands.MAP_FREEZE.number | COMMON_ATTRS
@@ -92,6 +93,7 @@ def test_they_may_be_at_an_address(caller: CommonCaller) -> None:
     assert ctypes.string_at(common + 16, 4) == len(caller.text).to_bytes(4, "little")
 
 
+@pytest.mark.acceptance("L7")
 @pytest.mark.parametrize(("size", "at"), [(24, 20), (24, 23), (32, 31)])
 def test_what_is_beyond_the_known_must_be_zero(caller: CommonCaller, size: int, at: int) -> None:
     assert caller.common is not None
@@ -118,6 +120,7 @@ def test_the_attr_is_looked_at_first(caller: CommonCaller) -> None:
     assert caller.subsystem.bpf(14 | COMMON_ATTRS, attr, None, None, 24) == -E2BIG
 
 
+@pytest.mark.acceptance("L7")
 def test_a_true_size_that_does_not_fit_is_not_told(caller: CommonCaller) -> None:
     assert caller.common is not None
     del caller.common[16:]

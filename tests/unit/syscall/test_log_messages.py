@@ -7,6 +7,7 @@ from errno import E2BIG, EACCES, EBADF, EFAULT, EINVAL, ENOENT, ENOSPC
 import pytest
 
 from skep.session.log_tlv import read_messages, read_tlv
+from skep.syscall.subsystem import Subsystem
 from skep.uapi import commands
 from skep.uapi import log_messages as types
 from skep.uapi import reasons_log as reasons
@@ -246,6 +247,39 @@ def test_what_fails_after_the_verdict_is_added_to_the_log(caller: LoggingCaller)
 
 
 # --- how it is asked for
+
+
+@pytest.mark.acceptance("L4", "L26")
+@pytest.mark.parametrize("level", [1, 9, TLV, TLV | 2])
+@pytest.mark.parametrize("size", [48, 4096])
+def test_every_way_to_ask_gives_the_same_log(caller: LoggingCaller, level: int, size: int) -> None:
+    code, license_ = caller.keep(EXIT), caller.keep(b"\0")
+    calls: list[tuple[Command, dict[str, int]]] = [
+        (commands.PROG_LOAD,
+         {"prog_type": 1, "insn_cnt": 1, "insns": code, "license": license_}),
+        (commands.BTF_LOAD, {"btf": caller.keep(bytes(24)), "btf_size": 24}),
+        (commands.MAP_CREATE, {"map_type": 77}),
+        (commands.MAP_FREEZE, {"map_fd": 999}),
+    ]  # fmt: skip
+    caller.level, caller.size, caller.common_size = level, size, 16
+    for command, members in calls:
+        caller.flags = COMMON_ATTRS
+        first = caller.call(command, **members), caller.log
+        caller.flags = LOGGED
+        second = caller.call(command, **members), caller.log
+        third = caller.call_extended(command, **members), caller.log
+
+        assert first == second == third
+        assert first[1]
+
+
+@pytest.mark.acceptance("L9", "L26")
+def test_flags_of_the_command_are_enough() -> None:
+    known = COMMON_ATTRS | LOGGED | USES_EXTENDED_ATTR
+
+    assert not hasattr(Subsystem, "bpf2")
+    assert known & ~COMMAND_FLAGS_MASK == 0
+    assert max(row.number for row in commands.COMMANDS) < COMMAND_FLAGS_MASK & -COMMAND_FLAGS_MASK
 
 
 @pytest.mark.acceptance("L8", "L10")
