@@ -9,17 +9,24 @@ from dataclasses import dataclass, field
 from errno import (
     E2BIG,
     EACCES,
+    EAFNOSUPPORT,
     EAGAIN,
     EBADF,
     EBUSY,
     EEXIST,
     EFAULT,
     EINVAL,
+    ENODEV,
     ENOENT,
+    ENOLINK,
     ENOMEM,
     ENOSPC,
+    ENXIO,
     EOPNOTSUPP,
     EPERM,
+    EPROTO,
+    ERANGE,
+    ESTALE,
 )
 from typing import Final
 
@@ -383,6 +390,18 @@ _BATCH = {
 _NEXT_ID = {ENOENT: "no object has a greater id"}
 _BY_ID = {ENOENT: "no object has the id"}
 
+_PLACE = {
+    ENODEV: "no such device",
+    ENXIO: "no netkit device",
+    EACCES: "the device is not the primary one of its netkit pair",
+    ENOENT: "what it is to replace, detach or stand by is not there",
+    EEXIST: "the program is there already, or another in its way",
+    EBUSY: "a link holds the place, or another program excludes it",
+    ESTALE: "expected_revision has passed",
+    ERANGE: "no room in the chain, flags name two places, or the priority is not allowed",
+    E2BIG: "no room",
+}
+
 MAP_CREATE: Final = Command(0, "MAP_CREATE", MapCreate, "excl_prog_hash_size", _FD, {
     E2BIG: "key, value or the whole map is too large",
     ENOMEM: "not enough memory",
@@ -422,10 +441,12 @@ OBJ_GET: Final = Command(7, "OBJ_GET", ObjPin, "path_fd", _FD, {
     ENOENT: "nothing is pinned there", EACCES: "the folder cannot be opened so",
 })  # fmt: skip
 PROG_ATTACH: Final = Command(8, "PROG_ATTACH", ProgAttach, "expected_revision", "0", {
-    EBADF: _BAD_FD, EOPNOTSUPP: "nothing to attach to in a user-space world",
+    EBADF: _BAD_FD, **_PLACE, EPERM: "what is attached there, or above, allows no more",
+    EOPNOTSUPP: "the map takes no programs",
 })  # fmt: skip
 PROG_DETACH: Final = Command(9, "PROG_DETACH", ProgAttach, "expected_revision", "0", {
-    EBADF: _BAD_FD, EOPNOTSUPP: "nothing to detach from in a user-space world",
+    EBADF: _BAD_FD, **_PLACE, EPERM: "the caller must say which program",
+    EOPNOTSUPP: "the map takes no programs",
 })  # fmt: skip
 PROG_TEST_RUN: Final = Command(10, "PROG_TEST_RUN", TestRun, "batch_size", "0", {
     EBADF: "prog_fd is not open", ENOTSUPP: "the program type cannot be run so",
@@ -439,7 +460,9 @@ OBJ_GET_INFO_BY_FD: Final = Command(15, "OBJ_GET_INFO_BY_FD", GetInfo, "info", "
     EBADF: "bpf_fd is not open", E2BIG: "info_len is longer than known, and the tail is not zero",
 })  # fmt: skip
 PROG_QUERY: Final = Command(16, "PROG_QUERY", ProgQuery, "revision", "0", {
-    EBADF: _BAD_FD, EOPNOTSUPP: "nothing can be attached there in a user-space world",
+    EBADF: _BAD_FD, ENODEV: "no such device", ENXIO: "no netkit device",
+    ENOSPC: "more programs than room for their ids", EBUSY: "the map has the other verdict",
+    EOPNOTSUPP: "the map takes no programs", ENOMEM: "prog_cnt is out of all proportion",
 })  # fmt: skip
 RAW_TRACEPOINT_OPEN: Final = Command(
     17, "RAW_TRACEPOINT_OPEN", RawTracepointOpen, "cookie", _FD,
@@ -469,10 +492,14 @@ MAP_LOOKUP_AND_DELETE_BATCH: Final = Command(
 MAP_UPDATE_BATCH: Final = Command(26, "MAP_UPDATE_BATCH", MapBatch, "flags", "0", _BATCH)
 MAP_DELETE_BATCH: Final = Command(27, "MAP_DELETE_BATCH", MapBatch, "flags", "0", _BATCH)
 LINK_CREATE: Final = Command(28, "LINK_CREATE", LinkCreate, "word56", _FD, {
-    EBADF: _BAD_FD, EOPNOTSUPP: "nothing to attach to in a user-space world",
+    EBADF: _BAD_FD, **_PLACE, EPERM: "what is attached there, or above, allows no more",
+    EAFNOSUPPORT: "netfilter knows no such family", EPROTO: "netfilter has no such hook",
+    EOPNOTSUPP: "the device has no such mode, or this world no such hook",
 })  # fmt: skip
 LINK_UPDATE: Final = Command(29, "LINK_UPDATE", LinkUpdate, "old_prog_fd", "0", {
     EBADF: _BAD_FD, EPERM: "the program in place is not old_prog_fd",
+    ENOLINK: "the link has come off its hook", EEXIST: "the program is in the chain already",
+    EBUSY: "the map has the other verdict", EOPNOTSUPP: "netfilter links keep their program",
 })  # fmt: skip
 LINK_GET_FD_BY_ID: Final = Command(30, "LINK_GET_FD_BY_ID", GetId, "start_id", _FD, _BY_ID)
 LINK_GET_NEXT_ID: Final = Command(31, "LINK_GET_NEXT_ID", GetId, "next_id", "0", _NEXT_ID)
