@@ -32,6 +32,7 @@ OLD_PACKET_BLOCK: Final = 2
 SIMPLE_PACKET_BLOCK: Final = 3
 ENHANCED_PACKET_BLOCK: Final = 6
 OPTION_TIME_RESOLUTION: Final = 9
+MAX_COPY: Final = 1 << 30
 MAX_PACKET: Final = 1 << 18  # libpcap's own limit (MAXIMUM_SNAPLEN)
 
 Record = tuple[int, int, int, int, int, int]
@@ -194,8 +195,8 @@ class Capture:
     """A pcap or pcapng file.
 
     Args:
-        path: the file; it is mapped, not read, so size costs address space only. Pipes are read to
-            their end.
+        path: the file. It is read to its end, as pipes are, unless it is larger than ``MAX_COPY``:
+            then it is mapped, costs address space only, and must not be cut while it is in use.
         batch_size: packets a batch.
     """
 
@@ -237,8 +238,13 @@ class Capture:
 
 
 def _mapped(file: BinaryIO, head: bytes) -> mmap.mmap:
-    """The content of *file*, of which *head* was read: the file itself, or a copy of a stream."""
-    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    """The content of *file*, of which *head* was read: a copy, or the file itself if it is large.
+
+    Whoever cuts a mapped file short ends the process that looks at it, so that only those are
+    mapped of which a copy would be too much.
+    """
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode) and status.st_size > MAX_COPY:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     content = head + file.read()
     memory = mmap.mmap(-1, len(content))

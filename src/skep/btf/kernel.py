@@ -12,6 +12,9 @@ from skep.btf.graph import Btf
 from skep.errors import BtfError
 
 RUNNING: Final = Path("/sys/kernel/btf/vmlinux")
+MAGICS: Final = (b"\x9f\xeb", b"\xeb\x9f")
+HEADER_SIZE: Final = 24
+MAX_SIZE: Final = 1 << 30
 SHIPPED: Final = Path(__file__).parent.parent / "data" / "kernel.btf"
 
 
@@ -36,6 +39,13 @@ def kernel_btf(path: str | None = None) -> Btf | None:
     return None
 
 
+def _content(path: str) -> bytes:
+    """The bytes of a file of BTF; of any other, which may have no end, the first ones."""
+    with Path(path).open("rb") as file:
+        head = file.read(HEADER_SIZE)
+        return head + file.read(MAX_SIZE) if head[:2] in MAGICS else head
+
+
 def read_btf(path: str, base: Btf | None = None) -> Btf:
     """Read a file of raw BTF, as in /sys/kernel/btf.
 
@@ -43,7 +53,7 @@ def read_btf(path: str, base: Btf | None = None) -> Btf:
         BtfError: the file cannot be read, or does not hold BTF.
     """
     try:
-        data = Path(path).read_bytes()
+        data = _content(path)
     except OSError as error:
         raise BtfError(
             source=path, where="file", found=error.strerror or str(error),

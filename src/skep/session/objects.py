@@ -17,7 +17,7 @@ from skep.loader.spec import Content, ObjectSpec
 from skep.loader.target import Target
 from skep.runtime.world import World
 from skep.session.globals import Section
-from skep.session.listings import open_object
+from skep.session.listings import choose, open_object
 from skep.session.maps import Map
 from skep.session.programs import Program
 from skep.session.ring import RingReader
@@ -62,7 +62,8 @@ def load(
         source: a file, its bytes, or a spec.
         btf: kernel types in force; the running kernel's by default, else the shipped ones.
         programs: names of the programs to load; by default all that load by themselves.
-        pins: directory of maps that are pinned by name.
+        pins: directory of maps that are pinned by name, in a bpffs of the subsystem; it is made if
+            it is not there.
         subsystem: where to load; by default one of the object's own.
 
     Raises:
@@ -74,8 +75,12 @@ def load(
     lines: list[str] = []
     own = subsystem or new_subsystem(btf, lines.append)
     spec = spec_of(source)
+    names = None if programs is None else list(programs)
+    choose(spec, names)  # a name that is not there is told before anything is made
+    if pins is not None:
+        own.files.make_folder(pins, parents=True)
     try:
-        loaded = loader.load(spec, own, target_of(own), programs=programs, pins=pins)
+        loaded = loader.load(spec, own, target_of(own), programs=names, pins=pins)
     except ProgramRefused as refused:
         if isinstance(refused.__cause__, Rejected):
             raise refused.__cause__ from None

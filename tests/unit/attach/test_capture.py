@@ -20,6 +20,20 @@ PACKETS = [
 ]
 
 
+def test_a_capture_that_is_cut_while_it_is_read_stays_whole(tmp_path: Path) -> None:
+    # A mapped file that was cut short ended the process with SIGBUS.
+    path = tmp_path / "packets.pcap"
+    write_pcap(path, [Packet(b"\x01" * 1000, 1000, n) for n in range(100)])
+    capture = Capture(path)
+    packets = iter(capture)
+    first = next(packets)
+    os.truncate(path, 24)
+
+    assert len(first.data) == 1000
+    assert sum(len(packet.data) for packet in packets) == 99 * 1000
+    capture.close()
+
+
 def block(kind: int, body: bytes, order: str = "<") -> bytes:
     body += bytes(-len(body) % 4)
     total = len(body) + 12

@@ -43,6 +43,11 @@ def every_kind() -> Btf:
     return b.build()
 
 
+def test_a_file_without_end_that_is_no_btf_is_refused_at_once() -> None:
+    with pytest.raises(BtfError, match="magic"):
+        read_btf("/dev/zero")
+
+
 def test_members_values_and_variables_stand_on_lines_of_their_own() -> None:
     lines = "".join(format_all(every_kind())).splitlines()
 

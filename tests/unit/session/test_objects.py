@@ -32,6 +32,21 @@ def test_bytes_of_the_right_length_are_taken_for_any_value(loaded: skep.Object) 
     assert list(loaded.maps["typed"]) == [1]
 
 
+def test_a_program_that_is_not_there_is_told_with_those_that_are() -> None:
+    with pytest.raises(LoadError, match="nope: no such program; there are: count"):
+        skep.load(OBJECTS / "counter.bpf.o", programs=["nope"])
+
+
+def test_objects_of_one_subsystem_share_maps_that_are_pinned_by_name() -> None:
+    subsystem, pins = skep.Subsystem(), "/sys/fs/bpf/mine"
+    with skep.load(OBJECTS / "maps.bpf.o", subsystem=subsystem, pins=pins) as first:
+        shared = [name for name in subsystem.files.names(pins)]
+        assert shared
+        ids = [first.maps[name].id for name in shared]
+    with skep.load(OBJECTS / "maps.bpf.o", subsystem=subsystem, pins=pins) as second:
+        assert [second.maps[name].id for name in shared] == ids
+
+
 def test_bytes_of_another_length_are_refused(loaded: skep.Object) -> None:
     with pytest.raises(ValueError, match="3 bytes where 24"):
         loaded.maps["typed"][1] = b"abc"
