@@ -16,6 +16,7 @@ from skep.loader.reader import read_object
 from skep.loader.spec import Content, ObjectSpec
 from skep.loader.target import Target
 from skep.runtime.world import World
+from skep.session.attachment import Attachment, attach
 from skep.session.globals import Section
 from skep.session.listings import choose, open_object
 from skep.session.maps import Map
@@ -152,6 +153,28 @@ class Object:
         if len(self.programs) != 1:
             raise LoadError(f"which program? There are: {there}", source=self.source)
         return next(iter(self.programs.values()))
+
+    @property
+    def world(self) -> World:
+        """What programs find out and where events happen: ``world.tracepoints`` and more."""
+        return self.subsystem.state.world
+
+    def attach(self, name: str, *, cookie: int = 0, over: Map | None = None) -> Attachment:
+        """Put a program on the tracepoint, or the objects, that its section names.
+
+        Args:
+            name: of the program.
+            cookie: what bpf_get_attach_cookie answers.
+            over: the map whose elements an iterator visits.
+
+        Raises:
+            LoadError: the world has no such tracepoint.
+            CommandError: the subsystem refuses.
+            NotSupported: sections of the kind do not say where.
+        """
+        program = self.only_program(name)
+        spec = next(each for each in self._loaded.spec.programs if each.name == name)
+        return attach(self.subsystem, program.fd, spec, cookie, over)
 
     def ring(self, name: str, decode: Callable[[bytes], Any] = bytes) -> RingReader:
         """A reader of the ring buffer or perf event array called *name*."""
