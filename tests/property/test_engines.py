@@ -6,8 +6,9 @@ import pytest
 
 from skep.engine.interpreter import Interpreter
 from skep.engine.llvm.alu import LOWER, PREDICATE
+from skep.engine.llvm.compiler import has_loops
 from skep.engine.llvm.engine import LlvmEngine
-from skep.engine.llvm.machine import Machine
+from skep.engine.llvm.machine import FULL, QUICK, STRAIGHT, Machine
 from skep.isa.insn import Insn
 from skep.isa.meaning import COMPARE, EVAL
 from skep.isa.table import Op, Sem, Use, make, slot
@@ -42,9 +43,9 @@ def outcome(engine: Interpreter | LlvmEngine, proof: Proof, context: bytes) -> t
 
 
 def agree(proof: Proof, context: bytes = b"") -> None:
-    compiled = LlvmEngine(machine=MACHINE)
-
-    assert outcome(Interpreter(), proof, context) == outcome(compiled, proof, context)
+    expected = outcome(Interpreter(), proof, context)
+    for tier in (QUICK, FULL if has_loops(proof) else STRAIGHT):
+        assert outcome(LlvmEngine(machine=MACHINE, tier=tier), proof, context) == expected
 
 
 def test_both_engines_know_every_meaning() -> None:

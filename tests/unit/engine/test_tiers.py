@@ -1,0 +1,219 @@
+"""Programs begin with quick code and go on with better code, unnoticed."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from skep.base.native import call, native, store64
+from skep.engine.llvm.background import Background, background
+from skep.engine.llvm.cache import DiskCache
+from skep.engine.llvm.engine import CompiledEntry, LlvmEngine
+from skep.engine.llvm.gates import Gates
+from skep.engine.llvm.machine import QUICK, Machine
+from skep.engine.llvm.tiers import Code, Growth
+from skep.isa.table import slot
+from skep.runtime.invocation import TAIL_CALLS
+from skep.verifier.interface import Proof
+from support.programs import Generator
+from support.proofs import Run, prove
+
+EXIT = slot("exit")
+
+
+def returning(number: int) -> Proof:
+    return prove([slot("mov64_imm", 0, imm=number), EXIT], depth=0)
+
+
+@native
+def run_at(run: int, address: int) -> int:
+    return call(address, run, 0)
+
+
+def engine() -> LlvmEngine:
+    return LlvmEngine(machine=Machine())
+
+
+def code_of(entry: CompiledEntry) -> int:
+    """Address of the machine code that runs now."""
+    return next(part.address for part in entry.parts)
+
+
+def test_better_code_takes_the_place_of_quick_code_after_the_first_run() -> None:
+    entry, run = engine().compile(returning(7)), Run()
+    quick, address = code_of(entry), entry.address
+    first = entry(run.address, 0)
+    background().settle()
+
+    assert (first, entry(run.address, 0)) == (7, 7)
+    assert code_of(entry) != quick
+    assert entry.address == address
+    assert entry.hot(1) == code_of(entry)
+
+
+def test_a_program_that_never_runs_is_not_optimised() -> None:
+    entry = engine().compile(returning(7))
+    quick = code_of(entry)
+    background().settle()
+
+    assert code_of(entry) == quick
+
+
+def test_a_large_program_has_to_run_more_often() -> None:
+    body = [slot("add64_imm", 0, imm=1)] * 1000
+    entry, run = engine().compile(prove([slot("mov64_imm", 0), *body, EXIT], depth=0)), Run()
+    quick = code_of(entry)
+    entry(run.address, 0)
+    background().settle()
+    after_one = code_of(entry)
+    entry.hot(1000)
+    background().settle()
+
+    assert after_one == quick != code_of(entry)
+    assert entry(run.address, 0) == 1000
+
+
+def test_a_tail_call_goes_on_in_the_best_code() -> None:
+    compiler, run = engine(), Run()
+    entry = compiler.compile(returning(7))
+    through_gate = compiler.library.bind(run_at)
+    before = through_gate(run.address, entry.address)
+    entry(run.address, 0)
+    background().settle()
+    after = through_gate(run.address, entry.address)
+
+    assert (before, after) == (7, 7)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_quick_and_better_code_do_the_same(seed: int) -> None:
+    proof = Generator(seed).program(60, subprograms=True)
+    entry = engine().compile(proof)
+    outcomes = []
+    for _ in range(3):
+        run = Run(context=bytes(range(200)))
+        store64(run.context.address + 216, run.packet.address)
+        store64(run.address + TAIL_CALLS, 0)
+        result = entry(run.address, run.context.address)
+        outcomes.append((result, bytes(run.context.view[:128]), bytes(run.packet.view)))
+        entry.hot(1000)
+        background().settle()
+
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+def test_many_threads_run_while_the_code_changes() -> None:
+    compiler = engine()
+    wrong: list[int] = []
+
+    def work(entry: CompiledEntry, number: int) -> None:
+        run = Run()
+        wrong.extend(r for _ in range(2000) if (r := entry(run.address, 0)) != number)
+
+    for number in range(20):
+        entry = compiler.compile(returning(number))
+        threads = [threading.Thread(target=work, args=(entry, number)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+
+
+def test_code_on_disk_is_used_at_once(tmp_path: Path) -> None:
+    run = Run()
+    first = LlvmEngine(machine=Machine(DiskCache(tmp_path))).compile(returning(7))
+    first(run.address, 0)
+    background().settle()
+    second = LlvmEngine(machine=Machine(DiskCache(tmp_path))).compile(returning(7))
+
+    assert second.address == code_of(second)  # no gate: it is never going to change
+    assert second(run.address, 0) == 7
+
+
+def test_a_program_that_went_is_not_compiled_again() -> None:
+    begun, go, improved = threading.Event(), threading.Event(), []
+
+    def wait() -> None:
+        begun.set()
+        go.wait()
+
+    machine = Machine()
+    code = LlvmEngine(machine=machine, tier=QUICK).compile(returning(7))
+    known = Code(machine.load("", []), code.address, code)
+
+    def improve() -> Code:
+        improved.append(1)
+        return known
+
+    background().ask(wait)
+    begun.wait()
+    for keep in (False, True):
+        growth = Growth(known, Gates(machine).make(code.address), 1, improve)
+        growth.count(1)
+        kept = growth if keep else None
+        del growth
+    go.set()
+    background().settle()
+    assert improved == [1]
+    assert kept is not None
+
+
+def test_a_request_that_raises_does_not_stop_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reported: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda hook: reported.append(hook.exc_type))
+    requests, done = Background(), threading.Event()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    requests.ask(fail)
+    requests.ask(done.set)
+    assert done.wait(10)
+    requests.settle()
+    assert reported == [ZeroDivisionError]
+
+
+SCRIPT = """
+import os, sys
+sys.path.insert(0, "tests")
+from skep.engine.llvm.background import background
+from skep.engine.llvm.engine import LlvmEngine
+from skep.engine.llvm.machine import Machine
+from skep.isa.table import slot
+from support.proofs import Run, prove
+engine, run = LlvmEngine(machine=Machine()), Run()
+body = [slot("add64_imm", 0, imm=1)] * 3000
+for n in range(20):
+    entry = engine.compile(prove([slot("mov64_imm", 0, imm=n), *body, slot("exit")], depth=0))
+    entry.hot(100)
+"""
+
+
+def test_the_process_ends_in_the_midst_of_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_child_of_a_fork_compiles_for_itself() -> None:
+    child = """
+import os
+pid = os.fork()
+if pid == 0:
+    entry = engine.compile(prove([slot("mov64_imm", 0, imm=5), slot("exit")], depth=0))
+    ok = entry(run.address, 0) == 5
+    background().settle()
+    os._exit(0 if ok and entry(run.address, 0) == 5 else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT + child],
+        check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
