@@ -24,8 +24,9 @@ from skep.syscall.objects import Holding, Kind
 from skep.syscall.state import State
 from skep.uapi import reasons_hooks as reasons
 from skep.uapi.commands import LinkCreate, ProgAttach, ProgQuery
-from skep.uapi.flags import AttachFlag, QueryFlag
+from skep.uapi.flags import AttachFlag, AttachType, QueryFlag
 from skep.uapi.program_types import ProgramType
+from skep.uapi.reasons_links import DETACH_TYPE
 
 LINK_FLAGS: Final = int(
     AttachFlag.ID | AttachFlag.BEFORE | AttachFlag.AFTER | AttachFlag.PREORDER | AttachFlag.LINK
@@ -57,6 +58,7 @@ def attach(state: State, call: Call[ProgAttach], holding: Holding) -> None:
 def detach(state: State, call: Call[ProgAttach], kind: ProgramType) -> None:
     """PROG_DETACH; a descriptor of no program, or of one of another type, counts as none."""
     attr, cgroup = call.attr, _cgroup(state, call)
+    call.check(attr.attach_type != AttachType.LSM_MAC, DETACH_TYPE, "no hook of cgroups")
     holding = state.objects.find(attr.attach_bpf_fd)
     program = None
     if holding is not None and holding.kind is Kind.PROG and loaded(holding).type is kind:

@@ -117,19 +117,20 @@ class Trial:
         if attr.data_out:
             room = limit - len(fragments)
             self.check(room >= 0, reasons.DATA_OUT, "fragments do not fit")
-            self._give(data[:room] + fragments, fits=len(data) <= room)
+            self._give("data", data[:room] + fragments, fits=len(data) <= room)
         data += fragments
         self.call.put("data_size_out", len(data))
         self.call.put("retval", self.retval)
         self.call.put("duration", self.duration)
         self.check(len(data) <= limit, reasons.DATA_OUT, f"{len(data)} bytes do not fit")
 
-    def _give(self, data: bytes, *, fits: bool) -> None:
-        """Write to data_out; where the size is too small as well, Linux answers that."""
+    def _give(self, what: str, data: bytes, *, fits: bool) -> None:
+        """Write to data_out or ctx_out; if the size is too small as well, Linux answers that."""
         try:
-            self.call.write("data_out", data)
+            self.call.write(f"{what}_out", data)
         except Refusal:
-            self.check(fits, reasons.DATA_OUT, "data_out cannot be written either")
+            row = reasons.DATA_OUT if what == "data" else reasons.CONTEXT_OUT
+            self.check(fits, row, f"{what}_out cannot be written either")
             raise
 
     def finish_context(self, context: bytearray | None) -> None:
@@ -137,9 +138,9 @@ class Trial:
         attr = self.call.attr
         if context is None or not attr.ctx_out:
             return
-        self.call.write("ctx_out", bytes(context[: attr.ctx_size_out]))
-        self.call.put("ctx_size_out", len(context))
         fits = len(context) <= attr.ctx_size_out
+        self._give("ctx", bytes(context[: attr.ctx_size_out]), fits=fits)
+        self.call.put("ctx_size_out", len(context))
         self.check(fits, reasons.CONTEXT_OUT, f"{len(context)} bytes do not fit")
 
 

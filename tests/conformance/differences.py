@@ -1,0 +1,87 @@
+"""Where skep answers an attr otherwise than the running kernel, and why: all that is known."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from skep.uapi.commands import Command
+
+HOOKS = ("PROG_ATTACH", "PROG_DETACH", "PROG_QUERY", "LINK_CREATE")
+
+
+class Difference(NamedTuple):
+    """One difference.
+
+    Attributes:
+        id: its name.
+        commands: where it shows.
+        linux: what Linux 6.18 does.
+        skep: what skep does.
+        why: the reason.
+        rule: id of the reason that skep refuses for; "" if that is left open.
+        members: members of the attr, and the values that it takes; empty for any attr.
+    """
+
+    id: str
+    commands: tuple[str, ...]
+    linux: str
+    skep: str
+    why: str
+    rule: str = ""
+    members: Mapping[str, frozenset[int]] = {}
+
+
+DIFFERENCES = (
+    Difference(
+        "missing-map-types", ("MAP_CREATE",),
+        "makes the map, or says what is wrong with its sizes and flags",
+        "EOPNOTSUPP",
+        "user_ringbuf, arena and struct_ops maps are not there yet",
+        rule="map-create/missing-type",
+    ),
+    Difference(
+        "core-relocation", ("PROG_LOAD",),
+        "relocates, or says what is wrong with the records",
+        "EOPNOTSUPP",
+        "loaders relocate before they load; only light skeletons leave it to the kernel",
+        rule="prog-load/core-relo-cnt",
+    ),
+    Difference(
+        "typed-tracing", ("RAW_TRACEPOINT_OPEN",),
+        "attaches fentry, fexit and lsm programs to the kernel; EPERM for iterators",
+        "EOPNOTSUPP",
+        "there are no functions of a kernel to attach to",
+        rule="trace/function",
+    ),
+    Difference(
+        "netkit", HOOKS,
+        "EINVAL where it was built without CONFIG_NETKIT, as the kernel of the tests",
+        "looks for the device first",
+        "skep answers as a kernel that has netkit",
+        members={"attach_type": frozenset({54, 55})},
+    ),
+    Difference(
+        "lsm-cgroup", HOOKS,
+        "EINVAL where it was built without CONFIG_BPF_LSM, as the kernel of the tests",
+        "answers as for any other hook of a cgroup",
+        "skep answers as a kernel that has it",
+        members={"attach_type": frozenset({43})},
+    ),
+    Difference(
+        "struct-ops-association", ("PROG_ASSOC_STRUCT_OPS",),
+        "EINVAL: the command came with 7.x",
+        "checks its arguments, and refuses with EOPNOTSUPP",
+        "skep has the commands of 7.x",
+    ),
+)  # fmt: skip
+
+
+def explained(
+    command: Command, error: Exception | None, members: Mapping[str, object]
+) -> Difference | None:
+    """The row that explains why *command* with *members* ended otherwise here, in *error*."""
+    rule = getattr(error, "rule", "")
+    for row in DIFFERENCES:
+        fits = all(members.get(name) in values for name, values in row.members.items())
+        if command.name in row.commands and row.rule in {"", rule} and fits:
+            return row
+    return None
