@@ -111,6 +111,7 @@ def test_no_handler_refuses_without_a_row() -> None:
         (str(path.relative_to(SOURCE)), function.name)
         for folder in ("syscall", "maps")
         for path in (SOURCE / folder).glob("*.py")
+        if path.name != "files.py"  # calls of the file system, which are no commands
         for function in ast.walk(ast.parse(path.read_text()))
         if isinstance(function, ast.FunctionDef) and any(map(is_bare, ast.walk(function)))
     }

@@ -168,17 +168,6 @@ class Call(Generic[Arguments]):
         if not holds:
             raise self.refusal(reason, detail, field)
 
-    def refuse(self, errno: int, message: str, field: str = "", text: str = "") -> Refusal:
-        """The refusal of this call; *field* is the member of the attr that it is about."""
-        return self.refusal(Reason("", errno, field, message, "", text))
-
-    def require(
-        self, condition: object, errno: int, message: str, field: str = "", text: str = ""
-    ) -> None:
-        """Refuse unless *condition* holds."""
-        if not condition:
-            raise self.refuse(errno, message, field, text)
-
     def text(self, field: str, limit: int = MAX_STRING) -> bytes:
         """The NUL-terminated string that *field* points to, cut at *limit* bytes; EFAULT."""
         try:

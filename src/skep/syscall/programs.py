@@ -1,4 +1,4 @@
-"""PROG_LOAD and PROG_BIND_MAP.
+"""PROG_LOAD, PROG_BIND_MAP and PROG_ASSOC_STRUCT_OPS.
 
 Source: Linux 6.18 kernel/bpf/syscall.c (bpf_prog_load), kernel/bpf/verifier.c (bpf_check).
 """
@@ -23,8 +23,8 @@ from skep.syscall.requests import (
 )
 from skep.syscall.state import State
 from skep.uapi import reasons_programs as reasons
-from skep.uapi.commands import ProgBindMap, ProgLoad
-from skep.uapi.flags import LogLevel
+from skep.uapi.commands import AssocStructOps, ProgBindMap, ProgLoad
+from skep.uapi.flags import LogLevel, MapType
 from skep.uapi.reason import Refusal
 from skep.verifier import Proof, Rejected, Request, verify
 from skep.verifier.rules.flow import MAP_FD
@@ -116,3 +116,14 @@ def bind_map(state: State, call: Call[ProgBindMap]) -> int:
         if held not in program.holds:
             program.holds.append(objects.take(held))
     return 0
+
+
+def associate(state: State, call: Call[AssocStructOps]) -> int:
+    """PROG_ASSOC_STRUCT_OPS: refused, once its arguments are checked."""
+    attr, objects = call.attr, state.objects
+    call.check(not attr.flags, reasons.ASSOC_FLAGS)
+    with objects.lock:
+        objects.get(call.command.name, attr.prog_fd, Kind.PROG, "prog_fd")
+        map_ = as_map(objects.get(call.command.name, attr.map_fd, Kind.MAP, "map_fd"))
+    call.check(map_.map_type == MapType.STRUCT_OPS, reasons.ASSOC_MAP)
+    raise call.refusal(reasons.ASSOC)

@@ -6,7 +6,6 @@ from typing import Any, Final, NamedTuple
 from skep.syscall import (
     attachments,
     batch,
-    events,
     identities,
     introspection,
     iterators,
@@ -76,7 +75,7 @@ ROUTES: Final = (
     Route(commands.ITER_CREATE, iterators.create_iterator),
     Route(commands.TOKEN_CREATE, tokens.create),
     Route(commands.PROG_STREAM_READ_BY_FD, streams.read_stream),
-    Route(commands.PROG_ASSOC_STRUCT_OPS, events.associate, refuses=True),
+    Route(commands.PROG_ASSOC_STRUCT_OPS, programs.associate, refuses=True),
 )
 HANDLERS: Final[Mapping[int, Handler]] = {route.command.number: route.handler for route in ROUTES}
 

@@ -1,4 +1,4 @@
-"""Reasons why PROG_LOAD, PROG_BIND_MAP, BTF_LOAD and ENABLE_STATS refuse a call.
+"""Reasons why PROG_LOAD, other commands on programs, BTF_LOAD and ENABLE_STATS refuse a call.
 
 What the verifier itself refuses has a rule, see docs/reference/rules; this is what comes before it.
 
@@ -137,6 +137,17 @@ OWNER: Final = Reason(
 )
 
 BIND_FLAGS: Final = Reason("prog-bind-map/flags", EINVAL, "flags", "0")
+
+ASSOC_FLAGS: Final = Reason("prog-assoc-struct-ops/flags", EINVAL, "flags", "0")
+ASSOC_MAP: Final = Reason(
+    "prog-assoc-struct-ops/map-type", EINVAL, "map_fd", "the descriptor of a struct_ops map"
+)
+ASSOC: Final = Reason(
+    "prog-assoc-struct-ops/kernel",
+    EOPNOTSUPP,
+    "map_fd",
+    "no struct_ops map: there is no kernel that calls them",
+)
 
 BTF_FLAGS: Final = Reason("btf-load/btf-flags", EINVAL, "btf_flags", "0 or TOKEN_FD")
 BTF_SIZE: Final = Reason("btf-load/btf-size", E2BIG, "btf_size", "at most 16 MiB")

@@ -3,6 +3,7 @@
 import struct
 
 from contract.refusals.bench import NO_FD, Bench, Driver, Drivers, btf_bytes, words
+from skep.engine.proof_only import ProofEngine
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import commands
 from skep.uapi import reasons_programs as reasons
@@ -72,6 +73,12 @@ def bind(bench: Bench) -> None:
     bench.call(commands.PROG_BIND_MAP, prog_fd=bench.socket_filter(), map_fd=bench.array(), flags=1)
 
 
+def associate(bench: Bench) -> None:
+    bench.subsystem = Subsystem(engine=ProofEngine())  # which takes struct_ops maps
+    maps = bench.good(bench.map(26, entries=1))
+    bench.call(commands.PROG_ASSOC_STRUCT_OPS, prog_fd=bench.socket_filter(), map_fd=maps)
+
+
 def loop() -> bytes:
     """32 const in a row, then one that was looked at before: one more than may be."""
     forward = [(0, 10 << 24, number + 1) for number in range(3, 34)]
@@ -115,6 +122,11 @@ DRIVERS: Drivers = {
     reasons.LINE_NAMES: with_records(line_info_cnt=1, line_info_rec_size=16),
     reasons.OWNER: other_owner,
     reasons.BIND_FLAGS: bind,
+    reasons.ASSOC_FLAGS: lambda bench: bench.call(commands.PROG_ASSOC_STRUCT_OPS, flags=1),
+    reasons.ASSOC_MAP: lambda bench: bench.call(
+        commands.PROG_ASSOC_STRUCT_OPS, prog_fd=bench.socket_filter(), map_fd=bench.array()
+    ),
+    reasons.ASSOC: associate,
     reasons.BTF_FLAGS: lambda bench: bench.load_btf(b"", btf_flags=1),
     reasons.BTF_SIZE: lambda bench: bench.call(commands.BTF_LOAD, btf_size=(16 << 20) + 1),
     reasons.BTF_FORM: lambda bench: bench.load_btf(bytes(64)),
