@@ -9,15 +9,20 @@ import os
 import random
 import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from skep.loader.load import load
+from skep.loader.reader import read_object
 from skep.uapi import commands, infos
 from support.iterated import TRACE_ITER, elements, numbers, write
 from support.running_kernel import missing
 from support.traced import EXIT_ZERO, PERF_EVENT, RAW_TRACEPOINT, SOCKET_FILTER, code, open_raw
 from support.twin_iterators import KERNEL_TYPES, Side, sides
 
+OBJECTS = Path(__file__).parents[1] / "objects"
 WHY = missing()
 pytestmark = pytest.mark.skipif(bool(WHY), reason=WHY)
 
@@ -327,3 +332,33 @@ def test_task_fd_query_refuses_alike(both: tuple[Side, Side]) -> None:
         ]  # fmt: skip
 
     assert same(both, ask) == [-22, -2, -9, -524, -524, -2]
+
+
+# --- an object file on both sides -----------------------------------------------------------------
+
+
+def test_the_iterators_of_an_object_write_the_same() -> None:
+    spec = read_object((OBJECTS / "tracing.bpf.o").read_bytes())
+    wanted = ("list_maps", "list_dropped")
+
+    def lines(syscall: object, side: Side) -> tuple[list[str], list[list[str]]]:
+        with load(spec, cast("Any", syscall), programs=wanted) as loaded:
+            fd = loaded.maps["dropped"]
+            for key in (0x0806, 0x86DD):
+                side.store(fd, struct.pack("=I", key), struct.pack("=Q", 3 * key))
+            info = of_map(fd)
+            elements_ = side.iterator_link(loaded.programs["list_dropped"].fd, info)
+            maps = side.iterator_link(loaded.programs["list_maps"].fd)
+            texts = [
+                b"".join(part for part in side.chunks(link, 65536) if isinstance(part, bytes))
+                for link in (elements_, maps)
+            ]
+            side.close_all()
+        rows = [line.split() for line in texts[1].decode().splitlines()]
+        shown = [row for row in rows if row[0] in ("name", "dropped", "tracing.bss")]
+        return sorted(texts[0].decode().splitlines()), shown
+
+    kernel, ours = sides()
+    theirs = lines(kernel.subsystem, kernel)
+    assert lines(ours.subsystem, ours) == theirs
+    assert theirs[0] == ["0806: 6162", "86dd: 103575"]

@@ -8,7 +8,6 @@ Source: Linux 6.18 kernel/bpf/bpf_iter.c (bpf_seq_read), fs/seq_file.c.
 """
 
 import ctypes
-import struct
 import threading
 from collections.abc import Callable
 from typing import ClassVar, Final, Protocol
@@ -19,6 +18,7 @@ from skep.base.layout import Layout
 from skep.base.memory import UserMemory
 from skep.runtime.block import Invocation
 from skep.runtime.kernel_objects import KernelStruct
+from skep.runtime.tracepoints import MOST_ARGUMENTS
 from skep.runtime.world import World
 from skep.uapi import infos, link_types
 from skep.uapi import reasons_tracing as reasons
@@ -28,7 +28,6 @@ from skep.uapi.reason import Refusal
 BUFFER_SIZE: Final = 8 * 4096
 MOST_OBJECTS: Final = 1_000_000
 COMMAND: Final = "READ"
-WORDS: Final = struct.Struct("=12Q")
 
 RunIn = Callable[[Attachable, Invocation, int], int]  # program, prepared run, context: the result
 
@@ -64,14 +63,17 @@ class SeqFile:
         structs: tuple[KernelStruct, KernelStruct], world: World, run: RunIn,
     ) -> None:  # fmt: skip
         self.id, self._program, self._source, self._structs = id, program, source, structs
-        self._meta = structs[0]
         self._world, self._run = world, run
-        self._context = ctypes.create_string_buffer(WORDS.size)
+        self._context = (ctypes.c_uint64 * MOST_ARGUMENTS)()
+        self._context_address = ctypes.addressof(self._context)
         self._lock = threading.Lock()
         self._left = b""
-        self._number, self._ended = 0, False
-        self._meta.put("seq", structs[1].address)
-        self._meta.put("session_id", id)
+        self._ended = False
+        meta, file = structs
+        meta.put("seq", file.address)
+        meta.put("session_id", id)
+        self._number = meta.word("seq_num")
+        self._context[0] = meta.address
 
     def read(self, size: int) -> bytes:
         """The next bytes, at most *size*; b"" at the end.
@@ -121,7 +123,7 @@ class SeqFile:
             before = len(output)
             if not self._source.next():
                 return False
-            self._number += 1
+            self._number.value += 1
             if before >= size:
                 return True
             if seen >= MOST_OBJECTS:
@@ -137,10 +139,10 @@ class SeqFile:
     def _show(self, invocation: Invocation, *, at_end: bool = False) -> Refusal | None:
         """Call the program; what is wrong with its output or result, which is then taken back."""
         before = len(invocation.output)
-        self._meta.put("seq_num", self._number)
-        words = (self._meta.address, *self._source.words(at_end))
-        WORDS.pack_into(self._context, 0, *words, *(0,) * (12 - len(words)))
-        result = self._run(self._program, invocation, ctypes.addressof(self._context))
+        context = self._context
+        for place, word in enumerate(self._source.words(at_end), 1):
+            context[place] = word
+        result = self._run(self._program, invocation, self._context_address)
         problem = None
         if invocation.overflowed:
             problem = Refusal(COMMAND, reasons.READ_ROOM)

@@ -92,6 +92,11 @@ class KernelStruct:
             value = (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
         ctypes.memmove(self.address + offset, value[:size].ljust(size, b"\0"), size)
 
+    def word(self, path: str) -> ctypes.c_uint64:
+        """The 64-bit member at *path*, to be read and written often."""
+        self.put(path, 0)
+        return ctypes.c_uint64.from_address(self.address + self._places[path][0])
+
     def put_known(self, **members: int | bytes) -> None:
         """Store the members that the struct has in this kernel; ``__`` stands for a dot."""
         for name, value in members.items():

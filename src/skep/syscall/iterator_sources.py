@@ -179,12 +179,14 @@ class ElementSource:
 
     def __init__(self, state: State, btf: Btf, map_: Map) -> None:
         self._map = map_
-        self._shown = MapStruct(state.world.objects, btf).show
+        self._struct = MapStruct(state.world.objects, btf)
+        self._shown = self._struct.show(map_, 1)
         self._look_up = state.engine.library.bind(map_lookup_elem)
         self._keys: Iterator[bytes] = map_.keys()
         self._key: bytes | None = None
         self._fresh = True
         self._place = ctypes.create_string_buffer(max(map_.key_size, 8))
+        self._key_address = ctypes.addressof(self._place)
         percpu = map_.map_type in PERCPU
         self._copy = ctypes.create_string_buffer(map_.host_value_size) if percpu else None
         self._value = 0
@@ -209,7 +211,7 @@ class ElementSource:
         """Go to the element with *key*; False if it is gone."""
         ctypes.memmove(self._place, key, len(key))
         if self._copy is None:
-            self._value = self._look_up(0, self._map.address, ctypes.addressof(self._place))
+            self._value = self._look_up(0, self._map.address, self._key_address)
             return bool(self._value)
         try:
             data = self._map.lookup(key)
@@ -221,5 +223,4 @@ class ElementSource:
 
     def words(self, at_end: bool) -> tuple[int, ...]:
         """See ``Source``."""
-        shown = self._shown(self._map, 1)
-        return (shown, 0, 0) if at_end else (shown, ctypes.addressof(self._place), self._value)
+        return (self._shown, 0, 0) if at_end else (self._shown, self._key_address, self._value)
