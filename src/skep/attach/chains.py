@@ -87,9 +87,9 @@ class Chain:
 
     def detach(self, program: Attachable | None, link: Link | None, wish: Wish) -> None:
         """Take *program* out, or what stands where *wish* says if there is none."""
+        expect(self.seats, reasons.CHAIN_EMPTY)
         expect(not wish.flags & REPLACE, reasons.CHAIN_DETACH_REPLACE)
         expect(wish.revision in (0, self.revision), reasons.STALE)
-        expect(self.seats, reasons.CHAIN_EMPTY)
         anchor = wish.anchor()
         place = _NOWHERE if program is None else self._exact(Anchor(program, link))
         place, _ = self._agreed(place, wish.flags, anchor)

@@ -9,6 +9,7 @@ Source: Linux 6.18 kernel/bpf/syscall.c (bpf_link_free, bpf_link_show_fdinfo,
 bpf_link_get_info_by_fd), include/linux/bpf.h (struct bpf_link_ops).
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Final, Protocol
 
 from skep.base.memory import UserMemory
@@ -73,6 +74,7 @@ class Link:
         id: number that LINK_GET_FD_BY_ID knows it by.
         program: what it holds; ``update`` changes it.
         attach_type: what it was attached as.
+        guard: held while hooks change.
         layout: the struct that OBJ_GET_INFO_BY_FD fills for links of the kind.
     """
 
@@ -87,6 +89,7 @@ class Link:
     ) -> None:
         self.id, self.kind = id, kind
         self.program, self.attach_type = program, attach_type
+        self.guard: AbstractContextManager[object] = nullcontext()
 
     def release(self) -> None:
         """Take the program off the hook; nothing if it has come off already."""
@@ -125,4 +128,5 @@ class Link:
 
     def close(self) -> None:
         """The last reference has gone."""
-        self.release()
+        with self.guard:
+            self.release()

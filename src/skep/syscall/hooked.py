@@ -60,6 +60,7 @@ def seated(state: State, holding: Holding, flags: int = 0) -> Iterator[Seat]:
 def install_link(state: State, link: Link, *holdings: Holding) -> int:
     """A descriptor of *link*, which refers to *holdings*: its program first, then what it is on."""
     with state.objects.lock:
+        link.guard = state.objects.lock
         held = [state.objects.take(each) for each in holdings]
         return state.objects.install(Kind.LINK, link, held)
 
