@@ -1,9 +1,11 @@
 """PROG_ATTACH, PROG_DETACH, PROG_QUERY: what goes where, references, what a query tells."""
 
+from concurrent.futures import ThreadPoolExecutor
 from errno import EBADF, EINVAL, ENOENT, ENOSPC
 
 import pytest
 
+from skep.attach.cgroup_events import device_opened
 from skep.syscall.objects import Kind
 from skep.uapi import commands
 from skep.uapi.commands import ProgQuery
@@ -153,3 +155,30 @@ def test_programs_on_hooks_count_in_their_maps(caller: HookCaller) -> None:
         device.receive(bytes(60))
 
     assert caller.fetch(counts, bytes(4)) == (5).to_bytes(8, "little")
+
+
+def test_threads_attach_detach_link_and_fire_at_once(caller: HookCaller) -> None:
+    subsystem, target = caller.subsystem, caller.subsystem.open_cgroup("/a")
+    cgroup = subsystem.places.cgroup("/a")
+    callers = [HookCaller(subsystem) for _ in range(4)]
+    programs = [guard(each) for each in callers]
+
+    def work(mine: HookCaller, prog: int) -> list[int]:
+        results = []
+        for _ in range(50):
+            results.append(mine.attach(target, prog, GUARD, attach_flags=MULTI))
+            link = mine.good_link(target, prog, GUARD)
+            results.append(device_opened(cgroup, "c", 1, 3, "r"))
+            subsystem.close(link)
+            results.append(mine.detach(target, prog, GUARD))
+        return results
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(work, callers, programs))
+
+    assert {result for each in found for result in each} == {0}
+    assert caller.ids(target, GUARD) == []
+    for prog in programs:
+        subsystem.close(prog)
+    assert subsystem.state.objects.count(Kind.PROG) == 0
+    assert subsystem.state.objects.count(Kind.LINK) == 0
