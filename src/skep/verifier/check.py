@@ -73,7 +73,7 @@ class Check:
         self.program = program
         self.observer: Observer | None = request.observer
         self.privileged: bool = request.privileged
-        self.may_be_large: bool = request.privileged or request.may_be_large
+        self.has_cap_bpf: bool = request.privileged or request.has_cap_bpf
         self.strict_alignment: bool = request.prog_flags & PROG_F_STRICT_ALIGNMENT != 0
         self.sleepable: bool = request.prog_flags & PROG_F_SLEEPABLE != 0
         self.state: State = State([new_frame(0, 0, -1)])

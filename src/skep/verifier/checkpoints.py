@@ -82,7 +82,7 @@ class Checkpoints:
                 else:
                     index += 1
             self.max_per_insn = max(self.max_per_insn, count)
-            if not check.may_be_large and count > MAX_STATES_UNPRIVILEGED:
+            if not check.has_cap_bpf and count > MAX_STATES_UNPRIVILEGED:
                 return False
         if add:
             self._remember(step)

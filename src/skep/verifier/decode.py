@@ -63,7 +63,7 @@ def decode(request: Request) -> Program:
         Rejected: a static rule does not hold.
     """
     insns = request.insns
-    large = request.privileged or request.may_be_large
+    large = request.privileged or request.has_cap_bpf
     limit = MAX_SLOTS if large else MAX_SLOTS_UNPRIVILEGED
     if not 0 < len(insns) <= limit:
         raise refuse(flow.PROGRAM_SIZE, -1, f"{len(insns)} instructions")
@@ -86,7 +86,7 @@ def _subprogram_starts(request: Request) -> list[int]:
         kfunc = insn.code == CALL and insn.src == PSEUDO_KFUNC_CALL
         if not (local or reference or kfunc):
             continue
-        if not (request.privileged or request.may_be_large):
+        if not (request.privileged or request.has_cap_bpf):
             raise refuse(
                 flow.PRIVILEGED_CALL,
                 pc,

@@ -114,7 +114,7 @@ class Request:
     fd_array: Sequence[int] | None = None
     log_level: int = 0
     privileged: bool = True  # CAP_SYS_ADMIN, or CAP_BPF and CAP_PERFMON
-    may_be_large: bool = False  # though unprivileged: CAP_BPF lets it have functions, no loops
+    has_cap_bpf: bool = False  # though not privileged: it may be large and have functions
     collect_journal: bool = False
     observer: Observer | None = None
 

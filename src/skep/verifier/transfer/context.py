@@ -103,7 +103,7 @@ def _field(check: Check, context: Context, off: int, size: int, write: bool) -> 
     request = check.request
     attach_type = effective_attach_type(request.program_type, request.expected_attach_type)
     field = table.access(context, request.program_type.id, attach_type, off, size, write)
-    if field is None or (not check.privileged and _needs_capability(request, field, write)):
+    if field is None or (not check.has_cap_bpf and _needs_capability(request, field, write)):
         check.refuse(
             CONTEXT_FIELD,
             f"invalid bpf_context access off={off} size={size}",
@@ -113,7 +113,7 @@ def _field(check: Check, context: Context, off: int, size: int, write: bool) -> 
 
 
 def _needs_capability(request: Request, field: Field, write: bool) -> bool:
-    """Whether only privileged programs may access the field."""
+    """Whether only programs of callers with CAP_BPF may access the field."""
     if request.program_type.id != ProgType.CGROUP_SKB:
         return False
     return field.points in (Points.PACKET, Points.PACKET_END) or (write and field.name == "tstamp")
