@@ -13,6 +13,7 @@ import skep.uapi
 from contract import refusals
 from contract.refusals.bench import Bench, Driver
 from skep.errors import errno_name
+from skep.uapi import commands
 from skep.uapi.reason import Reason
 
 SOURCE = Path(__file__).parents[2] / "src" / "skep"
@@ -49,6 +50,8 @@ def test_the_call_is_refused_for_the_reason(row: Reason, driver: Driver) -> None
     assert (getattr(error, "rule", ""), bench.result) == (row.id, -row.errno), error
     if row.field:
         assert getattr(error, "field", "") == row.field
+    if bench.command is not None and getattr(error, "command", "") == bench.command.name:
+        assert row.errno in {**bench.command.fails, **commands.ALWAYS}
 
 
 def test_every_reason_has_one_driver() -> None:

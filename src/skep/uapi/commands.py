@@ -12,17 +12,23 @@ from errno import (
     EAFNOSUPPORT,
     EAGAIN,
     EBADF,
+    EBADFD,
     EBUSY,
     EEXIST,
     EFAULT,
     EINVAL,
+    ELOOP,
+    ENAMETOOLONG,
     ENODEV,
     ENOENT,
     ENOLINK,
     ENOMEM,
     ENOSPC,
+    ENOTDIR,
+    ENOTSOCK,
     ENXIO,
     EOPNOTSUPP,
+    EOVERFLOW,
     EPERM,
     EPROTO,
     ERANGE,
@@ -366,7 +372,7 @@ class Command:
         layout: its member of ``union bpf_attr``.
         last: name of the last member it knows; what follows must be zero (CHECK_ATTR).
         result: what success returns.
-        fails: when it answers which errno, beyond EFAULT, EINVAL (bad attr) and EPERM.
+        fails: when it answers which errno, beyond those of ``ALWAYS``.
     """
 
     number: int
@@ -380,7 +386,11 @@ class Command:
 _BAD_FD = "a descriptor is not open"
 _FD = "a new descriptor"
 _NO_MAP_OPERATION = "the map type has no such operation"
-_ELEMENT = {EBADF: "map_fd is not open", EOPNOTSUPP: _NO_MAP_OPERATION}
+_ELEMENT = {
+    EBADF: "map_fd is not open",
+    EOPNOTSUPP: _NO_MAP_OPERATION,
+    ENOTSUPP: _NO_MAP_OPERATION,
+}
 _BATCH = {
     EBADF: "map_fd is not open",
     ENOTSUPP: "the map type has no batch operation",
@@ -389,7 +399,14 @@ _BATCH = {
 }
 _NEXT_ID = {ENOENT: "no object has a greater id"}
 _BY_ID = {ENOENT: "no object has the id"}
-
+_PATH = {
+    EBADF: "bpf_fd or path_fd is not open",
+    ENOENT: "nothing is there",
+    EACCES: "a folder may not be searched or changed, or what is there not be opened so",
+    ENOTDIR: "a folder of the path, or path_fd, is none",
+    ENAMETOOLONG: "the path or a name is too long",
+    ELOOP: "more than 40 symbolic links",
+}
 _PLACE = {
     ENODEV: "no such device",
     ENXIO: "no netkit device",
@@ -406,17 +423,24 @@ MAP_CREATE: Final = Command(0, "MAP_CREATE", MapCreate, "excl_prog_hash_size", _
     E2BIG: "key, value or the whole map is too large",
     ENOMEM: "not enough memory",
     EPERM: "the caller may not create maps of the type",
+    EBADF: _BAD_FD,
+    EACCES: "the BTF is the kernel's, or programs may not write to values with special fields",
+    ENOTSUPP: "flags, BTF or an inner map that the map type does not take",
     EOPNOTSUPP: "the map type needs what a user-space world cannot have",
 })  # fmt: skip
 MAP_LOOKUP_ELEM: Final = Command(1, "MAP_LOOKUP_ELEM", MapElem, "flags", "0", _ELEMENT | {
     ENOENT: "the key is absent", EPERM: "the map may not be read",
+    ENOSPC: "cookies of sockets take values of 8 bytes",
 })  # fmt: skip
 MAP_UPDATE_ELEM: Final = Command(2, "MAP_UPDATE_ELEM", MapElem, "flags", "0", _ELEMENT | {
     EEXIST: "flags is NOEXIST and the key is present",
     ENOENT: "flags is EXIST and the key is absent",
     E2BIG: "the map is full, or the index is beyond it",
     EPERM: "the map is frozen or may not be written",
-    EBUSY: "the element is being changed by this very thread",
+    ENOSPC: "the trie is full",
+    ENODEV: "no such CPU",
+    EOVERFLOW: "the queue of a CPU is too long",
+    ENOTSOCK: "the descriptor in the value is no socket",
 })  # fmt: skip
 MAP_DELETE_ELEM: Final = Command(3, "MAP_DELETE_ELEM", MapElem, "key", "0", _ELEMENT | {
     ENOENT: "the key is absent", EPERM: "the map is frozen or may not be written",
@@ -431,15 +455,13 @@ PROG_LOAD: Final = Command(5, "PROG_LOAD", ProgLoad, "keyring_id", _FD, {
     ENOSPC: "the log does not fit its buffer",
     EPERM: "the caller may not load programs of the type",
     EOPNOTSUPP: "the program needs what skep does not have",
-    ENOENT: "a referenced object does not exist",
+    ENOTSUPP: "attach_prog_fd is BTF that is not a kernel's",
+    EPROTO: "an index into an fd_array that is not there",
 })  # fmt: skip
 OBJ_PIN: Final = Command(6, "OBJ_PIN", ObjPin, "path_fd", "0", {
-    EBADF: _BAD_FD, EEXIST: "the path exists", ENOENT: "the folder does not exist",
-    EPERM: "a name contains a dot",
+    **_PATH, EEXIST: "the path exists", EPERM: "a name contains a dot, or no bpffs is there",
 })  # fmt: skip
-OBJ_GET: Final = Command(7, "OBJ_GET", ObjPin, "path_fd", _FD, {
-    ENOENT: "nothing is pinned there", EACCES: "the folder cannot be opened so",
-})  # fmt: skip
+OBJ_GET: Final = Command(7, "OBJ_GET", ObjPin, "path_fd", _FD, _PATH)
 PROG_ATTACH: Final = Command(8, "PROG_ATTACH", ProgAttach, "expected_revision", "0", {
     EBADF: _BAD_FD, **_PLACE, EPERM: "what is attached there, or above, allows no more",
     EOPNOTSUPP: "the map takes no programs",
@@ -451,13 +473,18 @@ PROG_DETACH: Final = Command(9, "PROG_DETACH", ProgAttach, "expected_revision", 
 PROG_TEST_RUN: Final = Command(10, "PROG_TEST_RUN", TestRun, "batch_size", "0", {
     EBADF: "prog_fd is not open", ENOTSUPP: "the program type cannot be run so",
     ENOSPC: "data_out or ctx_out is too small; as much as fits was written",
+    E2BIG: "the context is too long", ENODEV: "no such device", ENXIO: "no such CPU",
+    EAFNOSUPPORT: "the family of a socket look-up", ERANGE: "its local port",
+    EOPNOTSUPP: "the program needs what a user-space world cannot have",
 })  # fmt: skip
 PROG_GET_NEXT_ID: Final = Command(11, "PROG_GET_NEXT_ID", GetId, "next_id", "0", _NEXT_ID)
 MAP_GET_NEXT_ID: Final = Command(12, "MAP_GET_NEXT_ID", GetId, "next_id", "0", _NEXT_ID)
 PROG_GET_FD_BY_ID: Final = Command(13, "PROG_GET_FD_BY_ID", GetId, "start_id", _FD, _BY_ID)
 MAP_GET_FD_BY_ID: Final = Command(14, "MAP_GET_FD_BY_ID", GetId, "open_flags", _FD, _BY_ID)
 OBJ_GET_INFO_BY_FD: Final = Command(15, "OBJ_GET_INFO_BY_FD", GetInfo, "info", "0", {
-    EBADF: "bpf_fd is not open", E2BIG: "info_len is longer than known, and the tail is not zero",
+    EBADF: "bpf_fd is not open", EBADFD: "what the link was on is gone",
+    E2BIG: "info_len is longer than known, and the tail is not zero",
+    ENOSPC: "a name does not fit its buffer", EPERM: "a hash of a map that is not frozen",
 })  # fmt: skip
 PROG_QUERY: Final = Command(16, "PROG_QUERY", ProgQuery, "revision", "0", {
     EBADF: _BAD_FD, ENODEV: "no such device", ENXIO: "no netkit device",
@@ -469,19 +496,22 @@ RAW_TRACEPOINT_OPEN: Final = Command(
     {EBADF: _BAD_FD, ENOENT: "no such tracepoint", EOPNOTSUPP: "no such event source here"},
 )  # fmt: skip
 BTF_LOAD: Final = Command(18, "BTF_LOAD", BtfLoad, "btf_token_fd", _FD, {
-    E2BIG: "the BTF is larger than 16 MiB", ENOSPC: "the log does not fit its buffer",
+    E2BIG: "the BTF is larger than 16 MiB, or has too many or too deep types",
+    ENOSPC: "the log does not fit its buffer", ENOTSUPP: "a version, flag or encoding of later",
+    ELOOP: "too many modifiers in a row", EEXIST: "a type contains itself",
 })  # fmt: skip
 BTF_GET_FD_BY_ID: Final = Command(19, "BTF_GET_FD_BY_ID", GetId, "fd_by_id_token_fd", _FD, _BY_ID)
 TASK_FD_QUERY: Final = Command(20, "TASK_FD_QUERY", TaskFdQuery, "probe_addr", "0", {
     ENOENT: "no such task", EBADF: "no such descriptor",
-    ENOTSUPP: "the descriptor is of no traced event",
+    ENOTSUPP: "the descriptor is of no traced event", ENOSPC: "buf is too small for the name",
+    EOPNOTSUPP: "the perf event is of a kind that a user-space world does not have",
 })  # fmt: skip
 MAP_LOOKUP_AND_DELETE_ELEM: Final = Command(
     21, "MAP_LOOKUP_AND_DELETE_ELEM", MapElem, "flags", "0",
     _ELEMENT | {ENOENT: "the key is absent", ENOTSUPP: _NO_MAP_OPERATION},
 )  # fmt: skip
 MAP_FREEZE: Final = Command(22, "MAP_FREEZE", MapFreeze, "map_fd", "0", {
-    EBADF: "map_fd is not open", EBUSY: "it is frozen, or mapped writable",
+    EBADF: "map_fd is not open", EPERM: "it is frozen, or the descriptor may not write",
     ENOTSUPP: "the map type cannot be frozen",
 })  # fmt: skip
 BTF_GET_NEXT_ID: Final = Command(23, "BTF_GET_NEXT_ID", GetId, "next_id", "0", _NEXT_ID)
@@ -510,7 +540,8 @@ LINK_DETACH: Final = Command(34, "LINK_DETACH", LinkDetach, "link_fd", "0", {
 })  # fmt: skip
 PROG_BIND_MAP: Final = Command(35, "PROG_BIND_MAP", ProgBindMap, "flags", "0", {EBADF: _BAD_FD})
 TOKEN_CREATE: Final = Command(36, "TOKEN_CREATE", TokenCreate, "bpffs_fd", _FD, {
-    EBADF: _BAD_FD, EOPNOTSUPP: "the mount delegates nothing",
+    EBADF: _BAD_FD, ENOENT: "the mount delegates nothing", EACCES: "its root may not be searched",
+    EOPNOTSUPP: "the caller is in the initial user namespace",
 })  # fmt: skip
 PROG_STREAM_READ_BY_FD: Final = Command(
     37, "PROG_STREAM_READ_BY_FD", StreamRead, "prog_fd", "bytes read",
@@ -532,7 +563,13 @@ COMMANDS: Final = (
     PROG_ASSOC_STRUCT_OPS,
 )  # fmt: skip
 BY_NUMBER: Final[Mapping[int, Command]] = {command.number: command for command in COMMANDS}
-ALWAYS: Final = {EFAULT: "a pointer cannot be read or written", EINVAL: "a field is not allowed"}
+ALWAYS: Final[Mapping[int, str]] = {
+    E2BIG: "the attr is longer than a page, or has bytes set that nobody knows",
+    EFAULT: "a pointer cannot be read or written",
+    EINVAL: "a member is not allowed, or not used and not zero",
+    ENOMEM: "there is not enough memory",
+    EPERM: "the caller may not",
+}
 
 if len(BY_NUMBER) != len(COMMANDS):
     raise ValueError("two commands share a number")

@@ -19,20 +19,23 @@ BAD: Final = 0x10  # an address that nobody can read or write
 
 
 class Bench(Caller):
-    """A caller; ``result`` is what its last call answered."""
+    """A caller; ``result`` is what its last call answered, ``command`` its row, if it has one."""
 
     def __init__(self) -> None:
         super().__init__()
         self.result = 0
+        self.command: Command | None = None
 
     def call(self, command: Command, **members: int | bytes) -> int:
         """The result of *command* with the given members; what it left is in ``attr``."""
+        self.command = command
         self.result = super().call(command, **members)
         return self.result
 
     def raw(self, command: int, attr: bytes | int, size: int | None = None) -> int:
         """The result of command number *command* with *attr*: its bytes, or an address."""
         where = attr if isinstance(attr, int) else bytearray(attr)
+        self.command = commands.BY_NUMBER.get(command & ~commands.COMMAND_FLAGS_MASK)
         self.result = self.subsystem.bpf(command, where, size)
         return self.result
 
