@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from skep.verifier import Rejected
 from skep.verifier.interface import LineInfo
-from skep.verifier.report import as_dict
+from skep.verifier.report import OF_ALL_PATHS, as_dict
 from skep.verifier.rules.rule import Rule
 
 CONTEXT: Final = 2  # lines shown before and after the place
+OPERAND: Final = re.compile(r"\b[rw](10|[0-9])\b")
 REGISTER: Final = re.compile(r"\bR(?:10|[0-9])\b")
 
 
@@ -84,11 +85,13 @@ class Reason:
 
     @property
     def found(self) -> str:
-        """What was found: in the rule's words, or else the registers that the message names."""
+        """What was found: in the rule's words, or the registers of the message, or of the insn."""
         if self.fields["found"]:
             return str(self.fields["found"])
         registers: dict[str, str] = self.fields["registers"]
         names = dict.fromkeys(REGISTER.findall(self.message))
+        if not names and self.rule not in OF_ALL_PATHS and not self.text.startswith("call"):
+            names = dict.fromkeys(f"R{number}" for number in OPERAND.findall(self.text))
         return ", ".join(f"{name}={registers[name]}" for name in names if name in registers)
 
 

@@ -20,6 +20,7 @@ from skep.session.assembly import TEXT_SUFFIX, read_text
 from skep.session.listings import choose, object_bytes
 from skep.session.objects import new_subsystem, target_of
 from skep.session.reasons import Reason
+from skep.session.reasons_core import name_missing
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.objects import Kind
 from skep.syscall.subsystem import Subsystem
@@ -187,6 +188,7 @@ def _examine(
     except ProgramRefused as refused:
         cause = refused.__cause__
         if isinstance(cause, Rejected):
+            name_missing(cause, loaded.spec, program)
             return Examined(_rejected(about, cause), cause.request)
         return Examined(_failed(about, cause if isinstance(cause, BpfError) else refused))
     except BpfError as error:

@@ -19,6 +19,7 @@ from skep.verifier.values import STACK, Pointer
 
 MAX_CAUSES: Final = 16
 FRAME_POINTER: Final = 1 << 10
+_OF_HELD: Final = ("reference-released", "not-in-critical-section")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class _Search:
             return
         written = registers_written(step.op, step.insn)
         wanted = written & self.registers
-        slot = _accessed_slot(step, entered.frame)
+        slot = accessed_slot(step, entered.frame)
         if wanted:
             self._blame(step, _register_effect(wanted, then.frame))
             self.registers &= ~written
@@ -127,7 +128,7 @@ def _sources(step: Step) -> int:
     return registers_read(step.op, step.insn)
 
 
-def _accessed_slot(step: Step, frame: Frame) -> int:
+def accessed_slot(step: Step, frame: Frame) -> int:
     """The stack slot that a load or store accesses at a known place, else -1."""
     if step.kind not in (Kind.LOAD, Kind.LOAD_SX, Kind.STORE_REG, Kind.STORE_IMM):
         return -1
@@ -147,7 +148,7 @@ def _register_effect(wanted: int, frame: Frame) -> str:
     return " ".join(parts)
 
 
-def _mentioned(detail: str) -> int:
+def mentioned(detail: str) -> int:
     """Registers that a diagnostic names, as a bit set."""
     found = 0
     for number in range(11):
@@ -161,7 +162,34 @@ def find_causes(program: Program, journal: Sequence[object]) -> tuple[Cause, ...
     if not journal or not isinstance(journal[-1], Refused):
         return ()
     refused = journal[-1]
-    return causes_at(program, journal, refused.pc, _mentioned(refused.detail))
+    if refused.rule in _OF_HELD:
+        return _held_since(program, journal, refused.pc)
+    return causes_at(program, journal, refused.pc, mentioned(refused.detail))
+
+
+def _held_since(program: Program, journal: Sequence[object], pc: int) -> tuple[Cause, ...]:
+    """What acquired what is still held at *pc*, and the decisions taken since."""
+    path = last_path(journal)
+    if not path or path[0].pc != pc or not path[0].refs:
+        return ()
+    held = {reference.id: reference.pc for reference in path[0].refs}
+    causes: list[Cause] = []
+    for entered, then in zip(path[1:], path, strict=False):
+        step = program.steps[entered.pc]
+        if step is None:
+            continue
+        before = {reference.id for reference in entered.refs}
+        made = [number for number, at in held.items() if at == step.pc and number not in before]
+        if made:
+            ids = ", ".join(str(number) for number in made)
+            causes.append(Cause(step.pc, step_text(step), f"acquires reference {ids}"))
+            held = {number: at for number, at in held.items() if number in before}
+        elif step.kind is Kind.JUMP and step.target != step.next_pc and len(causes) < MAX_CAUSES:
+            way = "taken" if then.pc == step.target else "not taken"
+            causes.append(Cause(step.pc, step_text(step), way))
+        if not held:
+            break
+    return tuple(reversed(causes))
 
 
 def causes_at(
@@ -179,7 +207,7 @@ def causes_at(
     search.frame = path[0].frame.number
     read = ARGUMENTS if step.kind is Kind.CALL else registers_read(step.op, step.insn)
     search.registers = (registers or read) & ~FRAME_POINTER
-    slot = _accessed_slot(step, path[0].frame)
+    slot = accessed_slot(step, path[0].frame)
     if step.kind in (Kind.LOAD, Kind.LOAD_SX) and slot >= 0:
         search.slots.add(slot)
     for entered, then in zip(path[1:], path, strict=False):

@@ -107,7 +107,8 @@ def _one_instruction(check: Check, marks: Checkpoints, handlers: list[Handler | 
         check.refuse(
             flow.INSN_BUDGET,
             f"BPF program is too large. Processed {marks.insns} insn",
-            hint="bound loops more tightly, or move them into bpf_loop or global functions",
+            hint="bound loops more tightly, or move them into bpf_loop or global functions; "
+            "skep verify --profile shows which lines cost most",
         )
     state.pc = pc
     state.last_pc = check.previous_pc

@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 from skep.errors import CommandError
 from skep.verifier.causes import Cause, find_causes
 from skep.verifier.events import Refused
+from skep.verifier.hints import hint_of
 from skep.verifier.interface import LineInfo, Request, Statistics
 from skep.verifier.listing import step_text
 from skep.verifier.notation import value_text
@@ -76,6 +77,7 @@ class Rejected(CommandError):  # noqa: N818 - a verdict, not a fault
         self.registers: dict[str, str] = {}
         self.statistics: Statistics | None = None
         self.log = ""
+        self._better = ""  # the hint that the path gives
         self._request: Request | None = None
         self._causes: tuple[Cause, ...] | None = None
         self._retry: Retry | None = None
@@ -108,6 +110,8 @@ class Rejected(CommandError):  # noqa: N818 - a verdict, not a fault
             }
             if request.collect_journal or request.log_level & 2:
                 self._causes = find_causes(program, journal)
+                self._better = hint_of(program, journal)
+                self.hint = self._better or self.hint
 
     @property
     def causes(self) -> tuple[Cause, ...]:
@@ -120,6 +124,7 @@ class Rejected(CommandError):  # noqa: N818 - a verdict, not a fault
             if again is not None and (again.rule, again.pc) == (self.rule, self.pc):
                 self._causes = again._causes or ()  # noqa: SLF001 - the same class
                 self.registers = again.registers
+                self.hint = again._better or self.hint  # noqa: SLF001 - the same class
         return self._causes
 
     @property

@@ -8,6 +8,7 @@ Source: Linux 6.18 kernel/bpf/verifier.c (check_helper_call).
 
 from typing import Final
 
+from skep.btf.core_patch import POISON_HELPER
 from skep.uapi import struct_ops
 from skep.uapi.flags import ProgType
 from skep.uapi.helper_rows_core import KPTR_XCHG, SPIN_UNLOCK, TAIL_CALL
@@ -15,7 +16,7 @@ from skep.uapi.helper_rows_network import SK_STORAGE_DELETE, SK_STORAGE_GET
 from skep.uapi.helper_rows_tracing import D_PATH
 from skep.uapi.helper_types import Helper
 from skep.uapi.helpers import by_id, prototype
-from skep.uapi.program_types import effective_attach_type, may_call
+from skep.uapi.program_types import PROGRAM_TYPES, effective_attach_type, may_call
 from skep.verifier.check import Check
 from skep.verifier.program import Step
 from skep.verifier.rules.calls import (
@@ -41,6 +42,10 @@ from skep.verifier.transfer.stack import ANYTHING
 from skep.verifier.transfer.subprograms import clear_caller_saved, return_to_caller
 
 # helpers of tracing programs that ask what they are attached to
+UNRESOLVED: Final = (
+    "a CO-RE relocation found no match in the kernel's BTF: ask bpf_core_field_exists(), "
+    "bpf_core_type_exists() or bpf_core_enum_value_exists() before the access"
+)
 _PROBE_ONLY: Final = frozenset((SK_STORAGE_GET.id, SK_STORAGE_DELETE.id, D_PATH.id))
 
 
@@ -86,7 +91,8 @@ def _return_from_other_program(check: Check, step: Step) -> None:
 def _require_helper(check: Check, number: int) -> Helper:
     row = by_id(number)
     if row is None:
-        check.refuse(HELPER_KNOWN, f"invalid func unknown#{number}")
+        hint = UNRESOLVED if number == POISON_HELPER else ""
+        check.refuse(HELPER_KNOWN, f"invalid func unknown#{number}", hint=hint)
     request = check.request
     program_type = request.program_type
     attach_type = effective_attach_type(program_type, request.expected_attach_type)
@@ -101,6 +107,7 @@ def _require_helper(check: Check, number: int) -> Helper:
             HELPER_AVAILABLE,
             f"program of this type cannot use helper bpf_{row.name}#{number}",
             found=f"program type {program_type.name}",
+            hint=_types_of(number),
         )
     if helper.gpl and not is_gpl(check):
         check.refuse(
@@ -111,6 +118,11 @@ def _require_helper(check: Check, number: int) -> Helper:
     if helper.might_sleep:
         _require_may_sleep(check, helper)
     return helper
+
+
+def _types_of(helper: int) -> str:
+    names = [row.name for row in PROGRAM_TYPES if may_call(row, helper) and row.name != "ext"]
+    return f"programs of these types may: {', '.join(names)}" if names else ""
 
 
 def _structure_allows(check: Check, number: int) -> bool:
