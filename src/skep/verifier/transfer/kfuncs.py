@@ -123,13 +123,18 @@ def _call_back(check: Check, step: Step, call: KfuncCall) -> None:
     if call.name == "bpf_rbtree_add_impl":
         compare_in_callback(check, step, call)
     elif call.name == "bpf_wq_set_callback_impl":
+        _run_later(check, step, call)
 
-        def prepare(caller: Frame, callee: Frame) -> None:
-            del caller
-            assert call.map is not None
-            give_map_element(callee, call.map, call.map_uid)
 
-        call_back_later(check, step, call.subprogram, prepare, sleepable=True)
+def _run_later(check: Check, step: Step, call: KfuncCall) -> None:
+    """Queue the callback of a work queue, which may sleep."""
+
+    def prepare(caller: Frame, callee: Frame) -> None:
+        del caller
+        assert call.map is not None
+        give_map_element(callee, call.map, call.map_uid)
+
+    call_back_later(check, step, call.subprogram, prepare, sleepable=True)
 
 
 def _hand_over(check: Check, call: KfuncCall) -> None:

@@ -24,7 +24,7 @@ _DYNPTR_TYPES: Final = bytes((DYNPTR,)) * SLOT_SIZE
 def place_of(
     check: Check, pointer: Pointer, slots: int, what: str, rule: Rule, made: bool = False
 ) -> int:
-    """Number of the first slot of an object of *slots* slots at *pointer*.
+    """Number of the first slot of an object of *slots* slots at *pointer*; *made*: a new one.
 
     Raises:
         Rejected: the place is not constant, not aligned, or reaches above the frame.
