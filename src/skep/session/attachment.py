@@ -18,6 +18,7 @@ from skep.base.layout import Layout
 from skep.errors import CommandError, LoadError, NotSupported
 from skep.loader.spec import ProgramSpec
 from skep.session.maps import Map
+from skep.session.placement import Place, link_attr
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import commands
 from skep.uapi.commands import Command, IterCreate, LinkCreate, RawTracepointOpen
@@ -116,6 +117,16 @@ WAYS: Final[Mapping[int, Callable[[Subsystem, int, ProgramSpec, int], Attachment
 }
 
 
+def attach_on(subsystem: Subsystem, fd: int, spec: ProgramSpec, on: Place) -> Attachment:
+    """Put program *fd* on a place of the world; see ``Object.attach``."""
+    attr, opened = link_attr(subsystem, fd, spec, on)
+    try:
+        return Attachment(subsystem, ask(subsystem, commands.LINK_CREATE, attr))
+    finally:
+        if opened >= 0:
+            subsystem.close(opened)
+
+
 def attach(
     subsystem: Subsystem, fd: int, spec: ProgramSpec, cookie: int, over: Map | None
 ) -> Attachment:
@@ -128,5 +139,5 @@ def attach(
     way = WAYS.get(spec.program_type)
     if way is None:
         raise NotSupported(f"attaching {spec.section} by its section",
-                           "make a link with LINK_CREATE")  # fmt: skip
+                           "say on what, or make a link with LINK_CREATE")  # fmt: skip
     return way(subsystem, fd, spec, cookie)

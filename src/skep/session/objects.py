@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
+from skep.attach.places import Places
 from skep.btf.graph import Btf
 from skep.btf.kernel import kernel_btf
 from skep.engine.interface import Engine
@@ -16,10 +17,11 @@ from skep.loader.reader import read_object
 from skep.loader.spec import Content, ObjectSpec
 from skep.loader.target import Target
 from skep.runtime.world import World
-from skep.session.attachment import Attachment, attach
+from skep.session.attachment import Attachment, attach, attach_on
 from skep.session.globals import Section
 from skep.session.listings import choose, open_object
 from skep.session.maps import Map
+from skep.session.placement import Place
 from skep.session.programs import Program
 from skep.session.ring import RingReader
 from skep.syscall.loaded import LoadedProgram
@@ -159,21 +161,31 @@ class Object:
         """What programs find out and where events happen: ``world.tracepoints`` and more."""
         return self.subsystem.state.world
 
-    def attach(self, name: str, *, cookie: int = 0, over: Map | None = None) -> Attachment:
-        """Put a program on the tracepoint, or the objects, that its section names.
+    @property
+    def places(self) -> Places:
+        """What programs can be attached to: cgroups, devices, the network namespace."""
+        return self.subsystem.places
+
+    def attach(
+        self, name: str, *, on: Place | None = None, cookie: int = 0, over: Map | None = None
+    ) -> Attachment:
+        """Put a program on a place, or on the tracepoint or the objects that its section names.
 
         Args:
             name: of the program.
+            on: a cgroup, device or network namespace of ``places``, or a socket map.
             cookie: what bpf_get_attach_cookie answers.
             over: the map whose elements an iterator visits.
 
         Raises:
-            LoadError: the world has no such tracepoint.
+            LoadError: the world has no such tracepoint; the program does not go there.
             CommandError: the subsystem refuses.
             NotSupported: sections of the kind do not say where.
         """
         program = self.only_program(name)
         spec = next(each for each in self._loaded.spec.programs if each.name == name)
+        if on is not None:
+            return attach_on(self.subsystem, program.fd, spec, on)
         return attach(self.subsystem, program.fd, spec, cookie, over)
 
     def ring(self, name: str, decode: Callable[[bytes], Any] = bytes) -> RingReader:
