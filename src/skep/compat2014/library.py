@@ -30,6 +30,7 @@ from skep.compat2014.tracefs import TraceFile, context_of
 from skep.errors import CommandError
 from skep.isa.codec import encode
 from skep.isa.insn import Insn
+from skep.loader import logged
 from skep.runtime.tracepoints import Event, Tracepoint
 from skep.syscall.firing import run_on
 from skep.syscall.loaded import LoadedProgram
@@ -58,7 +59,7 @@ class Bpf2014:
         self._files: dict[int, TraceFile | None] = {}
 
     def _bpf(self, number: int, attr: bytes) -> int:
-        answer = self.subsystem.bpf(number, bytearray(attr))
+        answer = logged.call(self.subsystem, number, bytearray(attr))
         if answer >= 0:
             return answer
         self.errno = -answer
