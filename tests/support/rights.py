@@ -85,6 +85,8 @@ def answers(caller: Caller, made: Objects) -> Mapping[str, int]:
         note(f"helper {name}", caller.program(code))
     for name, code in PROGRAMS.items():
         note(f"program {name}", caller.program(code))
+    for name, code in CGROUP_PROGRAMS.items():
+        note(f"cgroup program {name}", caller.program(code, 8))
     for name, call in CALLS.items():
         note(name, call(caller, made))
     return found
@@ -105,6 +107,16 @@ PROGRAMS: Final = {
     "reads what was not written": insn(0x79, 0, 10, -8) + EXIT,
     "negates a pointer": insn(0xBF, 2, 10) + insn(0x87, 2) + RETURN_ONE + EXIT,
 }
+CGROUP_PROGRAMS: Final = {
+    "looks at the packet": insn(0x61, 1, 1, 76) + RETURN_ONE + EXIT,
+    "reads the packet": (
+        insn(0x61, 2, 1, 76) + insn(0x61, 3, 1, 80) + insn(0xBF, 4, 2) + insn(0x07, 4, imm=1)
+        + insn(0x2D, 4, 3, 1) + insn(0x71, 0, 2) + RETURN_ONE + EXIT
+    ),
+    "sets the time": insn(0xB7, 2) + insn(0x7B, 1, 2, 152) + RETURN_ONE + EXIT,
+    "reads the time": insn(0x79, 0, 1, 152) + RETURN_ONE + EXIT,
+    "sets the mark": insn(0xB7, 2) + insn(0x63, 1, 2, 8) + RETURN_ONE + EXIT,
+}  # fmt: skip
 CALLS: Final[Mapping[str, Callable[[Caller, Objects], int]]] = {
     "BTF_LOAD": lambda caller, _: caller.call(
         commands.BTF_LOAD, btf=caller.keep(INT), btf_size=len(INT)
