@@ -539,6 +539,9 @@ def _selectors(rows: tuple[Op, ...]) -> list[Select | None]:
 
 _INDEX: Final[dict[int, Op]] = _index(OPS)
 _SELECTORS: Final[list[Select | None]] = _selectors(OPS)
+_PLAIN: Final[list[Op | None]] = [  # rows that their opcode alone tells
+    _INDEX[code] if select is Select.NONE else None for code, select in enumerate(_SELECTORS)
+]
 _GROUPS: Final[dict[int, str]] = {row.code: row.group for row in OPS}
 _LOADABLE: Final[frozenset[int]] = frozenset(row.code for row in OPS if row.loadable)
 BY_NAME: Final[dict[str, Op]] = {row.name: row for row in OPS}
@@ -546,11 +549,12 @@ BY_NAME: Final[dict[str, Op]] = {row.name: row for row in OPS}
 
 def op_of(insn: Insn) -> Op | None:
     """Find the row of *insn*; None if the opcode, or its selecting field, means nothing."""
+    plain = _PLAIN[insn.code]
+    if plain is not None:
+        return plain
     select = _SELECTORS[insn.code]
     if select is None:
         return None
-    if select is Select.NONE:
-        return _INDEX[insn.code]
     if select is Select.OFF:
         return _INDEX.get(insn.off << 8 | insn.code)
     if select is Select.IMM:

@@ -20,6 +20,7 @@ USER_RINGBUF_DRAIN: Final = 209
 TIMER_SET_CALLBACK: Final = 170
 SYNC_CALLBACK_HELPERS: Final = (FOR_EACH_MAP_ELEM, FIND_VMA, LOOP, USER_RINGBUF_DRAIN)
 
+_NO_EDGE: Final = -1
 _UNSEEN: Final = 0
 _DISCOVERED: Final = 1
 _EXPLORED: Final = 2
@@ -39,14 +40,9 @@ class KernelCalls:
 
 def successors(step: Step) -> Sequence[int]:
     """Slots that may follow *step* in the same subprogram; calls come back."""
-    kind = step.kind
-    if kind is Kind.EXIT:
-        return ()
-    if kind is Kind.GOTO:
-        return (step.target,)
-    if kind is Kind.JUMP or kind is Kind.MAY_GOTO:
-        return (step.next_pc, step.target)
-    return (step.next_pc,)
+    if step.jumps:
+        return (step.next_pc, step.target) if step.falls else (step.target,)
+    return (step.next_pc,) if step.falls else ()
 
 
 def is_sync_callback(step: Step, kernel: KernelCalls) -> bool:
@@ -82,27 +78,28 @@ def check_flow(program: Program, privileged: bool, kernel: KernelCalls) -> None:
     _spread_effects(program, kernel)
 
 
-def _explore(program: Program, privileged: bool, kernel: KernelCalls) -> bytearray:
-    state = bytearray(program.size)
-    edge = bytearray(program.size)  # edges of each slot that were followed
+def _explore(program: Program, privileged: bool, kernel: KernelCalls) -> list[int]:
+    state = [_UNSEEN] * program.size
+    edge = [0] * program.size  # edges of each slot that were followed
+    steps = program.steps
     state[0] = _DISCOVERED
     stack = [0]
     while stack:
         pc = stack[-1]
-        step = program.steps[pc]
+        step = steps[pc]
         if step is None:  # second half of a wide instruction: refused by the caller
             state[pc] = _EXPLORED
             stack.pop()
             continue
-        if edge[pc] == 0:
+        number = edge[pc]
+        if number == 0:
             _mark(program, step, kernel)
-        edges = _edges(step)
-        if edge[pc] == len(edges):
+        target = _edge(step, number)
+        if target == _NO_EDGE:
             state[pc] = _EXPLORED
             stack.pop()
             continue
-        target = edges[edge[pc]]
-        edge[pc] += 1
+        edge[pc] = number + 1
         if not 0 <= target < program.size:
             raise refuse(flow.JUMP_IN_RANGE, pc, f"jump out of range from insn {pc} to {target}")
         if state[target] == _UNSEEN:
@@ -113,10 +110,14 @@ def _explore(program: Program, privileged: bool, kernel: KernelCalls) -> bytearr
     return state
 
 
-def _edges(step: Step) -> Sequence[int]:
-    if step.sem is Sem.LOCAL or step.sem is Sem.FUNC:
-        return (step.next_pc, step.target)
-    return successors(step)
+def _edge(step: Step, number: int) -> int:
+    """Where edge *number* of *step* leads, calls included; _NO_EDGE if it has no more."""
+    if number == 0:
+        if step.falls:
+            return step.next_pc
+        return step.target if step.jumps else _NO_EDGE
+    # a jump, a call, or the address of a function
+    return step.target if number == 1 and step.falls else _NO_EDGE
 
 
 def _point(program: Program, pc: int, jump: bool = True) -> None:
@@ -127,15 +128,15 @@ def _point(program: Program, pc: int, jump: bool = True) -> None:
 
 
 def _mark(program: Program, step: Step, kernel: KernelCalls) -> None:
-    kind = step.kind
-    if kind is Kind.CALL or step.sem is Sem.FUNC:
-        _mark_call(program, step, kernel)
-    elif kind is Kind.GOTO:
+    if step.jumps:
         _point(program, step.target)
-    elif kind is Kind.JUMP or kind is Kind.MAY_GOTO:
-        step.prune_point = True
-        step.force_checkpoint = step.force_checkpoint or kind is Kind.MAY_GOTO
-        _point(program, step.target)
+        if step.falls:
+            step.prune_point = True
+            step.force_checkpoint = step.force_checkpoint or step.kind is Kind.MAY_GOTO
+    elif step.is_jump or step.target >= 0:
+        kind = step.kind
+        if kind is Kind.CALL or step.sem is Sem.FUNC:
+            _mark_call(program, step, kernel)
 
 
 def _mark_call(program: Program, step: Step, kernel: KernelCalls) -> None:
@@ -164,7 +165,7 @@ def _spread_effects(program: Program, kernel: KernelCalls) -> None:
     for function in program.functions:
         for pc in range(function.start, function.end):
             step = program.steps[pc]
-            if step is None:
+            if step is None or (step.target < 0 and not step.is_jump):
                 continue
             if step.sem is Sem.LOCAL or step.sem is Sem.FUNC:
                 callees[function.number].add(program.function_at[step.target].number)
@@ -207,36 +208,54 @@ def _merge(caller: Function, callee: Function) -> bool:
 
 def number_loops(program: Program) -> None:
     """Give every instruction of a loop the number of its strongly connected component."""
+    if not _may_loop(program):
+        return
+    steps = program.steps
     preorder = [0] * program.size
     low = [0] * program.size
     counter = 1
     component = 1
     off_stack = program.size + 2
     for root in range(program.size):
-        if preorder[root] or program.steps[root] is None:
+        if preorder[root] or steps[root] is None:
             continue
         stack: list[int] = []
         walk = [root]
         while walk:
             pc = walk[-1]
-            step = program.steps[pc]
+            step = steps[pc]
             assert step is not None
             if preorder[pc] == 0:
                 preorder[pc] = low[pc] = counter
                 counter += 1
                 stack.append(pc)
             deeper = -1
-            for target in successors(step):
-                if preorder[target] == 0:
-                    deeper = target
-                    break
-                low[pc] = min(low[pc], low[target])
+            if step.falls:
+                deeper = _visit(pc, step.next_pc, preorder, low)
+            if deeper < 0 and step.jumps:
+                deeper = _visit(pc, step.target, preorder, low)
             if deeper >= 0:
                 walk.append(deeper)
                 continue
             walk.pop()
             if low[pc] == preorder[pc]:
                 component = _close(program, step, stack, low, off_stack, component)
+
+
+def _may_loop(program: Program) -> bool:
+    """Whether something leads backwards, or calls back."""
+    for step in program.steps:
+        if step is not None and (step.calls_callback or (step.jumps and step.target <= step.pc)):
+            return True
+    return False
+
+
+def _visit(pc: int, target: int, preorder: list[int], low: list[int]) -> int:
+    """*target* if it was not seen yet; else -1, and *pc* reaches as low as it does."""
+    if preorder[target] == 0:
+        return target
+    low[pc] = min(low[pc], low[target])
+    return -1
 
 
 def _close(

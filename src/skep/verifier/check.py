@@ -17,6 +17,8 @@ from typing import Final, NoReturn
 
 from skep.isa.insn import Insn
 from skep.isa.table import BY_NAME
+from skep.uapi.contexts import Field
+from skep.uapi.helper_types import Helper
 from skep.verifier import precision
 from skep.verifier.events import BranchPushed, Note, Refused
 from skep.verifier.interface import (
@@ -35,7 +37,7 @@ from skep.verifier.rules.rule import NOT_SUPPORTED, Rule
 from skep.verifier.scalar import Scalar
 from skep.verifier.state import Frame, State, Trace, new_frame
 from skep.verifier.target import Target
-from skep.verifier.values import Pointer, Value
+from skep.verifier.values import Value
 
 MAX_PENDING: Final = 8192
 MAX_REPORTED_PATH: Final = 1000
@@ -89,14 +91,15 @@ class Check:
         self.current_trace: Trace | None = None
         self.target: Target | None = None
         # facts for the proof, by pc
-        self.seen = bytearray(program.size)
         self.memory = bytearray(program.size)
         self.slots: dict[int, int] = {}  # offset of the native slot that a context load reads
         self.masks: dict[int, tuple[int, int]] = {}  # how unprivileged arithmetic is masked
-        self.access_kinds: dict[int, Pointer] = {}  # pointer of the first access of each pc
         self.attach_as_expected = False  # some result means something under that attach type only
         self.buffers: dict[str, int] = {}  # how far accesses reach into buffers of unknown size
         self.calls: dict[int, CallFact] = {}
+        self.helpers: dict[int, Helper] = {}  # those that the program may call, by number
+        self.implemented: set[int] = set()  # those of them that can be run
+        self.fields: dict[int, Field] = {}  # of the context, by place, size and direction
         self.map_at: dict[int, MapShape] = {}
         self.callback_at: dict[int, int] = {}
         self.btf_address_at: dict[int, tuple[str, int]] = {}

@@ -22,6 +22,7 @@ from skep.verifier.scalar import Scalar
 from skep.verifier.state import ITER_ACTIVE, SPILL, Checkpoint, LoopVisit, Slot, State
 from skep.verifier.values import Pointer, Value
 
+_MAY_GOTO: Final = Kind.MAY_GOTO
 MAX_TRACE: Final = 40
 MAX_BACKEDGE_ROUNDS: Final = 64
 MAX_STATES_UNPRIVILEGED: Final = 64
@@ -38,6 +39,8 @@ class Checkpoints:
         self._backedges = 0
         self._last_insns = 0
         self._last_jumps = 0
+        self._comparison = prune.Comparison(prune.RELAXED, 0, check.privileged)
+        self._live: list[int] = []  # of each frame of the current state
         self._often = check.request.prog_flags & PROG_F_TEST_STATE_FREQ != 0
         self.insns = 0
         self.jumps = 0
@@ -60,7 +63,7 @@ class Checkpoints:
         state = check.state
         force = self._often or step.force_checkpoint or state.trace_length > MAX_TRACE
         add = force or (self.jumps - self._last_jumps >= 2 and self.insns - self._last_insns >= 8)
-        live = self._clean(state)
+        self._clean(state)
         stored = self._at.get(self._bucket(state))
         if stored is not None:
             count = len(stored)
@@ -70,7 +73,7 @@ class Checkpoints:
                 if checkpoint.state.pc != step.pc:
                     index += 1
                     continue
-                verdict = self._compare(checkpoint, step, live)
+                verdict = self._compare(checkpoint, step)
                 if verdict != _MISS:
                     self._hit(checkpoint, step, verdict == _LOOP)
                     return True
@@ -95,8 +98,10 @@ class Checkpoints:
     def _is_recent(self) -> bool:
         return self.jumps - self._last_jumps < 20 and self.insns - self._last_insns < 100
 
-    def _clean(self, state: State) -> list[int]:
-        live: list[int] = []
+    def _clean(self, state: State) -> None:
+        """Forget what nothing will read; note what is live."""
+        live = self._live
+        live.clear()
         steps = self._check.program.steps
         top = len(state.frames) - 1
         for number in range(top + 1):
@@ -104,27 +109,29 @@ class Checkpoints:
             step = steps[pc]
             if step is None:
                 raise InternalError(f"a frame stands at slot {pc}")
-            prune.clean_frame(state, number, step.live, step.live_slots)
             live.append(step.live)
-        self._check.frame = state.own(top)
-        return live
+            if number == top:
+                prune.clean_frame(state, number, step.live, step.live_slots)
+                self._check.frame = state.own(top)
+            elif state.frames[number].cleaned_for != pc:
+                prune.clean_frame(state, number, step.live, step.live_slots)
+                state.frames[number].cleaned_for = pc
 
-    def _compare(self, checkpoint: Checkpoint, step: Step, live: list[int]) -> int:
+    def _compare(self, checkpoint: Checkpoint, step: Step) -> int:
         old = checkpoint.state
         state = self._check.state
         if old.branches:
-            return self._compare_open(checkpoint, step, live)
+            return self._compare_open(checkpoint, step)
         loop = checkpoint.loop is not None and len(checkpoint.loop.edges) > 0
-        if self._equal(checkpoint, state, prune.WITHIN if loop else prune.RELAXED, live):
+        if self._equal(checkpoint, state, prune.WITHIN if loop else prune.RELAXED):
             return _LOOP if loop else _DONE
         return _MISS
 
-    def _equal(self, checkpoint: Checkpoint, state: State, level: int, live: list[int]) -> bool:
-        check = self._check
-        how = prune.Comparison(level, check.ids, check.privileged)
-        return prune.states_equal(checkpoint, state, how, live)
+    def _equal(self, checkpoint: Checkpoint, state: State, level: int) -> bool:
+        self._comparison.begin(level, self._check.ids)
+        return prune.states_equal(checkpoint, state, self._comparison, self._live)
 
-    def _compare_open(self, checkpoint: Checkpoint, step: Step, live: list[int]) -> int:
+    def _compare_open(self, checkpoint: Checkpoint, step: Step) -> int:
         """Compare with a state on the current path: is this loop making progress?"""
         check = self._check
         old, state = checkpoint.state, check.state
@@ -132,19 +139,19 @@ class Checkpoints:
         if frame.in_async_callback and frame.async_entry != state.frames[-1].async_entry:
             return _MISS
         if step.is_iter_next:
-            if self._equal(checkpoint, state, prune.WITHIN, live) and _iterates(state):
+            if self._equal(checkpoint, state, prune.WITHIN) and _iterates(state):
                 return _LOOP
             return _MISS
         if (
-            step.kind is Kind.MAY_GOTO
+            step.kind is _MAY_GOTO
             and old.may_goto_depth != state.may_goto_depth
-            and self._equal(checkpoint, state, prune.WITHIN, live)
+            and self._equal(checkpoint, state, prune.WITHIN)
         ):
             return _LOOP
         if step.calls_callback:
-            return _LOOP if self._equal(checkpoint, state, prune.WITHIN, live) else _MISS
+            return _LOOP if self._equal(checkpoint, state, prune.WITHIN) else _MISS
         if (
-            self._equal(checkpoint, state, prune.EXACT, live)
+            self._equal(checkpoint, state, prune.EXACT)
             and not prune.iterations_differ(old, state)
             and old.may_goto_depth == state.may_goto_depth
             and old.callback_unroll_depth == state.callback_unroll_depth
@@ -309,18 +316,17 @@ def _count(value: Value | None, counts: dict[int, int]) -> None:
 def _clear_single_ids(state: State) -> None:
     """Unlink scalars that share their id with nothing else."""
     counts = _count_ids(state)
-    single = {number for number, count in counts.items() if count == 1}
-    if not single:
+    if 1 not in counts.values():
         return
     for number in range(len(state.frames)):
         frame = state.frames[number]
         for register in range(10):
             value = frame.regs[register]
-            if isinstance(value, Scalar) and int(value.id) in single:
+            if isinstance(value, Scalar) and value.id and counts[value.id] == 1:
                 frame = state.own(number)
                 frame.regs[register] = value.without_id()
         for spi, slot in enumerate(frame.stack):
             value = slot.value
-            if isinstance(value, Scalar) and int(value.id) in single:
+            if isinstance(value, Scalar) and value.id and counts.get(value.id) == 1:
                 frame = state.own(number)
                 frame.stack[spi] = Slot(slot.types, value.without_id())

@@ -31,7 +31,7 @@ from skep.isa.table import (
     reserved_field,
 )
 from skep.verifier.interface import MapShape, Request
-from skep.verifier.program import Function, Program, Step
+from skep.verifier.program import DST, FACTS, IMM, OFF, SPECIAL, SRC, Function, Program, Step
 from skep.verifier.report import Rejected
 from skep.verifier.rules import flow
 from skep.verifier.rules.rule import Rule
@@ -47,7 +47,8 @@ MAP_TYPE_ARRAY: Final = 2
 MAP_TYPE_ARENA: Final = 33
 CALL: Final = 0x85
 EXIT: Final = 0x95
-GOTOS: Final = (0x05, 0x06)
+GOTOL: Final = 0x06
+GOTOS: Final = (0x05, GOTOL)
 PLAIN: Final[Op] = BY_NAME["mov64_imm"]  # stands for an instruction that has a fault
 
 
@@ -62,25 +63,26 @@ def decode(request: Request) -> Program:
     Raises:
         Rejected: a static rule does not hold.
     """
-    insns = request.insns
+    insns = list(request.insns)
     large = request.privileged or request.has_cap_bpf
     limit = MAX_SLOTS if large else MAX_SLOTS_UNPRIVILEGED
     if not 0 < len(insns) <= limit:
         raise refuse(flow.PROGRAM_SIZE, -1, f"{len(insns)} instructions")
-    starts = _subprogram_starts(request)
+    starts = _subprogram_starts(request, insns)
     functions = [
         Function(number, start, starts[number + 1] if number + 1 < len(starts) else len(insns))
         for number, start in enumerate(starts)
     ]
     for function in functions:
-        _check_function(request, function)
-    return _resolve(request, functions)
+        _check_function(insns, function)
+    return _resolve(request, insns, functions)
 
 
-def _subprogram_starts(request: Request) -> list[int]:
+def _subprogram_starts(request: Request, insns: list[Insn]) -> list[int]:
     starts = {0}
-    insns = request.insns
     for pc, insn in enumerate(insns):
+        if insn.code != CALL and insn.code != LD_IMM64:
+            continue
         local = insn.code == CALL and insn.src == PSEUDO_CALL
         reference = insn.code == LD_IMM64 and insn.src == PSEUDO_FUNC
         kfunc = insn.code == CALL and insn.src == PSEUDO_KFUNC_CALL
@@ -109,8 +111,7 @@ def _subprogram_starts(request: Request) -> list[int]:
     return sorted(starts)
 
 
-def _check_function(request: Request, function: Function) -> None:
-    insns = request.insns
+def _check_function(insns: list[Insn], function: Function) -> None:
     for pc in range(function.start, function.end):
         insn = insns[pc]
         code = insn.code
@@ -120,7 +121,7 @@ def _check_function(request: Request, function: Function) -> None:
             function.has_ld_abs = True
         if code & 7 not in (JMP, JMP32) or code & 0xF0 in (0x80, 0x90):
             continue
-        target = pc + 1 + (insn.imm if code == 0x06 else insn.off)
+        target = pc + 1 + (insn.imm if code == GOTOL else insn.off)
         if not function.start <= target < function.end:
             raise refuse(flow.JUMP_IN_RANGE, pc, f"jump out of range from insn {pc} to {target}")
     last = insns[function.end - 1].code
@@ -128,12 +129,12 @@ def _check_function(request: Request, function: Function) -> None:
         raise refuse(flow.SUBPROGRAM_ENDS, function.end - 1, "last insn is not an exit or jmp")
 
 
-def _resolve(request: Request, functions: list[Function]) -> Program:
-    insns = request.insns
+def _resolve(request: Request, insns: list[Insn], functions: list[Function]) -> Program:
     size = len(insns)
     steps: list[Step | None] = [None] * size
     maps: list[MapShape] = []
     pc = 0
+    previous = -1
     while pc < size:
         insn = insns[pc]
         if insn.code & 7 == LDX and (
@@ -141,13 +142,15 @@ def _resolve(request: Request, functions: list[Function]) -> Program:
         ):
             raise refuse(flow.RESERVED_FIELDS, pc, "BPF_LDX uses reserved fields")
         if insn.code == LD_IMM64:
-            steps[pc] = _wide(request, pc, maps)
-            pc += 2
-            continue
-        if not known(insn.code):
+            step = _wide(request, pc, maps)
+        elif known(insn.code):
+            step = _step(pc, insn)
+        else:
             raise refuse(flow.KNOWN_OPCODE, pc, f"unknown opcode {insn.code:02x}")
-        steps[pc] = _step(pc, insn)
-        pc += 1
+        step.previous = previous
+        steps[pc] = step
+        previous = pc
+        pc = step.next_pc
     program = Program(steps, functions)
     program.maps = maps
     return program
@@ -155,17 +158,27 @@ def _resolve(request: Request, functions: list[Function]) -> Program:
 
 def _step(pc: int, insn: Insn) -> Step:
     op = op_of(insn)
-    fault = _fault(insn, op)
     step = Step(pc, insn, op if op is not None and op.loadable else PLAIN)
-    step.fault = fault
-    kind = step.kind
-    if kind is Kind.JUMP or kind is Kind.MAY_GOTO:
-        step.target = pc + 1 + insn.off
-    elif kind is Kind.GOTO:
-        step.target = pc + 1 + (insn.imm if insn.code == 0x06 else insn.off)
-    elif step.sem is Sem.LOCAL:
+    if op is None or not op.loadable or _is_suspect(insn, FACTS[op.name].reserved):
+        step.fault = _fault(insn, op)
+    if step.jumps:
+        step.target = pc + 1 + (insn.imm if insn.code == GOTOL else insn.off)
+    elif insn.code == CALL and insn.src == PSEUDO_CALL:
         step.target = pc + 1 + insn.imm
     return step
+
+
+def _is_suspect(insn: Insn, reserved: int) -> bool:
+    """Whether ``_fault`` may find something: it is a slow way to learn that nothing is wrong."""
+    return (
+        reserved >= SPECIAL
+        or insn.src > 10
+        or insn.dst > 10
+        or (insn.off != 0 and reserved & OFF != 0)
+        or (insn.imm != 0 and reserved & IMM != 0)
+        or (insn.src != 0 and reserved & SRC != 0)
+        or (insn.dst != 0 and reserved & DST != 0)
+    )
 
 
 def _fault(insn: Insn, op: Op | None) -> str:

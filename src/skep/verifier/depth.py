@@ -15,6 +15,8 @@ from skep.verifier.program import Function, Program
 from skep.verifier.rules import flow
 from skep.verifier.state import MAX_FRAMES, STACK_SIZE
 
+_LOCAL: Final = Sem.LOCAL
+_FUNC: Final = Sem.FUNC
 MAX_DEPTH_BELOW_TAIL_CALL: Final = 256
 PRIVATE_STACK_LEAST: Final = 64
 _PRIVATE_STACK: Final = frozenset(
@@ -120,6 +122,6 @@ def _next_call(program: Program, call: _Call) -> Function | None:
     while call.pc < call.function.end:
         step = program.steps[call.pc]
         call.pc += 1
-        if step is not None and (step.sem is Sem.LOCAL or step.sem is Sem.FUNC):
+        if step is not None and step.target >= 0 and (step.sem is _LOCAL or step.sem is _FUNC):
             return program.functions[program.function_at[step.target].number]
     return None

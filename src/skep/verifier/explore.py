@@ -7,14 +7,23 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from skep.errors import InternalError
-from skep.isa.table import Kind, Sem
+from skep.isa.table import OPS, Kind, Op, Sem
 from skep.verifier.check import Check
 from skep.verifier.checkpoints import Checkpoints
 from skep.verifier.events import Entered, PathEnded, Pruned, Resumed
-from skep.verifier.program import Step
+from skep.verifier.program import Decision, Refinement, Step, Transfer
 from skep.verifier.rules import flow
+from skep.verifier.scalar import const
 from skep.verifier.state import State
-from skep.verifier.transfer.arithmetic import address_space_cast, bind_arithmetic
+from skep.verifier.transfer.alu import OPERATIONS, TRANSFER
+from skep.verifier.transfer.arithmetic import (
+    address_space_cast,
+    arithmetic_handler,
+    binary,
+    immediate,
+    is_senseless,
+    move,
+)
 from skep.verifier.transfer.branches import jump, may_goto
 from skep.verifier.transfer.calls import call_helper
 from skep.verifier.transfer.jumps import DECISIONS, REFINEMENTS
@@ -28,50 +37,106 @@ Handler: TypeAlias = Callable[[Check, Step], None]
 MAX_INSNS: Final = 1_000_000
 
 
-def _goto(check: Check, step: Step) -> None:
-    check.next_pc = step.target
+# Handlers of most instructions, told apart by a number: that is quicker than to call a value.
+OTHER: Final = 0
+MOVE: Final = 1
+BINARY: Final = 2
+LOAD: Final = 3
+STORE: Final = 4
+JUMP: Final = 5
+GOTO: Final = 6
+HELPER: Final = 7
+LEAVE: Final = 8
 
 
 def _indirect(check: Check, step: Step) -> None:
     check.not_supported(f"{step.op.symbol} (indirect call)")
 
 
-HANDLERS: Final[Mapping[Kind, Handler]] = {
-    Kind.LOAD: load,
-    Kind.LOAD_SX: load,
-    Kind.STORE_REG: store,
-    Kind.STORE_IMM: store,
+class Binding:
+    """What a row of the instruction table does in the walk."""
+
+    __slots__ = ("action", "decide", "fails", "handler", "holds", "operation", "transfer")
+
+    def __init__(self, op: Op) -> None:
+        self.action: int = _action(op)
+        self.handler: Handler | None = _handler(op)
+        self.transfer: Transfer | None = TRANSFER.get(op.sem) if op.kind is Kind.ALU else None
+        self.operation: int = OPERATIONS.get(op.sem, 0) if op.kind is Kind.ALU else 0
+        self.decide: Decision | None = None
+        self.holds: Refinement | None = None
+        self.fails: Refinement | None = None
+        if op.kind is Kind.JUMP:
+            self.decide = DECISIONS[op.sem]
+            self.holds, self.fails = REFINEMENTS[op.sem]
+
+
+_ACTIONS: Final[Mapping[Kind, int]] = {
+    Kind.LOAD: LOAD,
+    Kind.LOAD_SX: LOAD,
+    Kind.STORE_REG: STORE,
+    Kind.STORE_IMM: STORE,
+    Kind.JUMP: JUMP,
+    Kind.GOTO: GOTO,
+    Kind.EXIT: LEAVE,
+}
+_HANDLERS: Final[Mapping[Kind, Handler]] = {
     Kind.ATOMIC: atomic,
-    Kind.JUMP: jump,
-    Kind.GOTO: _goto,
     Kind.MAY_GOTO: may_goto,
     Kind.CALLX: _indirect,
-    Kind.EXIT: leave,
     Kind.WIDE: wide,
     Kind.LEGACY: legacy_load,
     Kind.ADDR_SPACE_CAST: address_space_cast,
 }
-_CALLS: Final[Mapping[Sem, Handler]] = {
-    Sem.HELPER: call_helper,
-    Sem.LOCAL: call_subprogram,
-    Sem.KFUNC: call_kfunc,
-}
+_CALLS: Final[Mapping[Sem, Handler]] = {Sem.LOCAL: call_subprogram, Sem.KFUNC: call_kfunc}
+
+
+def _action(op: Op) -> int:
+    if op.kind is Kind.ALU:
+        if op.sem is Sem.MOV:
+            return MOVE
+        return BINARY if arithmetic_handler(op.sem) is None else OTHER
+    if op.sem is Sem.HELPER:
+        return HELPER
+    return _ACTIONS.get(op.kind, OTHER)
+
+
+def _handler(op: Op) -> Handler | None:
+    """The handler of a row whose action is OTHER."""
+    if op.kind is Kind.ALU:
+        return arithmetic_handler(op.sem)
+    if op.kind is Kind.CALL:
+        return _CALLS.get(op.sem)
+    return _HANDLERS.get(op.kind)
+
+
+_BINDINGS: Final[dict[str, Binding]] = {op.name: Binding(op) for op in OPS}
 
 
 def bind(steps: list[Step | None]) -> list[Handler | None]:
-    """The handler of each slot; steps learn what they do to scalars."""
+    """The handler of each slot whose action is OTHER; steps learn what they do to scalars."""
     return [None if step is None else _bind(step) for step in steps]
 
 
-def _bind(step: Step) -> Handler:
-    if step.kind is Kind.ALU:
-        return bind_arithmetic(step)
-    if step.kind is Kind.CALL:
-        return _CALLS[step.sem]
-    if step.kind is Kind.JUMP:
-        step.decide = DECISIONS[step.sem]
-        step.holds, step.fails = REFINEMENTS[step.sem]
-    return HANDLERS[step.kind]
+def _bind(step: Step) -> Handler | None:
+    binding = _BINDINGS[step.op.name]
+    step.action = binding.action
+    if binding.transfer is not None:
+        step.transfer = binding.transfer
+        step.operation = binding.operation
+        if not step.reg_source:
+            step.number = immediate(step)
+            step.senseless = not step.may_link and is_senseless(step)
+    elif step.jumps:
+        step.decide, step.holds, step.fails = binding.decide, binding.holds, binding.fails
+        if not step.reg_source:
+            step.number = const(step.imm)
+    elif step.kind is _STORE_IMM:
+        step.number = const(step.imm)
+    return binding.handler
+
+
+_STORE_IMM: Final = Kind.STORE_IMM
 
 
 def walk(check: Check, marks: Checkpoints, handlers: list[Handler | None], start: State) -> None:
@@ -97,8 +162,7 @@ def _one_instruction(check: Check, marks: Checkpoints, handlers: list[Handler | 
     check.current_trace = None
     check.path_ends = False
     step = check.program.steps[pc] if pc < check.program.size else None
-    handler = handlers[pc] if step is not None else None
-    if step is None or handler is None:
+    if step is None:
         raise InternalError(f"the walk reached slot {pc}")
     state = check.state
     check.step = step
@@ -123,14 +187,39 @@ def _one_instruction(check: Check, marks: Checkpoints, handlers: list[Handler | 
         check.record()
     if check.journal is not None:
         check.journal.append(Entered(pc, check.frame.copy(), state.refs))
-    check.seen[pc] = 1
+    step.seen = True
     if step.fault:
         named = step.fault.endswith(" is invalid")
         check.refuse(flow.REGISTER_NUMBER if named else flow.RESERVED_FIELDS, step.fault)
     if step.is_jump:
         marks.jumps += 1
     check.next_pc = step.next_pc
-    handler(check, step)
+    _examine(check, step, handlers)
+
+
+def _examine(check: Check, step: Step, handlers: list[Handler | None]) -> None:
+    action = step.action
+    if action == MOVE:
+        move(check, step)
+    elif action == BINARY:
+        binary(check, step)
+    elif action == LOAD:
+        load(check, step)
+    elif action == STORE:
+        store(check, step)
+    elif action == JUMP:
+        jump(check, step)
+    elif action == GOTO:
+        check.next_pc = step.target
+    elif action == HELPER:
+        call_helper(check, step)
+    elif action == LEAVE:
+        leave(check, step)
+    else:
+        handler = handlers[step.pc]
+        if handler is None:
+            raise InternalError(f"{step.op.name} has no handler")
+        handler(check, step)
 
 
 def _resume(check: Check, marks: Checkpoints) -> bool:

@@ -11,15 +11,13 @@ function neither returns a stack pointer nor stores one into its caller's frame.
 
 from typing import Final
 
-from skep.isa.table import MAX_REGISTER, Kind, Sem, registers_written
+from skep.isa.table import MAX_REGISTER, Kind, Sem
 from skep.uapi import helpers as helper_table
 from skep.uapi.helper_types import Arg, ArgType
-from skep.verifier.cfg import successors
 from skep.verifier.interface import MapShape
-from skep.verifier.program import Function, Program, Step
+from skep.verifier.program import Function, Program, Step, registers_set
+from skep.verifier.slot_sets import ALL_SLOTS, LEAST_OFFSET, slot_at, slot_bit, slots_between
 from skep.verifier.state import MAX_FRAMES
-
-ALL_SLOTS: Final = (1 << 64) - 1
 
 # abstract values: a surely known offset from r10 is 0 or negative
 _NOTHING: Final = 1  # no pointer into the frame, and no number worth knowing
@@ -28,18 +26,30 @@ _NUMBER: Final = 1 << 10  # plus a number from 0 to 512
 _MAP: Final = 1 << 12  # plus an index of the program's maps
 _PLACES: Final = 1 << 16  # plus an index of sets of offsets: perhaps a pointer to one of them
 
-_LEAST: Final = -512
 _MOST_PLACES: Final = 8
 _SIZES: Final = (Arg.CONST_SIZE, Arg.CONST_SIZE_OR_ZERO)
 _REACHES: Final = (Arg.MEM, Arg.MAP_KEY, Arg.MAP_VALUE)
 
+_ALU: Final = Kind.ALU
+_LOAD: Final = Kind.LOAD
+_LOAD_SX: Final = Kind.LOAD_SX
+_STORE_REG: Final = Kind.STORE_REG
+_STORE_IMM: Final = Kind.STORE_IMM
+_ATOMIC: Final = Kind.ATOMIC
+_WIDE: Final = Kind.WIDE
+_CALL: Final = Kind.CALL
+_ADDR_SPACE_CAST: Final = Kind.ADDR_SPACE_CAST
+_LOAD_ACQUIRE: Final = Sem.LOAD_ACQUIRE
+_MOV: Final = Sem.MOV
+
 
 class FrameAccesses:
-    """By pc, as bit sets of slots: what is *read* at most, and what is *written* for sure."""
+    """By pc from *start*, as bit sets of slots: what is *read* at most, *written* for sure."""
 
-    def __init__(self) -> None:
-        self.read: dict[int, int] = {}
-        self.written: dict[int, int] = {}
+    def __init__(self, start: int, end: int) -> None:
+        self.start = start
+        self.read: list[int] = [0] * (end - start)
+        self.written: list[int] = [0] * (end - start)
 
 
 class _Known:
@@ -63,7 +73,7 @@ def accesses_of(program: Program, function: Function) -> FrameAccesses | None:
     """Follow every pointer into the frame of *function*; None if one is lost sight of."""
     regs = [_NOTHING] * (MAX_REGISTER + 1)
     regs[MAX_REGISTER] = 0
-    return _accesses(function, regs, _Analysis(program, 0, {}))
+    return _accesses(function, regs, _Analysis(program, function, 0, {}))
 
 
 def _accesses(function: Function, regs: list[int], analysis: "_Analysis") -> FrameAccesses | None:
@@ -80,25 +90,9 @@ def _is_pointer(value: int) -> bool:
     return value <= 0 or value == _SOMEWHERE or value >= _PLACES
 
 
-def _slot(at: int) -> int:
-    """The slot that starts exactly at offset *at*; -1 if none."""
-    if at % 8 or not _LEAST <= at < 0:
-        return -1
-    return -at // 8 - 1
-
-
-def _range(base: int, off: int, size: int) -> int:
-    """Slots that hold bytes ``base + off`` .. ``+ size``; those above r10 are no slots."""
-    low = max(base + off, _LEAST)
-    high = min(low + size, 0)
-    if low >= high:
-        return ALL_SLOTS if low < 0 < size else 0
-    return ((1 << ((-low + 7) // 8)) - 1) & ~((1 << (-high // 8)) - 1)
-
-
-def _union(sets: dict[int, int]) -> int:
+def _union(sets: list[int]) -> int:
     found = 0
-    for slots in sets.values():
+    for slots in sets:
         found |= slots
     return found
 
@@ -110,11 +104,13 @@ class _Analysis:
     what each callee reads, by its number and its arguments.
     """
 
-    def __init__(self, program: Program, depth: int, lent: dict[tuple[int, ...], int]) -> None:
+    def __init__(
+        self, program: Program, function: Function, depth: int, lent: dict[tuple[int, ...], int]
+    ) -> None:
         self.program = program
         self.depth = depth
         self._lent = lent
-        self.found = FrameAccesses()
+        self.found = FrameAccesses(function.start, function.end)
         self.work: list[tuple[int, _Known]] = []
         self._joins: dict[int, _Known] = {}
         self._sets: list[frozenset[int]] = []
@@ -134,16 +130,28 @@ class _Analysis:
                     known = join.copy()
                 else:
                     return True
-            if self._loses(step, known):
+            if not self._examine(step, known):
                 return False
-            self.found.read[pc] = self._read(step, known)
-            self.found.written[pc] = self._written(step, known)
-            self._advance(step, known)
-            targets = successors(step)
-            if not targets:
+            if not step.falls and not step.jumps:
                 return True
-            self.work.extend((target, known.copy()) for target in targets[1:])
-            pc = targets[0]
+            if step.falls and step.jumps:
+                self.work.append((step.target, known.copy()))
+            pc = step.next_pc if step.falls else step.target
+
+    def _examine(self, step: Step, known: _Known) -> bool:
+        """Note what *step* accesses and go over it; False if a pointer is lost."""
+        if step.kind is _ALU:
+            known.regs[step.dst] = self._arithmetic(step, known.regs)
+            return True
+        if step.jumps:
+            return True
+        if self._loses(step, known):
+            return False
+        place = step.pc - self.found.start
+        self.found.read[place] = self._read(step, known)
+        self.found.written[place] = self._written(step, known)
+        self._advance(step, known)
+        return True
 
     # --- values -------------------------------------------------------------------------------
 
@@ -174,10 +182,13 @@ class _Analysis:
         """Widen *into* by *other*; tell whether anything changed."""
         changed = False
         for number in range(MAX_REGISTER):
-            joined = self._join(into.regs[number], other.regs[number])
-            if joined != into.regs[number]:
+            before = into.regs[number]
+            joined = self._join(before, other.regs[number])
+            if joined != before:
                 into.regs[number] = joined
                 changed = True
+        if not into.slots and not other.slots:
+            return changed
         for spi in {*into.slots, *other.slots}:
             before = into.slots.get(spi, _NOTHING)
             joined = self._join(before, other.slots.get(spi, _NOTHING))
@@ -190,13 +201,13 @@ class _Analysis:
 
     def _advance(self, step: Step, known: _Known) -> None:
         kind = step.kind
-        if kind is Kind.ALU or kind is Kind.ADDR_SPACE_CAST:
-            known.regs[step.dst] = self._arithmetic(step, known.regs)
-        elif kind is Kind.LOAD or kind is Kind.LOAD_SX or step.sem is Sem.LOAD_ACQUIRE:
+        if kind is _LOAD or kind is _LOAD_SX or step.sem is _LOAD_ACQUIRE:
             known.regs[step.dst] = self._loaded(step, known)
-        elif kind is Kind.STORE_REG or kind is Kind.STORE_IMM:
+        elif kind is _STORE_REG or kind is _STORE_IMM:
             self._store(step, known)
-        elif kind is Kind.WIDE and step.map is not None:
+        elif kind is _ADDR_SPACE_CAST:
+            known.regs[step.dst] = self._arithmetic(step, known.regs)
+        elif kind is _WIDE and step.map is not None:
             known.regs[step.dst] = _MAP + self.program.maps.index(step.map)
         else:
             self._clobber(step, known)
@@ -204,21 +215,21 @@ class _Analysis:
     def _clobber(self, step: Step, known: _Known) -> None:
         """Calls and atomics: an atomic may change a number, and may fetch a spilled pointer."""
         made = _NOTHING
-        if step.kind is Kind.ATOMIC and _is_pointer(known.regs[step.dst]):
+        if step.kind is _ATOMIC and _is_pointer(known.regs[step.dst]):
             known.forget_numbers()
             made = _SOMEWHERE if known.slots else _NOTHING
-        written = registers_written(step.op, step.insn)
+        written = registers_set(step)
         for number in range(MAX_REGISTER):
             if written >> number & 1:
                 known.regs[number] = made
 
     def _arithmetic(self, step: Step, regs: list[int]) -> int:
         source = regs[step.src] if step.reg_source else _NOTHING
-        if step.sem is Sem.MOV:
+        if step.sem is _MOV:
             if not step.reg_source:
                 return _NUMBER + step.imm if 0 <= step.imm <= 512 else _NOTHING
             return source if step.wide or not _is_pointer(source) else _SOMEWHERE
-        target = regs[step.dst] if step.kind is Kind.ALU else _NOTHING
+        target = regs[step.dst] if step.kind is _ALU else _NOTHING
         if not _is_pointer(target) and not _is_pointer(source):
             return _NOTHING
         if step.reg_source or not step.wide or step.sem not in (Sem.ADD, Sem.SUB):
@@ -229,7 +240,7 @@ class _Analysis:
         if value == _SOMEWHERE:
             return _SOMEWHERE
         places = frozenset(place + by for place in self._places(value))
-        if any(not _LEAST <= place <= 0 for place in places):
+        if any(not LEAST_OFFSET <= place <= 0 for place in places):
             return _SOMEWHERE
         return value + by if value <= 0 else self._one_of(places)
 
@@ -237,7 +248,7 @@ class _Analysis:
         base = known.regs[step.src]
         if not _is_pointer(base) or not known.slots or step.size != 8:
             return _NOTHING
-        slots = [_slot(place + step.off) for place in self._places(base)]
+        slots = [slot_at(place + step.off) for place in self._places(base)]
         if base == _SOMEWHERE or min(slots) < 0:
             spilled = any(_is_pointer(value) for value in known.slots.values())
             return _SOMEWHERE if spilled else _NOTHING
@@ -250,8 +261,8 @@ class _Analysis:
         target = known.regs[step.dst]
         if not _is_pointer(target):
             return
-        value = known.regs[step.src] if step.kind is Kind.STORE_REG else _NOTHING
-        spi = _slot(target + step.off) if step.size == 8 and target <= 0 else -1
+        value = known.regs[step.src] if step.kind is _STORE_REG else _NOTHING
+        spi = slot_at(target + step.off) if step.size == 8 and target <= 0 else -1
         if spi < 0:
             known.forget_numbers()
             if _is_pointer(value) and step.size == 8:
@@ -263,7 +274,7 @@ class _Analysis:
 
     def _store_somewhere(self, target: int, off: int, value: int, known: _Known) -> None:
         for place in self._places(target):
-            spi = _slot(place + off)
+            spi = slot_at(place + off)
             if spi >= 0:
                 known.slots[spi] = self._join(known.slots.get(spi, _NOTHING), value)
 
@@ -272,9 +283,9 @@ class _Analysis:
 
         Only whole aligned pointers can be loaded again.
         """
-        if step.kind is Kind.ATOMIC:
-            return step.sem is not Sem.LOAD_ACQUIRE and _is_pointer(known.regs[step.src])
-        if step.kind is not Kind.STORE_REG or step.size != 8:
+        if step.kind is _ATOMIC:
+            return step.sem is not _LOAD_ACQUIRE and _is_pointer(known.regs[step.src])
+        if step.kind is not _STORE_REG or step.size != 8:
             return False
         if not _is_pointer(known.regs[step.src]):
             return False
@@ -289,16 +300,16 @@ class _Analysis:
             return ALL_SLOTS
         reached = 0
         for place in self._places(value):
-            reached |= _range(place, off, size)
+            reached |= slots_between(place + off, size)
         return reached
 
     def _read(self, step: Step, known: _Known) -> int:
         kind = step.kind
-        if kind is Kind.CALL:
+        if kind is _CALL:
             return self._read_by_call(step, known)
-        if kind is Kind.LOAD or kind is Kind.LOAD_SX or step.sem is Sem.LOAD_ACQUIRE:
+        if kind is _LOAD or kind is _LOAD_SX or step.sem is _LOAD_ACQUIRE:
             return self._reach(known.regs[step.src], step.off, step.size)
-        if kind is Kind.ATOMIC:
+        if kind is _ATOMIC:
             return self._reach(known.regs[step.dst], step.off, step.size)
         return 0
 
@@ -332,7 +343,7 @@ class _Analysis:
         key = (callee.number, self.depth, *regs)
         read = self._lent.get(key)
         if read is None:
-            inner = _Analysis(self.program, self.depth + 1, self._lent)
+            inner = _Analysis(self.program, callee, self.depth + 1, self._lent)
             accesses = _accesses(callee, regs, inner)
             read = ALL_SLOTS if accesses is None else _union(accesses.read)
             self._lent[key] = read
@@ -351,17 +362,17 @@ class _Analysis:
                 number = known.regs[index + 2]
                 if _NUMBER <= number <= _NUMBER + 512:
                     return number - _NUMBER
-        return -_LEAST
+        return -LEAST_OFFSET
 
     def _map_size(self, value: int, argument: ArgType) -> int:
         if not _MAP <= value < _PLACES:
-            return -_LEAST
+            return -LEAST_OFFSET
         shape: MapShape = self.program.maps[value - _MAP]
         return shape.key_size if argument.kind is Arg.MAP_KEY else shape.value_size
 
     def _written(self, step: Step, known: _Known) -> int:
-        if step.kind not in (Kind.STORE_REG, Kind.STORE_IMM) or step.size != 8:
+        if step.size != 8 or (step.kind is not _STORE_REG and step.kind is not _STORE_IMM):
             return 0
         target = known.regs[step.dst]
-        spi = _slot(target + step.off) if target <= 0 else -1
-        return 1 << spi if spi >= 0 else 0
+        spi = slot_at(target + step.off) if target <= 0 else -1
+        return slot_bit(spi) if spi >= 0 else 0

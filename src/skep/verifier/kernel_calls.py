@@ -3,6 +3,8 @@
 Source: Linux 6.18 kernel/bpf/verifier.c (visit_insn, compute_insn_live_regs).
 """
 
+from typing import Final
+
 from skep.btf import kinds
 from skep.btf.graph import Btf
 from skep.isa.table import Sem
@@ -10,12 +12,14 @@ from skep.uapi import kfuncs as table
 from skep.verifier.cfg import KernelCalls
 from skep.verifier.program import Program, Step
 
+_KFUNC: Final = Sem.KFUNC
+
 
 def find_kernel_calls(program: Program, kernel: Btf | None) -> KernelCalls:
     """Look at every call of a kernel function, reachable or not."""
     found = KernelCalls()
     for step in program.steps:
-        if kernel is None or step is None or step.sem is not Sem.KFUNC or step.imm == 0:
+        if kernel is None or step is None or step.sem is not _KFUNC or step.imm == 0:
             continue
         if kernel.has(step.imm) and isinstance(kernel.type(step.imm), kinds.Func):
             step.arguments = len(kernel.func_proto(step.imm).params)

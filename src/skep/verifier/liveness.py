@@ -8,66 +8,107 @@ Source: Linux 6.18 kernel/bpf/verifier.c (compute_live_registers).
 
 from typing import Final
 
-from skep.isa.table import Kind, Sem, registers_read, registers_written
+from mypy_extensions import i64
+
+from skep.isa.table import MAX_REGISTER, Kind, Sem
 from skep.uapi import helpers as helper_table
-from skep.verifier.cfg import successors
-from skep.verifier.frame_accesses import ALL_SLOTS, FrameAccesses, accesses_of
-from skep.verifier.program import Function, Program, Step
+from skep.verifier.frame_accesses import FrameAccesses, accesses_of
+from skep.verifier.program import FACTS, Function, Program, Step, registers_set
+from skep.verifier.slot_sets import ALL_SLOTS
 
 ALL_REGISTERS: Final = 0x3FF
 ARGUMENT_MASKS: Final = (0x00, 0x02, 0x06, 0x0E, 0x1E, 0x3E)
+
+_READ_BY_HELPER: Final[dict[int, int]] = {
+    row.id: ARGUMENT_MASKS[len(row.args)] for row in helper_table.HELPERS
+}
+_CALL: Final = Kind.CALL
+_LEGACY: Final = Kind.LEGACY
+_HELPER: Final = Sem.HELPER
+_KFUNC: Final = Sem.KFUNC
 
 
 def compute_liveness(program: Program) -> None:
     """Set ``live`` and ``live_slots`` of every step."""
     for function in program.functions:
-        _registers(program, function)
-        _slots(program, function)
-
-
-def _reads(step: Step) -> int:
-    if step.fault or step.kind is Kind.LEGACY:
-        return ALL_REGISTERS
-    used = registers_read(step.op, step.insn)
-    if step.sem is Sem.HELPER:
-        row = helper_table.by_id(step.imm)
-        if row is not None:
-            used = ARGUMENT_MASKS[len(row.args)]
-    elif step.sem is Sem.KFUNC:
-        used = ARGUMENT_MASKS[min(step.arguments, 5)]
-    return used
-
-
-def _registers(program: Program, function: Function) -> None:
-    steps = _steps(program, function)
-    reads = {step.pc: _reads(step) for step in steps}
-    writes = {step.pc: registers_written(step.op, step.insn) for step in steps}
-    changed = True
-    while changed:
-        changed = False
-        for step in reversed(steps):
-            out = 0
-            for pc in successors(step):
-                target = program.steps[pc]
-                if target is not None:
-                    out |= target.live
-            live = (out & ~writes[step.pc] | reads[step.pc]) & ALL_REGISTERS
-            if live != step.live:
-                step.live = live
-                changed = True
+        steps = _steps(program, function)
+        loops = _goes_back(steps)
+        _registers(program, steps, loops)
+        _slots(program, function, steps, loops)
 
 
 def _steps(program: Program, function: Function) -> list[Step]:
+    """Steps of *function*, the last one first."""
     found: list[Step] = []
-    for pc in range(function.start, function.end):
+    for pc in range(function.end - 1, function.start - 1, -1):
         step = program.steps[pc]
         if step is not None:
             found.append(step)
     return found
 
 
-def _slots(program: Program, function: Function) -> None:
-    steps = _steps(program, function)
+def _goes_back(steps: list[Step]) -> bool:
+    """Whether a jump leads backwards; else one sweep from the end sees all."""
+    for step in steps:  # noqa: SIM110 - any() is slow
+        if step.jumps and step.target <= step.pc:
+            return True
+    return False
+
+
+# --- registers --------------------------------------------------------------------------------
+
+
+def _reads(step: Step) -> int:
+    if step.fault or step.kind is _LEGACY:
+        return ALL_REGISTERS
+    facts = FACTS[step.op.name]
+    used = facts.reads
+    if facts.reads_dst:
+        used |= 1 << step.dst
+    if facts.reads_src:
+        used |= 1 << step.src
+    if step.kind is _CALL:
+        if step.sem is _HELPER:
+            used = _READ_BY_HELPER.get(step.imm, used)
+        elif step.sem is _KFUNC:
+            used = ARGUMENT_MASKS[min(step.arguments, 5)]
+    return used
+
+
+def _registers(program: Program, steps: list[Step], loops: bool) -> None:
+    reads = [_reads(step) for step in steps]
+    kept = [~registers_set(step) for step in steps]
+    changed = True
+    while changed:
+        changed = False
+        for index, step in enumerate(steps):
+            read: i64 = reads[index]
+            keep: i64 = kept[index]
+            live = ((_live_after(program, step) & keep) | read) & ALL_REGISTERS
+            if live != step.live:
+                step.live = live
+                changed = loops
+
+
+def _live_after(program: Program, step: Step) -> i64:
+    out: i64 = 0
+    if step.falls:
+        following = program.steps[step.next_pc]
+        if following is not None:
+            out = following.live
+    if step.jumps:
+        target = program.steps[step.target]
+        if target is not None:
+            out |= target.live
+    return out
+
+
+# --- slots ------------------------------------------------------------------------------------
+
+
+def _slots(program: Program, function: Function, steps: list[Step], loops: bool) -> None:
+    if not _uses_stack(steps):
+        return
     accesses: FrameAccesses | None = accesses_of(program, function)
     if accesses is None:
         for step in steps:
@@ -76,13 +117,31 @@ def _slots(program: Program, function: Function) -> None:
     changed = True
     while changed:
         changed = False
-        for step in reversed(steps):
-            out = 0
-            for pc in successors(step):
-                target = program.steps[pc]
-                if target is not None:
-                    out |= target.live_slots
-            live = out & ~accesses.written.get(step.pc, 0) | accesses.read.get(step.pc, 0)
+        for step in steps:
+            written: i64 = accesses.written[step.pc - function.start]
+            read: i64 = accesses.read[step.pc - function.start]
+            live = (_live_slots_after(program, step) & ~written) | read
             if live != step.live_slots:
                 step.live_slots = live
-                changed = True
+                changed = loops
+
+
+def _uses_stack(steps: list[Step]) -> bool:
+    """Whether anything is done with r10, the only way to the function's own frame."""
+    for step in steps:  # noqa: SIM110 - any() is slow
+        if step.dst == MAX_REGISTER or step.src == MAX_REGISTER:
+            return True
+    return False
+
+
+def _live_slots_after(program: Program, step: Step) -> i64:
+    out: i64 = 0
+    if step.falls:
+        following = program.steps[step.next_pc]
+        if following is not None:
+            out = following.live_slots
+    if step.jumps:
+        target = program.steps[step.target]
+        if target is not None:
+            out |= target.live_slots
+    return out

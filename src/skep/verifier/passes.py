@@ -7,6 +7,7 @@ import gc
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from skep.isa.table import Sem
 from skep.verifier import prototypes
@@ -31,6 +32,8 @@ from skep.verifier.setup import check_request
 from skep.verifier.state import Frame, State, new_frame
 from skep.verifier.transfer.subprograms import read_prototype
 from skep.verifier.values import CTX, MAYBE_NULL, Pointer, Value, memory_pointer
+
+_KFUNC: Final = Sem.KFUNC
 
 
 def verify(request: Request) -> Proof:
@@ -82,7 +85,7 @@ def _verify(request: Request) -> Proof:
         insns=insns,
         subprograms=tuple(_describe(function) for function in program.functions),
         maps=tuple(program.maps),
-        seen=bytes(check.seen),
+        seen=_seen(program),
         memory=bytes(check.memory),
         calls=check.calls,
         map_at=check.map_at,
@@ -160,11 +163,21 @@ def _argument(check: Check, argument: prototypes.Argument) -> Value:
 def _require_no_empty_calls(check: Check) -> None:
     """Refuse calls of kernel function 0, a weak symbol that was not found, where they are live."""
     for step in check.program.steps:
-        if step is not None and step.sem is Sem.KFUNC and step.imm == 0 and check.seen[step.pc]:
+        if step is not None and step.sem is _KFUNC and step.imm == 0 and step.seen:
             check.pc = step.pc
             check.refuse(
                 KFUNC_KNOWN, "invalid kernel function call not eliminated in verifier pass"
             )
+
+
+def _seen(program: Program) -> bytes:
+    seen = [0] * program.size
+    for step in program.steps:
+        if step is not None and step.seen:
+            seen[step.pc] = 1
+            if step.next_pc == step.pc + 2:
+                seen[step.pc + 1] = 1
+    return bytes(seen)
 
 
 def _describe(function: Function) -> Subprogram:

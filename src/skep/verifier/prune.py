@@ -14,6 +14,8 @@ Source: Linux 6.18 kernel/bpf/verifier.c (states_equal, regsafe, stacksafe, refs
 
 from typing import Final
 
+from mypy_extensions import i64
+
 from skep.verifier.scalar import UNKNOWN, Scalar
 from skep.verifier.state import (
     DYNPTR,
@@ -56,24 +58,36 @@ _RANGED: Final = 1 << MAP_KEY | 1 << MAP_VALUE | 1 << MEM | 1 << BUF | 1 << TP_B
 class Renaming:
     """Which id of the old state is which of the new one; one to one. Ids are few."""
 
-    __slots__ = ("_fresh", "_new", "_old")
+    __slots__ = ("_count", "_fresh", "_new", "_old")
 
     def __init__(self, fresh: int) -> None:
         self._old: list[int] = []
         self._new: list[int] = []
+        self._count: int = 0  # of the pairs in force; the lists are kept for the next comparison
+        self._fresh: int = fresh
+
+    def forget(self, fresh: int) -> None:
+        """Start over; *fresh* is above all ids in use."""
+        self._count = 0
         self._fresh = fresh
 
     def same(self, old: int, new: int) -> bool:
         """Whether *old* can stand for *new*; remembers that it does."""
         if old == 0 or new == 0:
             return old == new
-        for index in range(len(self._old)):
-            if self._old[index] == old:
-                return self._new[index] == new
-            if self._new[index] == new:
+        olds, news = self._old, self._new
+        for index in range(self._count):
+            if olds[index] == old:
+                return news[index] == new
+            if news[index] == new:
                 return False
-        self._old.append(old)
-        self._new.append(new)
+        if self._count == len(olds):
+            olds.append(old)
+            news.append(new)
+        else:
+            olds[self._count] = old
+            news[self._count] = new
+        self._count += 1
         return True
 
     def same_scalar(self, old: Scalar, new: Scalar) -> bool:
@@ -88,7 +102,7 @@ class Renaming:
 
 
 class Comparison:
-    """How two states are compared.
+    """How two states are compared; may be used again once it has been set up anew.
 
     Args:
         level: RELAXED, EXACT or WITHIN.
@@ -96,11 +110,18 @@ class Comparison:
         uninitialised: the program may read stack bytes that were never written.
     """
 
+    __slots__ = ("ids", "level", "trust", "uninitialised")
+
     def __init__(self, level: int, fresh: int, uninitialised: bool) -> None:
         self.level = level
         self.uninitialised = uninitialised
         self.trust: bool = True  # what RCU protects may lose its protection
         self.ids = Renaming(fresh)
+
+    def begin(self, level: int, fresh: int) -> None:
+        """Set up for another comparison."""
+        self.level = level
+        self.ids.forget(fresh)
 
 
 def states_equal(old: Checkpoint, new: State, how: Comparison, live: list[int]) -> bool:
@@ -150,37 +171,38 @@ def _same_resources(old: State, new: State, ids: Renaming) -> bool:
     return True
 
 
-def _same_frame(checkpoint: Checkpoint, old: Frame, new: Frame, live: int, how: Comparison) -> bool:
+def _same_frame(checkpoint: Checkpoint, old: Frame, new: Frame, live: i64, how: Comparison) -> bool:
     if old.callback_depth > new.callback_depth:
         return False
     level = how.level
-    precise = checkpoint.precise_regs[old.number] if level == RELAXED else -1
+    precise: i64 = -1
+    if level == RELAXED:
+        precise = checkpoint.precise_regs[old.number]
+    mine, theirs = old.regs, new.regs
     for register in range(10):
-        if not live >> register & 1:
-            continue
-        if not _covers(
-            old.regs[register], new.regs[register], level, precise >> register & 1 == 1, how.ids
-        ):
+        if live & 1 and not _covers(mine[register], theirs[register], level, precise & 1 == 1, how):
             return False
+        live >>= 1
+        precise >>= 1
     return _same_stack(checkpoint, old, new, how)
 
 
-def _covers(old: Value | None, new: Value | None, level: int, precise: bool, ids: Renaming) -> bool:
-    if old is None:
-        return level != EXACT or new is None
-    if new is None:
-        return False
+def _covers(
+    old: Value | None, new: Value | None, level: int, precise: bool, how: Comparison
+) -> bool:
     if isinstance(old, Scalar):
         if not isinstance(new, Scalar):
             return False
         if level == EXACT:
-            return (old is new or _identical(old, new)) and ids.same(old.id, new.id)
+            return (old is new or _identical(old, new)) and how.ids.same(old.id, new.id)
         if not precise and level == RELAXED:
             return True
-        return _covers_scalar(old, new, ids)
-    if isinstance(new, Scalar):
+        return _covers_scalar(old, new, how.ids)
+    if old is None:
+        return level != EXACT or new is None
+    if not isinstance(new, Pointer):
         return False
-    return _covers_pointer(old, new, level, ids)
+    return _covers_pointer(old, new, level, how.ids)
 
 
 def _identical(old: Scalar, new: Scalar) -> bool:
@@ -245,22 +267,34 @@ def _same_pointer(old: Pointer, new: Pointer, ids: Renaming) -> bool:
 
 def _same_stack(checkpoint: Checkpoint, old: Frame, new: Frame, how: Comparison) -> bool:
     level = how.level
-    precise = checkpoint.precise_slots[old.number] if level == RELAXED else -1
+    precise: i64 = -1
+    if level == RELAXED:
+        precise = checkpoint.precise_slots[old.number]
+    others = new.stack
+    count = len(others)
     for spi, mine in enumerate(old.stack):
-        theirs = new.slot(spi)
-        if level == EXACT:
-            covered = _same_slot(mine, theirs, how)
-        elif level == WITHIN and mine.types != theirs.types:
-            covered = False  # Linux 6.18 is as strict; later versions need not be
-        else:
-            covered = mine is EMPTY_SLOT or _covers_slot(mine, theirs, precise >> spi & 1 == 1, how)
-        if not covered:
+        theirs = others[spi] if spi < count else EMPTY_SLOT
+        if mine is theirs and mine.value is None and mine.object is None:
+            continue
+        if not _same_or_covered(mine, theirs, precise >> spi & 1 == 1, how):
             return False
     return level != EXACT or _is_empty(new.stack, len(old.stack))
 
 
+def _same_or_covered(mine: Slot, theirs: Slot, precise: bool, how: Comparison) -> bool:
+    if how.level == EXACT:
+        return _same_slot(mine, theirs, how)
+    if how.level == WITHIN and mine.types != theirs.types:
+        return False  # Linux 6.18 is as strict; later versions need not be
+    return mine is EMPTY_SLOT or _covers_slot(mine, theirs, precise, how)
+
+
 def _is_empty(stack: list[Slot], start: int) -> bool:
-    return not any(any(stack[spi].types) for spi in range(start, len(stack)))
+    for spi in range(start, len(stack)):
+        slot = stack[spi]
+        if slot is not EMPTY_SLOT and slot.types != EMPTY_SLOT.types:
+            return False
+    return True
 
 
 def _as_scalar(slot: Slot, uninitialised: bool) -> Scalar | None:
@@ -283,13 +317,13 @@ def _same_slot(old: Slot, new: Slot, how: Comparison) -> bool:
 
 def _covers_slot(old: Slot, new: Slot, precise: bool, how: Comparison) -> bool:
     if old.types is SPILL_TYPES and new.types is SPILL_TYPES:
-        return _covers(old.value, new.value, how.level, precise, how.ids)
+        return _covers(old.value, new.value, how.level, precise, how)
     if old is MISC_SLOT and (how.uninitialised or new is MISC_SLOT or new is ZERO_SLOT):
         return True
     mine = _as_scalar(old, how.uninitialised)
     theirs = _as_scalar(new, how.uninitialised) if mine is not None else None
     if mine is not None and theirs is not None:
-        return _covers(mine, theirs, how.level, precise, how.ids)
+        return _covers(mine, theirs, how.level, precise, how)
     return _covers_bytes(old.types, new.types, how.uninitialised) and (
         _covers_content(old, new, precise, how)
     )
@@ -307,12 +341,12 @@ def _covers_bytes(old: bytes, new: bytes, uninitialised: bool) -> bool:
 
 
 def _covers_content(old: Slot, new: Slot, precise: bool, how: Comparison) -> bool:
-    ids = how.ids
     kind = old.types[0]
     if kind == SPILL:
-        return _covers(old.value, new.value, how.level, precise, ids)
+        return _covers(old.value, new.value, how.level, precise, how)
     if kind != DYNPTR and kind != ITER and kind != IRQ:
         return True
+    ids = how.ids
     mine, theirs = old.object, new.object
     if mine is None or theirs is None:
         return False
@@ -345,15 +379,20 @@ def iterations_differ(old: State, new: State) -> bool:
 # --- cleaning ---------------------------------------------------------------------------------
 
 
-def clean_frame(state: State, number: int, live: int, live_slots: int) -> None:
+def clean_frame(state: State, number: int, live: i64, live_slots: i64) -> None:
     """Forget registers and slots of a frame that nothing will read."""
     frame = state.frames[number]
+    regs = frame.regs
     for register in range(10):
-        if not live >> register & 1 and frame.regs[register] is not None:
+        if live & 1 == 0 and regs[register] is not None:
             frame = state.own(number)
-            frame.regs[register] = None
+            regs = frame.regs
+            regs[register] = None
+        live >>= 1
+    if live_slots == -1:
+        return
     for spi, slot in enumerate(frame.stack):
-        if live_slots >> spi & 1 or slot is EMPTY_SLOT or slot.object is not None:
+        if slot is EMPTY_SLOT or live_slots >> spi & 1 or slot.object is not None:
             continue
         frame = state.own(number)
         frame.stack[spi] = EMPTY_SLOT

@@ -107,13 +107,26 @@ class Ranges:
             return
         self.learn_from_bits()
         for _ in range(3):
-            self._learn_low_half(self.umin_word, self.umax_word)
-            self._learn_low_half(self.smin_word, self.smax_word)
-            self._exchange_signs32()
-            self._exchange_signs64()
-            self._learn_from_low_half()
+            if not self._exchange():
+                break
         self._learn_bits()
         self.learn_from_bits()
+
+    def _exchange(self) -> bool:
+        """Let the intervals sharpen each other once; tell whether that changed any of them."""
+        umin, umax = self.umin_word, self.umax_word
+        smin, smax = self.smin_word, self.smax_word
+        u32_min, u32_max = self.u32_min, self.u32_max
+        s32_min, s32_max = self.s32_min, self.s32_max
+        self._learn_low_half(umin, umax)
+        self._learn_low_half(smin, smax)
+        self._exchange_signs32()
+        self._exchange_signs64()
+        self._learn_from_low_half()
+        same64 = umin == self.umin_word and umax == self.umax_word
+        same64 = same64 and smin == self.smin_word and smax == self.smax_word
+        same32 = u32_min == self.u32_min and u32_max == self.u32_max
+        return not (same64 and same32 and s32_min == self.s32_min and s32_max == self.s32_max)
 
     def _settle_const(self) -> bool:
         """Set all bounds of a constant, if none contradicts it."""

@@ -19,6 +19,8 @@ from skep.verifier.transfer.kernel_objects import is_gpl
 from skep.verifier.transfer.kfuncs import require_function
 from skep.verifier.transfer.wide import require_symbol
 
+_BTF_ID: Final = Sem.BTF_ID
+_KFUNC: Final = Sem.KFUNC
 _PROBES: Final = frozenset(
     (
         ProgType.KPROBE, ProgType.TRACEPOINT, ProgType.PERF_EVENT, ProgType.RAW_TRACEPOINT,
@@ -88,9 +90,9 @@ def _check_symbols(check: Check) -> None:
     for step in check.program.steps:
         if step is None:
             continue
-        if step.sem is Sem.BTF_ID:
+        if step.sem is _BTF_ID:
             require_symbol(check, step)
-        elif step.sem is Sem.KFUNC and (step.imm != 0 or step.off != 0):
+        elif step.sem is _KFUNC and (step.imm != 0 or step.off != 0):
             require_function(check, step)
     check.pc = -1
 

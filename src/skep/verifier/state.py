@@ -6,7 +6,7 @@ How to read and change a state:
   and call ``frame.set_slot(spi, slot)`` freely. Values and slots themselves are never changed.
 * Any other frame may be shared with another state: get it with ``state.own(number)`` before
   writing to it; read it through ``state.frames[number]``.
-* To change values everywhere (a NULL check, a release, packet data that moved), use
+* To change pointers everywhere (a NULL check, a release, packet data that moved), use
   ``state.update_values(change)``: it visits registers and spilled values of all frames.
 * ``state.refs`` is a tuple of immutable ``Reference`` rows: assign a new tuple.
 
@@ -135,9 +135,9 @@ class Frame:
     """
 
     __slots__ = (
-        "async_entry", "callback_depth", "callsite", "in_async_callback", "in_callback",
-        "in_exception_callback", "number", "regs", "return_max", "return_min", "shared", "stack",
-        "subprog",
+        "async_entry", "callback_depth", "callsite", "cleaned_for", "in_async_callback",
+        "in_callback", "in_exception_callback", "number", "regs", "return_max", "return_min",
+        "shared", "stack", "subprog",
     )  # fmt: skip
 
     def __init__(
@@ -149,6 +149,7 @@ class Frame:
         self.regs = regs  # r0 to r10
         self.stack = stack  # by spi
         self.shared: bool = False
+        self.cleaned_for: int = -1  # the call before which it was cleaned, if nothing changed since
         self.in_callback: bool = False
         self.in_async_callback: bool = False
         self.in_exception_callback: bool = False
@@ -278,6 +279,8 @@ class State:
         if frame.shared:
             frame = frame.copy()
             self.frames[number] = frame
+        else:
+            frame.cleaned_for = -1
         return frame
 
     def copy(self) -> "State":
@@ -303,7 +306,7 @@ class State:
         return twin
 
     def update_values(self, change: Callable[[Value], Value | None]) -> None:
-        """Replace every register and spilled value *v* of every frame by ``change(v)``.
+        """Replace every pointer *v* in a register or spilled, of every frame, by ``change(v)``.
 
         *change* returns its very argument to leave it alone, None to make a register unreadable
         (a spilled value then becomes MISC bytes).
@@ -315,7 +318,7 @@ class State:
         frame = self.frames[number]
         for i in range(10):
             old = frame.regs[i]
-            if old is None:
+            if not isinstance(old, Pointer):
                 continue
             new = change(old)
             if new is not old:
@@ -324,7 +327,7 @@ class State:
         for spi in range(len(frame.stack)):
             slot = frame.stack[spi]
             spilled = slot.value
-            if spilled is None or slot.types[0] != SPILL:
+            if not isinstance(spilled, Pointer) or slot.types[0] != SPILL:
                 continue
             new = change(spilled)
             if new is not spilled:

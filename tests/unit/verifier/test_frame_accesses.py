@@ -7,7 +7,7 @@ from skep.verifier.program import Step
 from support.verify_maps import HASH, all_maps
 from support.verify_text import request
 
-ALL = (1 << 64) - 1
+ALL = -1
 FP8, FP16, FP24 = 1, 2, 4
 
 

@@ -15,7 +15,7 @@ from skep.verifier.values import MAYBE_NULL, Pointer, Value
 
 
 def _require_pointer(check: Check, value: Value, register: int) -> Pointer:
-    if isinstance(value, Pointer) and value.kind in READ and not value.flags & MAYBE_NULL:
+    if isinstance(value, Pointer) and not value.flags & MAYBE_NULL and value.kind in READ:
         return value
     nullable = isinstance(value, Pointer) and value.flags & MAYBE_NULL
     return check.refuse(

@@ -18,7 +18,7 @@ from skep.isa.table import Sem
 from skep.verifier import tnum
 from skep.verifier.ranges import S32_MAX, S32_MIN
 from skep.verifier.scalar import UNKNOWN, ZERO, Scalar, const
-from skep.verifier.tnum import HIGH, U32, below, bit, most, shift_right, signed32, wrap
+from skep.verifier.tnum import HIGH, U32, below, signed32, wrap
 from skep.verifier.transfer.casts import finish32
 from skep.verifier.transfer.moves import (
     keep16,
@@ -31,6 +31,11 @@ from skep.verifier.transfer.moves import (
     swap16,
     swap32,
     swap64,
+)
+from skep.verifier.transfer.shifts import (
+    shift_left,
+    shift_right_signed,
+    shift_right_unsigned,
 )
 
 Transfer: TypeAlias = Callable[[Scalar, Scalar, bool], Scalar]
@@ -133,15 +138,11 @@ def mul(x: Scalar, y: Scalar, is32: bool) -> Scalar:
 def _mul32(made: Scalar, y: Scalar) -> None:
     ends = _signed_products(made.s32_min, made.s32_max, y.s32_min, y.s32_max)
     _set_s32(made, ends[0], ends[1])
-    # in Python's numbers: these products have 64 bits, unsigned
-    low: int = made.u32_min
-    high: int = made.u32_max
-    other_low: int = y.u32_min
-    other_high: int = y.u32_max
-    low, high = low * other_low, high * other_high
-    if high > U32:
-        low, high = 0, U32
-    made.u32_min, made.u32_max = low, high
+    if y.u32_max != 0 and made.u32_max > U32 // y.u32_max:
+        made.u32_min, made.u32_max = 0, U32
+    else:
+        made.u32_min *= y.u32_min
+        made.u32_max *= y.u32_max
 
 
 def _signed_products(a: i64, b: i64, c: i64, d: i64) -> tuple[i64, i64]:
@@ -150,7 +151,19 @@ def _signed_products(a: i64, b: i64, c: i64, d: i64) -> tuple[i64, i64]:
     return min(first, second, third, fourth), max(first, second, third, fourth)
 
 
+def _is_small(x: Scalar) -> bool:
+    """Whether products of such numbers have less than 64 bits."""
+    return x.smin_word >= S32_MIN and x.smax_word <= S32_MAX and 0 <= x.umax_word <= S32_MAX
+
+
 def _mul64(made: Scalar, x: Scalar, y: Scalar) -> None:
+    if _is_small(x) and _is_small(y):
+        made.smin_word, made.smax_word = _signed_products(
+            x.smin_word, x.smax_word, y.smin_word, y.smax_word
+        )
+        made.umin_word = x.umin_word * y.umin_word
+        made.umax_word = x.umax_word * y.umax_word
+        return
     ends = (x.smin * y.smin, x.smin * y.smax, x.smax * y.smin, x.smax * y.smax)
     low, high = min(ends), max(ends)
     if low < S64_MIN or high > S64_MAX:
@@ -226,108 +239,6 @@ def _finish_bitwise(made: Scalar, y: Scalar, is32: bool) -> Scalar:
     return _finish(made, is32)
 
 
-# --- shifts -----------------------------------------------------------------------------------
-
-
-def _shift_count(y: Scalar, is32: bool) -> i64:
-    """The count of a shift whose result can be bounded, else -1."""
-    if is32:
-        if y.mask_word & U32 != 0 or y.u32_min != y.u32_max or y.s32_min != y.s32_max:
-            return -1
-        bits: i64 = 32
-    else:
-        if y.mask_word != 0 or y.umin_word != y.umax_word or y.smin_word != y.smax_word:
-            return -1
-        bits = 64
-    return y.umin_word if below(y.umax_word, bits) else -1
-
-
-def shift_left(x: Scalar, y: Scalar, is32: bool) -> Scalar:
-    """Shift left by a known count; an interval survives if no end loses a bit."""
-    count = _shift_count(y, is32)
-    if count < 0:
-        return UNKNOWN
-    made = x.copy_range()
-    if not is32:
-        _shift_left64(made, count)
-    made.s32_min, made.s32_max = S32_MIN, S32_MAX
-    if count > 31 or made.u32_max > bit(31 - count):
-        made.u32_min, made.u32_max = 0, U32
-    else:
-        made.u32_min <<= count
-        made.u32_max <<= count
-    made.value_word, made.mask_word = wrap(x.value_word << count), wrap(x.mask_word << count)
-    if is32:
-        made.value_word &= U32
-        made.mask_word &= U32
-        made.learn32_from_bits()
-        return finish32(made)
-    made.learn_from_bits()
-    return made.settle()
-
-
-def _shift_left64(made: Scalar, count: i64) -> None:
-    if count == 32:
-        # compilers sign-extend by shifting 32 to the left and back
-        made.smin_word, made.smax_word = wrap(made.s32_min << 32), wrap(made.s32_max << 32)
-    else:
-        made.forget_signed64()
-    limit = bit(63 - count) if count > 0 else ~most()
-    if below(limit, made.umax_word):
-        made.umin_word, made.umax_word = 0, -1
-    else:
-        made.umin_word = wrap(made.umin_word << count)
-        made.umax_word = wrap(made.umax_word << count)
-
-
-def shift_right_unsigned(x: Scalar, y: Scalar, is32: bool) -> Scalar:
-    """Shift zeros in from the left, by a known count."""
-    count = _shift_count(y, is32)
-    if count < 0:
-        return UNKNOWN
-    made = x.copy_range()
-    if is32:
-        made.s32_min, made.s32_max = S32_MIN, S32_MAX
-        made.value_word = (x.value_word & U32) >> count
-        made.mask_word = (x.mask_word & U32) >> count
-        made.u32_min >>= count
-        made.u32_max >>= count
-        made.learn32_from_bits()
-        return finish32(made)
-    made.forget_signed64()
-    made.forget32()
-    made.value_word = shift_right(x.value_word, count)
-    made.mask_word = shift_right(x.mask_word, count)
-    made.umin_word = shift_right(x.umin_word, count)
-    made.umax_word = shift_right(x.umax_word, count)
-    made.learn_from_bits()
-    return made.settle()
-
-
-def shift_right_signed(x: Scalar, y: Scalar, is32: bool) -> Scalar:
-    """Shift copies of the sign in from the left, by a known count."""
-    count = _shift_count(y, is32)
-    if count < 0:
-        return UNKNOWN
-    made = x.copy_range()
-    if is32:
-        made.s32_min >>= count
-        made.s32_max >>= count
-        made.value_word = (signed32(x.value_word) >> count) & U32
-        made.mask_word = (signed32(x.mask_word) >> count) & U32
-        made.u32_min, made.u32_max = 0, U32
-        made.learn32_from_bits()
-        return finish32(made)
-    made.smin_word >>= count
-    made.smax_word >>= count
-    made.value_word >>= count
-    made.mask_word >>= count
-    made.umin_word, made.umax_word = 0, -1
-    made.forget32()
-    made.learn_from_bits()
-    return made.settle()
-
-
 # --- one number or two ------------------------------------------------------------------------
 
 
@@ -338,7 +249,7 @@ def split(sem: Sem, x: Scalar, y: Scalar) -> tuple[Scalar, Scalar] | None:
     values of *x* to go on with, -1 first, or None: the other one is explored from the very same
     instruction.
     """
-    if sem not in (Sem.AND, Sem.OR) or y.mask_word != 0:
+    if y.mask_word != 0 or (sem is not _AND and sem is not _OR):
         return None
     if x.smin_word == -1 and x.smax_word == 0:
         return const(-1), ZERO
@@ -354,6 +265,9 @@ def _with_low_half(x: Scalar, word: i64) -> Scalar:
     made.set_low_half(word)
     return made
 
+
+_AND: Final = Sem.AND
+_OR: Final = Sem.OR
 
 TRANSFER: Final[Mapping[Sem, Transfer]] = {
     Sem.ADD: add,
@@ -381,3 +295,32 @@ TRANSFER: Final[Mapping[Sem, Transfer]] = {
     Sem.SWAP32: swap32,
     Sem.SWAP64: swap64,
 }
+
+# The operations that most programs are made of, by a number: quicker than to call a value.
+ADD: Final = 1
+SUB: Final = 2
+AND: Final = 3
+OR: Final = 4
+SHL: Final = 5
+LSHR: Final = 6
+OPERATIONS: Final[Mapping[Sem, int]] = {
+    Sem.ADD: ADD, Sem.SUB: SUB, Sem.AND: AND, Sem.OR: OR, Sem.SHL: SHL, Sem.LSHR: LSHR,
+}  # fmt: skip
+
+
+def apply(operation: int, transfer: Transfer | None, x: Scalar, y: Scalar, is32: bool) -> Scalar:
+    """Return *transfer* of *x* and *y*; *operation* is its number, if it has one."""
+    if operation == ADD:
+        return add(x, y, is32)
+    if operation == AND:
+        return conjunction(x, y, is32)
+    if operation == SHL:
+        return shift_left(x, y, is32)
+    if operation == LSHR:
+        return shift_right_unsigned(x, y, is32)
+    if operation == OR:
+        return disjunction(x, y, is32)
+    if operation == SUB:
+        return sub(x, y, is32)
+    assert transfer is not None
+    return transfer(x, y, is32)

@@ -64,6 +64,8 @@ from skep.verifier.values import (
     Value,
 )
 
+_KPTR_XCHG: Final = KPTR_XCHG.id
+_MAP_PEEK_ELEM: Final = MAP_PEEK_ELEM.id
 _SCALAR: Final = (-1, 0)
 _MEMORY: Final = (
     (STACK, 0), (PACKET, 0), (PACKET_META, 0), (MAP_KEY, 0), (MAP_VALUE, 0), (MEM, 0),
@@ -97,11 +99,14 @@ COMPATIBLE: Final[dict[int, tuple[tuple[int, int], ...]]] = {
     Arg.DYNPTR: ((STACK, 0), (CONST_DYNPTR, 0)),
 }
 # Pointers that may be passed with any offset; objects with a constant one, others unmoved.
-_ANY_OFFSET: Final = frozenset((STACK, PACKET, PACKET_META, MAP_KEY, MAP_VALUE, MEM, BUF, ARENA))
+_ANY_OFFSET: Final = (
+    1 << STACK | 1 << PACKET | 1 << PACKET_META | 1 << MAP_KEY | 1 << MAP_VALUE | 1 << MEM
+    | 1 << BUF | 1 << ARENA
+)  # fmt: skip
 _OBJECT_FLAGS: Final = frozenset(
     (0, ALLOC, TRUSTED, RCU, ALLOC | NON_OWN_REF, ALLOC | NON_OWN_REF | RCU)
 )
-_PACKET_KINDS: Final = frozenset((PACKET, PACKET_META, PACKET_END))
+_PACKET_KINDS: Final = 1 << PACKET | 1 << PACKET_META | 1 << PACKET_END
 _BTF_ARGUMENTS: Final = frozenset((Arg.BTF_ID, Arg.BTF_ID_SOCK_COMMON))
 
 
@@ -133,7 +138,7 @@ def check_argument(check: Check, call: Call, number: int) -> None:
 
 
 def _require_packet_allowed(check: Check, call: Call, value: Value) -> None:
-    if not isinstance(value, Pointer) or value.kind not in _PACKET_KINDS:
+    if not isinstance(value, Pointer) or not _PACKET_KINDS >> value.kind & 1:
         return
     row = check.request.program_type
     if row.packet_in_any_helper:
@@ -186,7 +191,7 @@ def _folded_flags(call: Call, argument: ArgType, kind: Arg, register: int, value
         flags &= ~MAYBE_NULL
     if kind is Arg.MEM or value.kind == CONST_DYNPTR:
         flags &= ~DYNPTR_FLAGS
-    if call.id == KPTR_XCHG.id and register == 2 and flags & ALLOC:
+    if call.id == _KPTR_XCHG and register == 2 and flags & ALLOC:
         flags &= ~(ALLOC | PERCPU)
     return flags
 
@@ -210,7 +215,7 @@ def _require_offset(check: Check, argument: ArgType, register: int, value: Value
 
 def require_argument_offset(check: Check, register: int, value: Pointer) -> None:
     """Require that *value* has an offset with which pointers of its kind may be passed."""
-    if value.kind in _ANY_OFFSET and not value.flags & ~(RDONLY | RINGBUF):
+    if _ANY_OFFSET >> value.kind & 1 and not value.flags & ~(RDONLY | RINGBUF):
         return
     fixed_ok = value.kind == BTF_ID and value.flags in _OBJECT_FLAGS
     require_unmodified(check, value, register, fixed_ok=fixed_ok)
@@ -280,7 +285,7 @@ def _map_value(check: Check, call: Call, argument: ArgType, register: int, value
     if call.map is None:
         check.refuse(ARGUMENT_TYPE, "invalid map_ptr to access map->value")
     size = call.map.value_size
-    asks = call.id == MAP_PEEK_ELEM.id and call.map.map_type == MapType.BLOOM_FILTER
+    asks = call.id == _MAP_PEEK_ELEM and call.map.map_type == MapType.BLOOM_FILTER
     fill = argument.uninit and not asks
     if require_region(check, register, size, write=argument.writes and not asks, raw=fill):
         call.raw_register, call.raw_size = register, size

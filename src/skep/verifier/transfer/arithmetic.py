@@ -17,7 +17,8 @@ from skep.verifier.program import Step
 from skep.verifier.rules import flow
 from skep.verifier.rules.registers import POINTER_BITS_KEPT
 from skep.verifier.scalar import UNKNOWN, Scalar, const, unknown_bits
-from skep.verifier.transfer.alu import TRANSFER, split
+from skep.verifier.transfer.alu import apply, split
+from skep.verifier.transfer.casts import fits
 from skep.verifier.transfer.links import moved_by_constant
 from skep.verifier.transfer.masking import note_numbers
 from skep.verifier.transfer.pointers import pointer_arithmetic
@@ -30,22 +31,31 @@ _UNARY: Final = frozenset(
     )
 )  # fmt: skip
 _DIVISIONS: Final = frozenset((Sem.UDIV, Sem.SDIV, Sem.UMOD, Sem.SMOD))
+_MOV: Final = Sem.MOV
 _SHIFTS: Final = frozenset((Sem.SHL, Sem.LSHR, Sem.ASHR))
 
 
-def bind_arithmetic(step: Step) -> Callable[[Check, Step], None]:
-    """Tell *step*, of Kind.ALU, what it does to scalars; return its handler."""
-    step.transfer = TRANSFER[step.sem]
-    if step.sem is Sem.MOV:
-        return _move
-    if step.sem in _EXTENSIONS:
+def arithmetic_handler(sem: Sem) -> Callable[[Check, Step], None] | None:
+    """The handler of an operation of Kind.ALU that is neither a move nor has two operands."""
+    if sem in _EXTENSIONS:
         return _extend
-    return _unary if step.sem in _UNARY else _binary
+    return _unary if sem in _UNARY else None
+
+
+def immediate(step: Step) -> Scalar:
+    """Operand two of *step*, of Kind.ALU, where it is no register."""
+    return const(step.imm & U32 if step.sem is _MOV and not step.wide else step.imm)
+
+
+def is_senseless(step: Step) -> bool:
+    """Whether *step*, whose operand two is a constant, divides by zero or shifts too far."""
+    if step.sem in _DIVISIONS:
+        return step.imm == 0
+    return step.sem in _SHIFTS and not 0 <= step.imm < (64 if step.wide else 32)
 
 
 def _apply(step: Step, left: Scalar, right: Scalar) -> Scalar:
-    assert step.transfer is not None
-    return step.transfer(left, right, not step.wide)
+    return apply(step.operation, step.transfer, left, right, not step.wide)
 
 
 def require_writable(check: Check, register: int) -> None:
@@ -64,10 +74,11 @@ def _link(check: Check, register: int, value: Scalar) -> Scalar:
     return linked
 
 
-def _move(check: Check, step: Step) -> None:
+def move(check: Check, step: Step) -> None:
+    """Examine a move of Kind.ALU."""
     if not step.reg_source:
         require_writable(check, step.dst)
-        check.frame.regs[step.dst] = const(step.imm if step.wide else step.imm & U32)
+        check.frame.regs[step.dst] = step.number
         return
     value = check.read(step.src)
     require_writable(check, step.dst)
@@ -79,7 +90,7 @@ def _move(check: Check, step: Step) -> None:
     if isinstance(value, Pointer):
         _require_kept(check, step, "partial copy of pointer")
         check.frame.regs[step.dst] = unknown_bits(32)
-    elif value.umax <= U32:
+    elif fits(value, 4):
         check.frame.regs[step.dst] = _link(check, step.src, value)
     else:
         check.frame.regs[step.dst] = _apply(step, value, value)
@@ -116,11 +127,12 @@ def _unary(check: Check, step: Step) -> None:
         check.frame.regs[step.dst] = _apply(step, value, value)
 
 
-def _binary(check: Check, step: Step) -> None:
-    right: Value = check.read(step.src) if step.reg_source else const(step.imm)
+def binary(check: Check, step: Step) -> None:
+    """Examine an operation of Kind.ALU with two operands."""
+    right: Value = check.read(step.src) if step.reg_source else step.number
     left = check.read(step.dst)
-    if not step.reg_source and not step.may_link:
-        _require_sense(check, step)
+    if step.senseless:
+        _refuse_senseless(check, step)
     require_writable(check, step.dst)
     if isinstance(left, Pointer) or isinstance(right, Pointer):
         check.frame.regs[step.dst] = pointer_arithmetic(check, step, left, right)
@@ -143,11 +155,10 @@ def _doubles(step: Step) -> bool:
     return step.reg_source and step.src == step.dst
 
 
-def _require_sense(check: Check, step: Step) -> None:
-    if step.sem in _DIVISIONS and step.imm == 0:
+def _refuse_senseless(check: Check, step: Step) -> None:
+    if step.sem in _DIVISIONS:
         check.refuse(flow.DIVISOR, "div by zero")
-    if step.sem in _SHIFTS and not 0 <= step.imm < (64 if step.wide else 32):
-        check.refuse(flow.SHIFT_COUNT, f"invalid shift {step.imm}")
+    check.refuse(flow.SHIFT_COUNT, f"invalid shift {step.imm}")
 
 
 def address_space_cast(check: Check, step: Step) -> None:

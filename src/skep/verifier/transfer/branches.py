@@ -8,9 +8,9 @@ from typing import Final
 from skep.isa.table import Kind
 from skep.verifier.check import Check
 from skep.verifier.program import Step
-from skep.verifier.scalar import Scalar, const
+from skep.verifier.scalar import Scalar
 from skep.verifier.state import SPILL, Frame, Slot, State
-from skep.verifier.transfer.jumps import refined
+from skep.verifier.transfer.jumps import refined, refined_by
 from skep.verifier.transfer.links import follow
 from skep.verifier.transfer.nulls import (
     learn_from_pointers,
@@ -27,10 +27,10 @@ MAX_LINKED: Final = 6
 def jump(check: Check, step: Step) -> None:
     """Examine an instruction of Kind.JUMP."""
     x = check.read(step.dst)
-    y: Value = const(step.imm)
+    y: Value = step.number
     if step.reg_source:
         y = check.read(step.src)
-        if not (is_packet_pointer(x) and is_packet_pointer(y)):
+        if not check.privileged and not (is_packet_pointer(x) and is_packet_pointer(y)):
             require_comparable(check, step.src, y)
     taken = _decide(check, step, x, y)
     if taken >= 0:
@@ -64,23 +64,27 @@ def _decide(check: Check, step: Step, x: Value, y: Value) -> int:
 
 def _learn(check: Check, step: Step, there: State, linked: list[int]) -> None:
     x = check.frame.regs[step.dst]
-    y: Value | None = check.frame.regs[step.src] if step.reg_source else const(step.imm)
+    y: Value | None = check.frame.regs[step.src] if step.reg_source else step.number
     if not isinstance(x, Scalar) or not isinstance(y, Scalar):
         return
     assert step.holds is not None
     assert step.fails is not None
-    x_true, y_true = refined(step.holds, x, y, not step.wide)
-    x_false, y_false = refined(step.fails, x, y, not step.wide)
+    is32 = not step.wide
     here = check.frame
     other = there.own(len(there.frames) - 1)
     if step.reg_source:
+        x_true, y_true = refined(step.holds, x, y, is32)
+        x_false, y_false = refined(step.fails, x, y, is32)
         here.regs[step.src], other.regs[step.src] = y_false, y_true
-    here.regs[step.dst], other.regs[step.dst] = x_false, x_true
+        here.regs[step.dst], other.regs[step.dst] = x_false, x_true
+        if linked and y.id != 0:
+            _sync(check.state, y_false, step.src, linked)
+            _sync(there, y_true, step.src, linked)
+    else:
+        other.regs[step.dst] = refined_by(step.holds, x, y, is32)
+        here.regs[step.dst] = refined_by(step.fails, x, y, is32)
     if not linked:
         return
-    if step.reg_source and y.id != 0:
-        _sync(check.state, y_false, step.src, linked)
-        _sync(there, y_true, step.src, linked)
     if x.id != 0:
         _sync(check.state, _current(here, step.dst), step.dst, linked)
         _sync(there, _current(other, step.dst), step.dst, linked)

@@ -16,6 +16,7 @@ class Call:
 
     def __init__(self, helper: Helper) -> None:
         self.helper = helper
+        self.id: int = helper.id
         self.map: MapShape | None = None
         self.map_uid: int = 0
         self.ref_id: int = 0  # reference among the arguments
@@ -33,8 +34,3 @@ class Call:
         self.kptr: SpecialField | None = None
         self.changes_packet: bool = helper.changes_packet
         self.per_cpu_object: bool = False
-
-    @property
-    def id(self) -> int:
-        """Number of the helper."""
-        return self.helper.id

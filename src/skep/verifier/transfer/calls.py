@@ -28,6 +28,7 @@ from skep.verifier.rules.calls import (
 )
 from skep.verifier.rules.resources import CALL_UNDER_LOCK
 from skep.verifier.scalar import UNKNOWN
+from skep.verifier.state import SLOT_SIZE
 from skep.verifier.transfer.accesses import write_memory
 from skep.verifier.transfer.arguments import check_argument
 from skep.verifier.transfer.call import Call
@@ -40,6 +41,7 @@ from skep.verifier.transfer.releases import release_argument
 from skep.verifier.transfer.results import result
 from skep.verifier.transfer.stack import ANYTHING
 from skep.verifier.transfer.subprograms import clear_caller_saved, return_to_caller
+from skep.verifier.values import STACK, Pointer, Value
 
 # helpers of tracing programs that ask what they are attached to
 UNRESOLVED: Final = (
@@ -49,6 +51,7 @@ UNRESOLVED: Final = (
 _PROBE_ONLY: Final = frozenset((SK_STORAGE_GET.id, SK_STORAGE_DELETE.id, D_PATH.id))
 
 
+_TAIL_CALL: Final = TAIL_CALL.id
 _UNDER_LOCK: Final = frozenset((SPIN_UNLOCK.id, KPTR_XCHG.id))
 
 
@@ -68,12 +71,14 @@ def call_helper(check: Check, step: Step) -> None:
     clear_caller_saved(check.frame)
     check.frame.regs[0] = result(check, call)
     require_map_fits(check, call)
-    if not check.environment.helper_implemented(helper.id):
-        check.not_supported(f"helper bpf_{helper.name}#{helper.id}")
+    if call.id not in check.implemented:
+        if not check.environment.helper_implemented(call.id):
+            check.not_supported(f"helper bpf_{helper.name}#{call.id}")
+        check.implemented.add(call.id)
     if call.changes_packet:
         forget_packet(check.state, check.privileged, UNKNOWN)
         check.frame = check.state.own(len(check.state.frames) - 1)
-    if call.id == TAIL_CALL.id and len(check.state.frames) > 1:
+    if call.id == _TAIL_CALL and len(check.state.frames) > 1:
         _return_from_other_program(check, step)
 
 
@@ -89,6 +94,16 @@ def _return_from_other_program(check: Check, step: Step) -> None:
 
 
 def _require_helper(check: Check, number: int) -> Helper:
+    helper = check.helpers.get(number)
+    if helper is None:
+        helper = _available(check, number)
+        check.helpers[number] = helper
+    if helper.might_sleep:
+        _require_may_sleep(check, helper)
+    return helper
+
+
+def _available(check: Check, number: int) -> Helper:
     row = by_id(number)
     if row is None:
         hint = UNRESOLVED if number == POISON_HELPER else ""
@@ -115,8 +130,6 @@ def _require_helper(check: Check, number: int) -> Helper:
         )
     if program_type.id == ProgType.SYSCALL and number in _PROBE_ONLY:
         check.refuse(HELPER_AVAILABLE, "helper call is not allowed in probe")
-    if helper.might_sleep:
-        _require_may_sleep(check, helper)
     return helper
 
 
@@ -158,5 +171,17 @@ def _overwrite(check: Check, call: Call) -> None:
     """Forget the stack bytes that the helper fills."""
     if call.raw_register < 0:
         return
-    for off in range(call.raw_size):
-        write_memory(check, call.raw_register, off, 1, ANYTHING)
+    off = 0
+    while off < call.raw_size:
+        size = _size_at(check, check.frame.regs[call.raw_register], off, call.raw_size - off)
+        write_memory(check, call.raw_register, off, size, ANYTHING)
+        off += size
+
+
+def _size_at(check: Check, value: Value | None, off: int, left: int) -> int:
+    """How many bytes to forget at once: a slot of the stack, else one, as Linux does."""
+    if left < SLOT_SIZE or not check.privileged:
+        return 1
+    if not isinstance(value, Pointer) or value.kind != STACK or not value.var.is_const:
+        return 1
+    return 1 if (value.off + int(value.var.smin) + off) % SLOT_SIZE else SLOT_SIZE

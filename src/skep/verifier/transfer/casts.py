@@ -11,6 +11,11 @@ from skep.verifier.scalar import UNKNOWN, Scalar, const, unknown_bits
 from skep.verifier.tnum import U32, bit, signed32
 
 
+def fits(x: Scalar, size: i64) -> bool:
+    """Whether every member of *x* is a number of *size* bytes (1, 2, 4 or 8), unsigned."""
+    return size == 8 or (x.umax_word >= 0 and x.umax_word >> (8 * size) == 0)
+
+
 def finish32(made: Scalar) -> Scalar:
     """Let the upper half of *made*, which is still private, be zero, and settle it."""
     made.value_word &= U32

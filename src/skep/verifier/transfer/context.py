@@ -101,6 +101,10 @@ def _refuse(check: Check, off: int, size: int, why: str = "") -> NoReturn:
 
 def _field(check: Check, context: Context, off: int, size: int, write: bool) -> Field:
     request = check.request
+    key = (off << 8 | size) << 1 | write
+    known = check.fields.get(key)
+    if known is not None:
+        return known
     attach_type = effective_attach_type(request.program_type, request.expected_attach_type)
     field = table.access(context, request.program_type.id, attach_type, off, size, write)
     if field is None or (not check.has_cap_bpf and _needs_capability(request, field, write)):
@@ -109,6 +113,7 @@ def _field(check: Check, context: Context, off: int, size: int, write: bool) -> 
             f"invalid bpf_context access off={off} size={size}",
             found=f"{'store to' if write else 'load from'} {context.name}",
         )
+    check.fields[key] = field
     return field
 
 

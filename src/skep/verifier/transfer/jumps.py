@@ -315,6 +315,14 @@ def refine(sem: Sem, x: Scalar, y: Scalar, is32: bool) -> tuple[Scalar, Scalar, 
     return x_true, y_true, x_false, y_false
 
 
+def refined_by(refinement: Refinement, x: Scalar, y: Scalar, is32: bool) -> Scalar:
+    """Return *x* as *refinement* narrows it; what becomes of *y* does not matter."""
+    x_new = _copy(x)
+    refinement(x_new, _copy(y), is32)
+    x_new.settle()
+    return x if x_new.same_range(x) else x_new
+
+
 def refined(refinement: Refinement, x: Scalar, y: Scalar, is32: bool) -> tuple[Scalar, Scalar]:
     """Return *x* and *y* as *refinement* narrows them; ids are kept."""
     x_new, y_new = _copy(x), _copy(y)

@@ -7,11 +7,19 @@ So a copy gets the id of the original; one constant may be added to it or taken 
 Source: Linux 6.18 kernel/bpf/verifier.c (adjust_reg_min_max_vals, sync_linked_regs).
 """
 
-from skep.base.bits import S32_MAX, S32_MIN, U32, signed
+from typing import Final
+
+from mypy_extensions import i64
+
+from skep.base.bits import S32_MAX, S32_MIN
 from skep.isa.table import Sem
 from skep.verifier.scalar import Scalar, const
+from skep.verifier.tnum import signed32
 from skep.verifier.transfer.alu import add
-from skep.verifier.transfer.casts import zero_extend32
+from skep.verifier.transfer.casts import fits, zero_extend32
+
+_ADD: Final = Sem.ADD
+_SUB: Final = Sem.SUB
 
 
 def moved_by_constant(sem: Sem, x: Scalar, y: Scalar, is32: bool, made: Scalar) -> Scalar:
@@ -19,12 +27,13 @@ def moved_by_constant(sem: Sem, x: Scalar, y: Scalar, is32: bool, made: Scalar) 
 
     The caller excludes ``rX += rX``, and asks this only of privileged programs.
     """
-    if sem not in (Sem.ADD, Sem.SUB) or x.id == 0 or x.moved:
+    if x.id == 0 or x.moved or (sem is not _ADD and sem is not _SUB):
         return made
-    if not (y.is_const32 if is32 else y.is_const) or (is32 and x.umax > U32):
+    if not (y.is_const32 if is32 else y.is_const) or (is32 and not fits(x, 4)):
         return made
-    delta = signed(y.value, 32 if is32 else 64)
-    if sem is Sem.SUB:
+    word: i64 = y.value_word
+    delta: int = signed32(word) if is32 else word
+    if sem is _SUB:
         delta = -delta
         if delta > S32_MAX:
             return made

@@ -21,12 +21,13 @@ from skep.uapi.helper_rows_network import REDIRECT_MAP
 from skep.uapi.map_types import takes_map
 from skep.uapi.program_types import effective_attach_type
 from skep.verifier.check import Check
-from skep.verifier.interface import CallFact
+from skep.verifier.interface import CallFact, MapShape
 from skep.verifier.rules.calls import MAP_HELPER_FIT, MAP_WRITABLE, TAIL_CALL_MAP
 from skep.verifier.scalar import Scalar
 from skep.verifier.transfer.call import Call
 from skep.verifier.transfer.regions import RDONLY_PROG, program_flags
 
+_TAIL_CALL: Final = TAIL_CALL.id
 _CHANGES: Final = frozenset(
     row.id for row in (MAP_DELETE_ELEM, MAP_UPDATE_ELEM, MAP_PUSH_ELEM, MAP_POP_ELEM)
 )
@@ -42,16 +43,15 @@ _RECORDED: Final = _CHANGES | {
 def note_map(check: Check, call: Call) -> None:
     """Record for the compiler which map, and which constant key, reach the call."""
     shape = call.map
-    if shape is None or call.id not in _RECORDED:
-        _note(check, CallFact(helper=call.id, map=shape, callback=_callback(check, call)))
-        return
-    if program_flags(shape) & RDONLY_PROG and call.id in _CHANGES:
-        check.refuse(MAP_WRITABLE, "write into map forbidden")
-    key: int | None = call.const_key if call.const_key >= 0 else None
-    if call.id == TAIL_CALL.id:
-        key = _constant_index(check, shape.max_entries)
-    callback = _callback(check, call)
-    _note(check, CallFact(helper=call.id, map=shape, constant_key=key, callback=callback))
+    key: int | None = None
+    if shape is not None and call.id in _RECORDED:
+        if program_flags(shape) & RDONLY_PROG and call.id in _CHANGES:
+            check.refuse(MAP_WRITABLE, "write into map forbidden")
+        if call.id == _TAIL_CALL:
+            key = _constant_index(check, shape.max_entries)
+        elif call.const_key >= 0:
+            key = call.const_key
+    _note(check, call.id, shape, key, _callback(check, call))
 
 
 def _callback(check: Check, call: Call) -> int:
@@ -68,27 +68,29 @@ def _constant_index(check: Check, limit: int) -> int | None:
     return index.value
 
 
-def _note(check: Check, fact: CallFact) -> None:
-    """Keep of *fact* what holds on all paths to the call."""
+def _note(check: Check, helper: int, shape: MapShape | None, key: int | None, back: int) -> None:
+    """Keep what holds on all paths to the call."""
     before = check.calls.get(check.pc)
-    if before is None or before == fact:
-        check.calls[check.pc] = fact
+    if before is None:
+        check.calls[check.pc] = CallFact(helper=helper, map=shape, constant_key=key, callback=back)
         return
-    if fact.helper == TAIL_CALL.id and not check.privileged and before.map is not fact.map:
+    same_map = before.map is shape
+    if same_map and before.constant_key == key and before.callback == back:
+        return
+    if not same_map and helper == _TAIL_CALL and not check.privileged:
         check.refuse(TAIL_CALL_MAP, "tail_call abusing map_ptr")
     check.calls[check.pc] = CallFact(
-        helper=fact.helper,
-        map=fact.map if before.map is fact.map else None,
-        constant_key=fact.constant_key if before.constant_key == fact.constant_key else None,
-        callback=fact.callback if before.callback == fact.callback else -1,
-        kfunc=fact.kfunc,
+        helper=helper,
+        map=shape if same_map else None,
+        constant_key=key if before.constant_key == key else None,
+        callback=back if before.callback == back else -1,
     )
 
 
 def require_map_fits(check: Check, call: Call) -> None:
     """Require that the helper works on maps of this type."""
     shape = call.map
-    if shape is None:
+    if shape is None or check.step.fits is shape:
         return
     request = check.request
     row = request.program_type
@@ -98,3 +100,4 @@ def require_map_fits(check: Check, call: Call) -> None:
             MAP_HELPER_FIT,
             f"cannot pass map_type {shape.map_type} into func bpf_{call.helper.name}#{call.id}",
         )
+    check.step.fits = shape

@@ -49,6 +49,8 @@ from skep.verifier.values import (
     Value,
 )
 
+_LOAD_SX: Final = Kind.LOAD_SX
+_STORE_IMM: Final = Kind.STORE_IMM
 _MEMORY_OF: Final[dict[int, Memory]] = {
     STACK: Memory.STACK,
     CTX: Memory.CONTEXT,
@@ -81,14 +83,14 @@ def note_access(check: Check, value: Value, trust_may_differ: bool = False) -> N
     """Record what the current instruction touches, and require that it is always of one kind."""
     if not isinstance(value, Pointer):
         return
+    first = check.step.accessed
+    if first is not None and first.kind == value.kind and first.flags == value.flags:
+        return
     pc = check.pc
     memory = _memory_of(value)
-    first = check.access_kinds.get(pc)
     if first is None:
-        check.access_kinds[pc] = value
+        check.step.accessed = value
         check.memory[pc] = memory
-        return
-    if first.kind == value.kind and first.flags == value.flags:
         return
     if not (trust_may_differ and _differ_in_trust(first, value)) and (
         first.kind in _DISTINCT or value.kind in _DISTINCT
@@ -117,7 +119,7 @@ def load(check: Check, step: Step) -> None:
     """``dst = *(size *)(src + off)``, zero- or sign-extended."""
     pointer = check.read(step.src)
     require_writable(check, step.dst)
-    signed = step.kind is Kind.LOAD_SX
+    signed = step.kind is _LOAD_SX
     value = read_memory(check, step.src, step.off, step.size, signed=signed)
     note_access(check, pointer, trust_may_differ=True)
     check.frame.regs[step.dst] = value
@@ -125,7 +127,7 @@ def load(check: Check, step: Step) -> None:
 
 def store(check: Check, step: Step) -> None:
     """``*(size *)(dst + off) = src`` or an immediate."""
-    immediate = step.kind is Kind.STORE_IMM
+    immediate = step.kind is _STORE_IMM
     if not immediate:
         check.read(step.src)
     pointer = check.read(step.dst)

@@ -40,10 +40,12 @@ from skep.verifier.values import (
     Value,
 )
 
-_NEVER_NULL: Final = frozenset(
-    (SOCKET, TCP_SOCK, XDP_SOCK, BUF, MAP_VALUE, MAP_KEY, SOCK_COMMON, MEM, CONST_MAP_PTR)
-)
-_AGAINST_NULL: Final[dict[Sem, int]] = {Sem.EQ: 0, Sem.NE: 1}
+_NEVER_NULL: Final = (
+    1 << SOCKET | 1 << TCP_SOCK | 1 << XDP_SOCK | 1 << BUF | 1 << MAP_VALUE | 1 << MAP_KEY
+    | 1 << SOCK_COMMON | 1 << MEM | 1 << CONST_MAP_PTR
+)  # fmt: skip
+_EQ: Final = Sem.EQ
+_NE: Final = Sem.NE
 TRUSTED_FLAGS: Final = ALLOC | TRUSTED | NON_OWN_REF
 
 
@@ -68,7 +70,7 @@ def is_not_null(value: Pointer) -> bool:
         return False
     if value.var.smin <= -MAX_OFFSET or value.var.smax >= MAX_OFFSET:
         return False
-    return value.kind in _NEVER_NULL or (value.kind == BTF_ID and is_trusted(value))
+    return _NEVER_NULL >> value.kind & 1 == 1 or (value.kind == BTF_ID and is_trusted(value))
 
 
 def pointer_branch_taken(step: Step, x: Value, y: Value) -> int:
@@ -78,15 +80,17 @@ def pointer_branch_taken(step: Step, x: Value, y: Value) -> int:
     if isinstance(x, Pointer) and isinstance(y, Pointer):
         both = is_packet_pointer(x) and is_packet_pointer(y)
         return packet_branch_taken(step.sem, x, y) if both else -1
-    pointer, other = (x, y) if isinstance(x, Pointer) else (y, x)
-    if (
-        isinstance(pointer, Pointer)
-        and isinstance(other, Scalar)
-        and other.is_number(0)
-        and is_not_null(pointer)
-    ):
-        return _AGAINST_NULL.get(step.sem, -1)
-    return -1
+    if isinstance(x, Pointer):
+        return _against_null(step, x, y)
+    return _against_null(step, y, x) if isinstance(y, Pointer) else -1
+
+
+def _against_null(step: Step, pointer: Pointer, other: Value) -> int:
+    if not isinstance(other, Scalar) or not other.is_number(0) or not is_not_null(pointer):
+        return -1
+    if step.sem is _EQ:
+        return 0
+    return 1 if step.sem is _NE else -1
 
 
 def learn_from_pointers(check: Check, step: Step, there: State, x: Value, y: Value) -> None:
@@ -106,12 +110,12 @@ def learn_from_pointers(check: Check, step: Step, there: State, x: Value, y: Val
         step.wide
         and not step.reg_source
         and step.imm == 0
-        and step.sem in (Sem.EQ, Sem.NE)
+        and (step.sem is _EQ or step.sem is _NE)
         and isinstance(x, Pointer)
         and x.flags & MAYBE_NULL
     ):
-        settle_null(check, here, x, step.sem is Sem.NE)
-        settle_null(check, there, x, step.sem is Sem.EQ)
+        settle_null(check, here, x, step.sem is _NE)
+        settle_null(check, there, x, step.sem is _EQ)
     elif not (step.wide and step.reg_source and match_packet_pointers(step, here, there, x, y)):
         require_comparable(check, step.dst, x)
     check.frame = check.state.own(len(check.state.frames) - 1)

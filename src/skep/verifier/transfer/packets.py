@@ -29,7 +29,7 @@ from skep.verifier.values import (
 MAX_PACKET: Final = 0xFFFF
 
 _SLICES: Final = DYNPTR_SKB | DYNPTR_XDP | DYNPTR_SKB_META
-_PACKET_KINDS: Final = frozenset((PACKET, PACKET_META, PACKET_END))
+_PACKET_KINDS: Final = 1 << PACKET | 1 << PACKET_META | 1 << PACKET_END
 _FLIPPED: Final[dict[Sem, Sem]] = {
     Sem.UGT: Sem.ULT, Sem.ULT: Sem.UGT, Sem.UGE: Sem.ULE, Sem.ULE: Sem.UGE,
 }  # fmt: skip
@@ -37,7 +37,7 @@ _FLIPPED: Final[dict[Sem, Sem]] = {
 
 def is_packet_pointer(value: Value | None) -> bool:
     """Whether *value* points into, before or at the end of the packet."""
-    return isinstance(value, Pointer) and value.kind in _PACKET_KINDS
+    return isinstance(value, Pointer) and _PACKET_KINDS >> value.kind & 1 == 1
 
 
 def packet_branch_taken(sem: Sem, x: Pointer, y: Pointer) -> int:

@@ -50,12 +50,12 @@ from skep.verifier.values import (
 
 MAX_OFFSET: Final = 1 << 29
 
-_MOVABLE: Final = frozenset(
-    (
-        CTX, MAP_VALUE, MAP_KEY, STACK, PACKET_META, PACKET, TP_BUFFER, BTF_ID, MEM, BUF, FUNC,
-        CONST_DYNPTR,
-    )
+_MOVABLE: Final = (
+    1 << CTX | 1 << MAP_VALUE | 1 << MAP_KEY | 1 << STACK | 1 << PACKET_META | 1 << PACKET
+    | 1 << TP_BUFFER | 1 << BTF_ID | 1 << MEM | 1 << BUF | 1 << FUNC | 1 << CONST_DYNPTR
 )  # fmt: skip
+_ADD: Final = Sem.ADD
+_SUB: Final = Sem.SUB
 _BITWISE: Final = frozenset((Sem.AND, Sem.OR, Sem.XOR))
 
 
@@ -106,9 +106,9 @@ def _move(check: Check, step: Step, pointer: Pointer, offset: Scalar, first: boo
         return pointer  # loads through it may fault anyway, so nobody checks where it points
     require_sane(check, offset, pointer)
     require_sane_pointer(check, pointer)
-    if step.sem is Sem.ADD:
+    if step.sem is _ADD:
         moved = _added(check, pointer, offset)
-    elif step.sem is Sem.SUB:
+    elif step.sem is _SUB:
         moved = _subtracted(check, step, pointer, offset, first)
     elif step.sem in _BITWISE:
         check.refuse(
@@ -135,7 +135,7 @@ def _require_movable(check: Check, step: Step, pointer: Pointer, offset: Scalar)
             hint="compare it with NULL and leave the function if it is",
         )
     kind = pointer.kind
-    if kind in _MOVABLE or (kind == FLOW_KEYS and offset.is_const):
+    if _MOVABLE >> kind & 1 or (kind == FLOW_KEYS and offset.is_const):
         return
     if kind in (FLOW_KEYS, CONST_MAP_PTR) and step.sem is Sem.ADD and offset.is_number(0):
         return

@@ -39,6 +39,9 @@ from skep.verifier.values import (
     map_pointer,
 )
 
+_GET_SMP_PROCESSOR_ID: Final = core.GET_SMP_PROCESSOR_ID.id
+_DYNPTR_DATA: Final = core.DYNPTR_DATA.id
+_MAP_LOOKUP_ELEM: Final = core.MAP_LOOKUP_ELEM.id
 MAX_ERRNO: Final = 4095
 MAX_CPUS: Final = 8192  # no world of ours has more
 
@@ -74,7 +77,7 @@ def result(check: Check, call: Call) -> Value | None:
         return value
     if value.flags & MAYBE_NULL and not value.id:
         value.id = check.new_id()
-    if call.id == core.DYNPTR_DATA.id and call.dynptr is not None:
+    if call.id == _DYNPTR_DATA and call.dynptr is not None:
         value.dynptr_id = call.dynptr.id
         value.ref_id = call.dynptr.ref_id
     elif call.id in _CASTS:
@@ -85,7 +88,7 @@ def result(check: Check, call: Call) -> Value | None:
 
 
 def _acquires(call: Call) -> bool:
-    if call.id == core.MAP_LOOKUP_ELEM.id and call.map is not None:
+    if call.id == _MAP_LOOKUP_ELEM and call.map is not None:
         return call.map.map_type in (MapType.SOCKMAP, MapType.SOCKHASH)
     return call.helper.acquires
 
@@ -94,7 +97,7 @@ def _integer(check: Check, call: Call) -> Value | None:
     del check
     if call.id in _SIZED:
         return narrow_signed32(UNKNOWN, -MAX_ERRNO, min(call.size_max, 0x7FFF_FFFF))
-    if call.id == core.GET_SMP_PROCESSOR_ID.id:
+    if call.id == _GET_SMP_PROCESSOR_ID:
         return unsigned_between(0, MAX_CPUS - 1)
     return UNKNOWN
 
@@ -114,7 +117,7 @@ def _map_value(check: Check, call: Call) -> Value | None:
         check.refuse(RETURN_STRUCT, "the call has no map to give a value of")
     flags = _flags(call)
     if (
-        call.id == core.MAP_LOOKUP_ELEM.id
+        call.id == _MAP_LOOKUP_ELEM
         and always_finds(shape)
         and 0 <= call.const_key < shape.max_entries
     ):

@@ -19,7 +19,7 @@ from skep.verifier.rules.memory import (
     STACK_POINTER_HOME,
     UNPRIVILEGED_STACK_RANGE,
 )
-from skep.verifier.scalar import UNKNOWN, Scalar, const
+from skep.verifier.scalar import UNKNOWN, Scalar
 from skep.verifier.scalar import ZERO as ZERO_NUMBER
 from skep.verifier.spelling import tnum_text
 from skep.verifier.state import (
@@ -28,13 +28,16 @@ from skep.verifier.state import (
     IRQ,
     ITER,
     MISC,
+    MISC_SLOT,
     SLOT_SIZE,
     SPILL,
     SPILL_TYPES,
     ZERO,
+    ZERO_SLOT,
     Frame,
     Slot,
 )
+from skep.verifier.transfer.casts import fits
 from skep.verifier.transfer.stack_objects import destroy_dynptr
 from skep.verifier.transfer.stack_ranges import (
     READ,
@@ -70,7 +73,7 @@ def stored(check: Check, source: int) -> Value | None:
     """What a store writes: the register *source*, or IMMEDIATE, or None for ANYTHING."""
     if source >= 0:
         return check.read(source)
-    return const(check.step.imm) if source == IMMEDIATE else None
+    return check.step.number if source == IMMEDIATE else None
 
 
 def write_stack(
@@ -135,7 +138,7 @@ def _spill_pointer(check: Check, frame: Frame, spi: int, size: int, value: Point
 def _spill_scalar(
     check: Check, frame: Frame, spi: int, size: int, value: Scalar, source: int
 ) -> None:
-    if size == SLOT_SIZE or value.umax >> (8 * size) == 0:
+    if size == SLOT_SIZE or fits(value, size):
         if source >= 0:
             value = link(check, source, value)
     else:
@@ -157,8 +160,11 @@ def _write_bytes(
         if source >= 0:
             check.mark_precise(source)
         kind = ZERO
-    start = off % SLOT_SIZE
-    frame.set_slot(spi, Slot(types[:start] + bytes((kind,)) * size + types[start + size :]))
+    whole = MISC_SLOT if kind == MISC else ZERO_SLOT
+    if size != SLOT_SIZE:
+        start = off % SLOT_SIZE
+        types = types[:start] + whole.types[:size] + types[start + size :]
+    frame.set_slot(spi, whole if size == SLOT_SIZE or types == whole.types else Slot(types))
 
 
 def _scrub(types: bytes) -> bytes:
@@ -255,7 +261,7 @@ def _fill_part(
     length = SLOT_SIZE - len(slot.types.lstrip(bytes((SPILL,))))
     if start == 0 and size <= length:
         check.note_stack_access(frame.number, spi)
-        return spilled.without_id() if spilled.umax >> (8 * size) else spilled
+        return spilled if fits(spilled, size) else spilled.without_id()
     _require_bytes(check, slot, off, size, True)
     wanted = slot.types[start : start + size]
     if wanted == bytes((SPILL,)) * size and spilled.is_number(0):
@@ -266,10 +272,13 @@ def _fill_part(
 
 def _require_bytes(check: Check, slot: Slot, off: int, size: int, spill: bool = False) -> None:
     """Require that each byte holds a number: MISC, ZERO, and for the privileged anything unset."""
+    if slot is MISC_SLOT:
+        return
     start = off % SLOT_SIZE
+    types = slot.types
     for index in range(size):
-        kind = slot.types[start + index]
-        if kind in (MISC, ZERO) or (kind == INVALID and check.privileged):
+        kind = types[start + index]
+        if kind == MISC or kind == ZERO or (kind == INVALID and check.privileged):
             continue
         if not (spill and kind == SPILL):
             check.refuse(
@@ -280,6 +289,8 @@ def _require_bytes(check: Check, slot: Slot, off: int, size: int, spill: bool = 
 
 
 def _read_bytes(frame: Frame, low: int, high: int) -> Value:
+    if frame.slot(slot_of(low)) is MISC_SLOT:
+        return UNKNOWN
     for at in range(low, high):
         if frame.slot(slot_of(at)).types[at % SLOT_SIZE] != ZERO:
             return UNKNOWN

@@ -22,6 +22,7 @@ from skep.verifier.state import (
     EMPTY_SLOT,
     INVALID,
     MISC,
+    MISC_SLOT,
     SLOT_SIZE,
     SPILL,
     STACK_SIZE,
@@ -138,15 +139,34 @@ def require_initialised(
         )
     low: int = int(var.smin) + off
     high: int = int(var.smax) + off + size
-    frame = check.state.own(pointer.frame)
     if raw and var.is_const:
-        _require_no_dynptr(check, frame, low, high)
+        _require_no_dynptr(check, check.state.frames[pointer.frame], low, high)
         return True
-    for at in range(low, high):
-        if not _touch_for_call(check, frame, at, write):
-            place = f"off {low}+" if var.is_const else f"var_off {tnum_text(var)}+"
-            _refuse_unset(check, f"R{register} {place}{at - low} size {size}")
+    at = _first_unset(check, pointer.frame, low, high, write)
+    if at < high:
+        place = f"off {low}+" if var.is_const else f"var_off {tnum_text(var)}+"
+        _refuse_unset(check, f"R{register} {place}{at - low} size {size}")
     return False
+
+
+def _first_unset(check: Check, number: int, low: int, high: int, write: bool) -> int:
+    """The first byte of ``fp + low .. fp + high`` that a callee may not read; *high* if none."""
+    frame = check.state.own(number) if write else check.state.frames[number]
+    at = low
+    while at < high:
+        if _is_plain(check, frame.slot(slot_of(at)), write):
+            at |= SLOT_SIZE - 1  # the last byte of the slot
+        elif not _touch_for_call(check, frame, at, write):
+            return at
+        at += 1
+    return high
+
+
+def _is_plain(check: Check, slot: Slot, write: bool) -> bool:
+    """Whether a callee may read all of *slot*, and write it without anything to note."""
+    if slot is MISC_SLOT:
+        return True
+    return not write and check.privileged and slot.object is None and slot.types[0] <= ZERO
 
 
 def _refuse_unset(check: Check, where: str) -> None:
@@ -159,7 +179,10 @@ def _refuse_unset(check: Check, where: str) -> None:
 
 def _require_no_dynptr(check: Check, frame: Frame, low: int, high: int) -> None:
     for at in range(low, high):
-        if frame.slot(slot_of(at)).types[at % SLOT_SIZE] == DYNPTR:
+        slot = frame.slot(slot_of(at))
+        if slot.object is None:
+            continue
+        if slot.types[at % SLOT_SIZE] == DYNPTR:
             check.refuse(DYNPTR_NOT_BUFFER, f"potential write to dynptr at off={at} disallowed")
 
 

@@ -35,8 +35,11 @@ PERCPU_SECTION: Final = ".data..percpu"
 def wide(check: Check, step: Step) -> None:
     """Examine an instruction of Kind.WIDE."""
     require_writable(check, step.dst)
-    check.seen[step.pc + 1] = 1
-    check.frame.regs[step.dst] = _value(check, step)
+    value = step.constant
+    if value is None:
+        value = _value(check, step)
+        step.constant = value
+    check.frame.regs[step.dst] = value
 
 
 def _value(check: Check, step: Step) -> Value:
