@@ -192,7 +192,7 @@ class Device:
         room = contexts.XDP_FRAME - contexts.XDP_HEADROOM - contexts.SHARED_INFO
         linear, rest = frame[:room], frame[room:]
         with self._occasion.event(contexts.xdp(linear, ifindex=self.index)) as event:
-            result = XdpAction.ABORTED if event.faulted else event.run(program)
+            result = event.run(program)
             verdict = XDP_VERDICTS.get(result, "dropped")
             target = event.target if verdict == "redirected" else 0
             left = event.invocation.packet + rest

@@ -17,7 +17,7 @@ from skep.attach.links import Attachable, Link
 from skep.base.bits import U32
 from skep.base.native import store64
 from skep.runtime.block import Invocation
-from skep.runtime.invocation import FAULT, RETVAL, TAIL_CALLS
+from skep.runtime.invocation import RETVAL, TAIL_CALLS
 from skep.runtime.world import World
 
 
@@ -77,11 +77,6 @@ class Event:
     @retval.setter
     def retval(self, value: int) -> None:
         store64(self.invocation.address + RETVAL, value & U32)
-
-    @property
-    def faulted(self) -> bool:
-        """Whether a program had to be stopped."""
-        return self.invocation.get(FAULT) != 0
 
     @property
     def target(self) -> int:
