@@ -25,7 +25,10 @@ _INFO_EXTRA: Final = 80
 
 
 class Syscall(Protocol):
-    """Whatever serves bpf(2): a Subsystem, or the running kernel."""
+    """Whatever serves bpf(2): a Subsystem, or the running kernel.
+
+    If it has ``log_levels``, it takes common attributes, which may ask for those levels.
+    """
 
     def bpf(self, cmd: int, attr: bytearray, /) -> int:
         """Serve one command: the result, or ``-errno``; *attr* may be written to."""

@@ -10,6 +10,7 @@ per thread).
 
 import ctypes
 import os
+import threading
 from collections.abc import Iterable
 from contextvars import Token
 from types import TracebackType
@@ -48,6 +49,7 @@ class log:  # noqa: N801 - skep.log() reads as what it does
         self._level = level
         self._buffer = bytearray(SIZE)
         self._tokens: list[Token[Sink | None]] = []
+        self._lock = threading.Lock()  # a context may be handed to another thread
 
     parse = staticmethod(parse)
 
@@ -69,6 +71,10 @@ class log:  # noqa: N801 - skep.log() reads as what it does
 
     def call(self, syscall: Any, cmd: int, attr: bytearray, /) -> int:
         """Make one call on *syscall*, and keep what it logs; the result, or ``-errno``."""
+        with self._lock:
+            return self._call(syscall, cmd, attr)
+
+    def _call(self, syscall: Any, cmd: int, attr: bytearray) -> int:
         levels: int = getattr(syscall, "log_levels", 0)
         prefix = OWN_LOGS.get(cmd)
         if prefix is not None and _member(cmd, attr, f"{prefix}log_level"):

@@ -2,6 +2,8 @@
 
 import json
 import threading
+from contextlib import suppress
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,24 @@ def test_each_thread_has_its_own_log_and_the_inner_one_counts() -> None:
 
     assert outer.records == []
     assert [record.command for record in inner.records] == ["MAP_FREEZE"]
+
+
+def test_a_context_may_be_handed_to_other_threads() -> None:
+    door = Door(Subsystem())
+
+    def fail() -> None:
+        for _ in range(20):
+            with suppress(CommandError):
+                door.create_map(BAD_MAP)
+
+    with skep.log() as log:
+        threads = [threading.Thread(target=copy_context().run, args=(fail,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert [record.field for record in log.records] == ["key_size"] * 80
 
 
 @pytest.mark.acceptance("L12", "M47")
@@ -251,3 +271,30 @@ def test_records_are_rendered_in_four_forms() -> None:
     assert place["region"] == {"startLine": 24, "startColumn": 8}
     with pytest.raises(ValueError, match="none of text, jsonl, sarif, report"):
         log.render("xml")
+
+
+def test_sarif_has_the_shape_that_its_schema_demands() -> None:
+    # Checked in full against the OASIS schema of 2.1.0, which is not ours to ship.
+    with skep.log() as log:
+        with suppress(skep.Rejected):
+            skep.load(REFUSED)
+        for attr in (BAD_MAP, MapCreate(map_type=77)):
+            with suppress(CommandError):
+                Door(Subsystem()).create_map(attr)
+    document = json.loads(log.render("sarif"))
+
+    assert (document["version"], set(document)) == ("2.1.0", {"$schema", "version", "runs"})
+    (run,) = document["runs"]
+    driver = run["tool"]["driver"]
+    assert driver["name"] == "skep"
+    ids = [rule["id"] for rule in driver["rules"]]
+    assert len(ids) == len(set(ids)) == len(run["results"]) == 3
+    for result in run["results"]:
+        assert ids[result["ruleIndex"]] == result["ruleId"]
+        assert (result["level"], result["kind"]) == ("error", "fail")
+        assert result["message"]["text"]
+        for place in result["locations"]:
+            assert set(place) <= {"physicalLocation", "logicalLocations"}
+    (flow,) = run["results"][0]["codeFlows"]
+    (thread,) = flow["threadFlows"]
+    assert [step["executionOrder"] for step in thread["locations"]] == [1]
