@@ -195,7 +195,11 @@ class Objects:
     def next_id(self, command: str, kind: Kind, start: int) -> int:
         """The least id above *start*; ENOENT after the last."""
         with self._lock:
-            after = min((id_ for id_ in self._ids[kind] if id_ > start), default=None)
+            ids, above = self._ids[kind], range(start + 1, self._last_id[kind] + 1)
+            if len(above) < len(ids):  # then counting on is the shorter way
+                after = next((each for each in above if each in ids), None)
+            else:
+                after = min((each for each in ids if each > start), default=None)
         if after is None:
             name = kind.name.lower()
             raise Refusal(command, reasons.ID_LAST, f"no {name} has an id above {start}")
