@@ -52,6 +52,7 @@ from skep.compat2014 import (
 from skep.isa.insn import Insn
 from skep.runtime.tracepoints import Tracepoint
 from skep.runtime.world import World
+from skep.syscall.objects import Kind
 from skep.syscall.subsystem import Subsystem
 
 Groups = list[list[Insn]]
@@ -357,6 +358,10 @@ def test_an_attached_program_lives_on_without_its_descriptor(
     point.fire(8, 0, 0, 0, 0, 0)
 
     assert kept(bpf, out) == 8
+    programs = bpf.subsystem.state.objects
+    assert programs.count(Kind.PROG) == 1
+    bpf.close(event_fd)
+    assert programs.count(Kind.PROG) == 0
 
 
 @pytest.mark.acceptance("M36")

@@ -117,6 +117,33 @@ def test_reads_are_cut_at_the_same_places(both: tuple[Side, Side], seed: int) ->
     same(both, ask)
 
 
+@pytest.mark.parametrize("last", [510, 511, 512])
+def test_a_buffer_that_is_just_full_is_an_overflow(both: tuple[Side, Side], last: int) -> None:
+    def ask(side: Side) -> object:
+        program = side.iterator_program("bpf_map_elem", noisy([512] * 63 + [last]))
+        link = side.iterator_link(program, of_map(filled(side, ARRAY, 2)))
+        return [len(part) if isinstance(part, bytes) else part
+                for part in side.chunks(link, 1 << 20, most=5)]  # fmt: skip
+
+    same(both, ask)
+
+
+@pytest.mark.parametrize("size", [15, 16, 17])
+def test_no_object_is_shown_before_it_is_asked_for(both: tuple[Side, Side], size: int) -> None:
+    def ask(side: Side) -> object:
+        fd = filled(side, ARRAY, 3)
+        program = side.iterator_program("bpf_map_elem", elements(4, 8))
+        link = side.iterator_link(program, of_map(fd))
+        reader = side.call(commands.ITER_CREATE, link_fd=link)
+        seen = []
+        for turn in range(6):
+            seen.append(side.subsystem.read(reader, size))
+            side.store(fd, (1).to_bytes(4, "little"), struct.pack("=Q", 1000 + turn))
+        return seen
+
+    same(both, ask)
+
+
 def test_a_program_that_returns_1_is_asked_again(both: tuple[Side, Side]) -> None:
     def ask(side: Side) -> object:
         program = side.iterator_program("bpf_map_elem", "r0 = 1\nexit")

@@ -96,6 +96,18 @@ def test_a_tracepoint_program_reads_the_record(caller: Caller) -> None:
     assert number(caller, out) == 0x806
 
 
+def test_a_perf_event_holds_its_program(caller: Caller) -> None:
+    subsystem = caller.subsystem
+    program = good(caller, caller.program(EXIT_ZERO, TRACEPOINT))
+    event = subsystem.perf_event_open(2, subsystem.state.world.tracepoint("kfree_skb").id)
+    subsystem.ioctl(event, SET_BPF, program)
+    subsystem.close(program)
+    assert caller.call(commands.PROG_GET_NEXT_ID, start_id=0) == 0
+    subsystem.close(event)
+
+    assert caller.call(commands.PROG_GET_NEXT_ID, start_id=0) == -errno.ENOENT
+
+
 def test_one_program_that_returns_0_drops_the_record_for_all(caller: Caller) -> None:
     subsystem = caller.subsystem
     point = subsystem.state.world.tracepoint("kfree_skb")

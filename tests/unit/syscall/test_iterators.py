@@ -314,6 +314,8 @@ def test_an_open_iterator_holds_its_map_and_its_program(caller: Caller, btf: Btf
     reader = good(caller, caller.call(commands.ITER_CREATE, link_fd=made))
     for each in (fd, loaded, made):
         caller.subsystem.close(each)
+    for command in (commands.MAP_GET_NEXT_ID, commands.PROG_GET_NEXT_ID):
+        assert caller.call(command, start_id=0) == 0
     assert everything(caller, reader) == bytes(16) + END
     caller.subsystem.close(reader)
 
