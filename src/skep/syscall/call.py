@@ -170,17 +170,11 @@ class Call(Generic[Arguments]):
 
     def text(self, field: str, limit: int = MAX_STRING) -> bytes:
         """The NUL-terminated string that *field* points to, cut at *limit* bytes; EFAULT."""
-        try:
-            return self.string(getattr(self.attr, field), limit)
-        except Fault as fault:
-            raise self.refusal(reasons.NOT_READABLE, str(fault), field) from fault
-
-    def string(self, address: int, limit: int = MAX_STRING) -> bytes:
-        """The NUL-terminated string at *address*, cut at *limit* bytes; raises Fault."""
         found = bytearray()
         while len(found) < limit:
-            step = min(PAGE_SIZE - (address + len(found)) % PAGE_SIZE, limit - len(found))
-            chunk = self.memory.read(address + len(found), step)
+            address: int = getattr(self.attr, field) + len(found)
+            step = min(PAGE_SIZE - address % PAGE_SIZE, limit - len(found))
+            chunk = self.read(field, step, len(found))
             end = chunk.find(b"\0")
             if end >= 0:
                 return bytes(found + chunk[:end])

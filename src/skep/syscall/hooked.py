@@ -71,7 +71,7 @@ def answer_ids(call: Call[ProgQuery], ids: Sequence[int]) -> int:
     if not attr.prog_cnt or not attr.prog_ids or not ids:
         return 0
     shown = ids[: attr.prog_cnt]
-    write_words(call, attr.prog_ids, shown)
+    write_words(call, "prog_ids", shown)
     return len(shown)
 
 
@@ -81,6 +81,6 @@ def check_room(call: Call[ProgQuery], shown: int, count: int) -> None:
     call.check(not asked or shown == count, reasons.QUERY_ROOM, f"there are {count}")
 
 
-def write_words(call: Call[Any], address: int, words: Sequence[int]) -> None:
-    """Write 32-bit *words* into the caller's memory."""
-    call.memory.write(address, b"".join(word.to_bytes(4, "little") for word in words))
+def write_words(call: Call[Any], field: str, words: Sequence[int]) -> None:
+    """Write 32-bit *words* to where the member *field* points."""
+    call.write(field, b"".join(word.to_bytes(4, "little") for word in words))

@@ -80,7 +80,7 @@ def _info(call: Call[LinkCreate]) -> tuple[int, ...]:
     if not place:
         return (0,) * 4
     call.check(size <= PAGE, reasons.ITER_INFO_TAIL, "more than a page")
-    data = call.memory.read(place, size)
+    data = call.read("word16", size)
     call.check(not any(data[INFO.size :]), reasons.ITER_INFO_TAIL)
     return INFO.unpack(data[: INFO.size].ljust(INFO.size, b"\0"))
 

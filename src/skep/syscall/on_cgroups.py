@@ -81,7 +81,7 @@ def query(state: State, call: Call[ProgQuery]) -> None:
     call.put("revision", revision)
     shown = answer_ids(call, [program.id for program in programs])
     if shown and attr.prog_attach_flags:
-        write_words(call, attr.prog_attach_flags, [flags] * shown)
+        write_words(call, "prog_attach_flags", [flags] * shown)
     check_room(call, shown, len(programs))
 
 

@@ -98,13 +98,13 @@ def query(state: State, call: Call[ProgQuery]) -> None:
     call.put("prog_cnt", len(seats))
     shown = answer_ids(call, [seat.program.id for seat in seats])
     links = [seat.link.id if seat.link is not None else 0 for seat in seats[:shown]]
-    for address, words in (
-        (attr.prog_attach_flags, [0] * shown),
-        (attr.link_ids, links),
-        (attr.link_attach_flags, [0] * shown),
+    for field, words in (
+        ("prog_attach_flags", [0] * shown),
+        ("link_ids", links),
+        ("link_attach_flags", [0] * shown),
     ):
-        if address and shown:
-            write_words(call, address, words)
+        if getattr(attr, field) and shown:
+            write_words(call, field, words)
     check_room(call, shown, len(seats))
 
 

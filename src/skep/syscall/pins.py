@@ -61,7 +61,7 @@ def get(state: State, call: Call[ObjPin]) -> int:
 
 
 def _path(call: Call[ObjPin]) -> str:
-    raw = call.string(call.attr.pathname)
+    raw = call.text("pathname")
     call.check(len(raw) < MAX_STRING, reasons.PATH_LONG)
     return raw.decode("utf-8", "surrogateescape")
 

@@ -30,7 +30,7 @@ def open_raw_tracepoint(state: State, call: Call[RawTracepointOpen]) -> int:
             call.check(not attr.name, reasons.RAW_NAMED)
             return _attach(state, call, holding, _target(call, holding), attr.cookie)
         call.check(kind in RAW, reasons.RAW_PROGRAM)
-        name = call.string(attr.name, NAME_SIZE).decode("latin-1")
+        name = call.text("name", NAME_SIZE).decode("latin-1")
         return _attach(state, call, holding, name, attr.cookie)
 
 

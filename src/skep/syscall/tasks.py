@@ -49,7 +49,7 @@ def _answer(call: Call[TaskFdQuery], kind: FdType, program: int, name: str) -> i
     call.put("buf_len", len(data) - 1)
     fits = not room or room >= len(data)
     if room and call.attr.buf:
-        call.memory.write(call.attr.buf, data if fits else data[: room - 1] + b"\0")
+        call.write("buf", data if fits else data[: room - 1] + b"\0")
     call.put("prog_id", program)
     call.put("fd_type", kind)
     call.put("probe_offset", 0)

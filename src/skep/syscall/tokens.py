@@ -65,7 +65,7 @@ def create(state: State, call: Call[TokenCreate]) -> int:
 
 def _folder(state: State, call: Call[TokenCreate]) -> Folder:
     """The folder that bpffs_fd names; EBADF if it is not open."""
-    opened = state.objects.get(call.command.name, call.attr.bpffs_fd).target
+    opened = state.objects.get(call.command.name, call.attr.bpffs_fd, field="bpffs_fd").target
     if not isinstance(opened, OpenFolder):
         raise call.refusal(reasons.TOKEN_FOLDER)
     return opened.folder
