@@ -314,7 +314,7 @@ def _resize(command: Command, rng: random.Random) -> tuple[int | None, list[tupl
     """Another size, or a byte set behind what the command knows or all commands know."""
     last = command.layout.member(command.last).end
     ends = [member.end for member in command.layout.members()]  # no number is cut in two
-    sizes = (0, last, last + 1, 168, 176, 200, 4096, 4097, rng.choice(ends), rng.choice(ends))
+    sizes = (0, last, 168, 176, 200, 4096, 4097, rng.choice(ends), rng.choice(ends))
     places = (last, last + 1, 167, 168, 175, 199, last + rng.randrange(40))
     if rng.random() < 0.5:
         return rng.choice(sizes), []

@@ -67,6 +67,13 @@ DIFFERENCES = (
         members={"attach_type": frozenset({43})},
     ),
     Difference(
+        "lsm-programs", ("PROG_LOAD",),
+        "EPERM or EINVAL where it was built without CONFIG_BPF_LSM, as the kernel of the tests",
+        "answers as for any other typed program",
+        "skep answers as a kernel that has it",
+        members={"prog_type": frozenset({29})},
+    ),
+    Difference(
         "struct-ops-association", ("PROG_ASSOC_STRUCT_OPS",),
         "EINVAL: the command came with 7.x",
         "checks its arguments, and refuses with EOPNOTSUPP",

@@ -73,7 +73,8 @@ def _start(state: State, call: Call[ObjPin], path: str) -> Folder | None:
         return None
     holding = state.objects.find(fd)
     if holding is None:
-        raise call.refusal(reasons.PATH_FD_CLOSED)
+        known = state.objects.is_file(fd)
+        raise call.refusal(reasons.PATH_FD_FILE if known else reasons.PATH_FD_CLOSED)
     opened = holding.target
     if not isinstance(opened, OpenFolder):
         raise call.refusal(reasons.PATH_FD_FILE)

@@ -36,6 +36,7 @@ LICENSE_SIZE: Final = 127
 KNOWN_FLAGS: Final = 0xFF | int(ProgFlag.TOKEN_FD)
 MAX_TYPE_ID: Final = 0x000F_FFFF
 MAX_RECORD: Final = 252
+MAX_LINES: Final = 0x7FFF_FFFF // 16  # INT_MAX / sizeof(struct bpf_line_info)
 TARGETED: Final = frozenset({ProgType.TRACING, ProgType.LSM, ProgType.STRUCT_OPS, ProgType.EXT})
 DEVICE_BOUND: Final = frozenset({ProgType.XDP, ProgType.SCHED_CLS})
 ON_PROGRAMS: Final = frozenset({ProgType.TRACING, ProgType.EXT})
@@ -252,6 +253,7 @@ def _read_records(call: Call[ProgLoad], records: Records) -> list[tuple[int, ...
     if not count:
         return []
     call.check(known <= size <= MAX_RECORD and size % 4 == 0, records.bad_size)
+    call.check(records is FUNC_INFO or count <= MAX_LINES, records.bad_count)
     data = call.read(name, size * min(count, call.attr.insn_cnt))
     rows = []
     for start in range(0, len(data), size):
