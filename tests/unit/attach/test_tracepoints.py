@@ -9,6 +9,7 @@ import pytest
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import commands, infos
 from support.caller import Caller
+from support.iterated import offset
 from support.traced import (
     ARRAY,
     EXIT_ZERO,
@@ -219,3 +220,43 @@ def test_a_string_of_any_length_stands_behind_the_record() -> None:
 
     assert record[8:16] == bytes.fromhex("03000000 1000 0600")
     assert record[16:22] == b"hello\0"
+
+
+def test_a_typed_program_follows_pointers_into_kernel_structs(caller: Caller) -> None:
+    subsystem = caller.subsystem
+    world, btf = subsystem.state.world, subsystem.kernel_types
+    if btf is None:
+        pytest.skip("there is no kernel BTF")
+    target = btf.by_name("btf_trace_sched_switch")
+    assert target
+    point = world.tracepoints.declare("sched:sched_switch", arguments=4)
+    task = world.objects.make(btf, "task_struct", pid=77, comm=b"worker")
+    out = array(caller)
+    load = f"r6 = *(u64 *)(r9 + 8)\nr6 = *(u32 *)(r6 + {offset(btf, 'task_struct', 'pid')})"
+    text = f"r9 = r1\n{load}\n{store()}\nr0 = 0\nexit"
+    program = good(caller, caller.program(
+        code(text, out=out), 26, expected_attach_type=23, attach_btf_id=target))  # fmt: skip
+    link = caller.call(commands.LINK_CREATE, prog_fd=program, attach_type=23, word24=5)
+    good(caller, link)
+    point.fire(0, task.address, 0, 0)
+    assert number(caller, out) == 77
+    point.fire(0, 0x10, 0, 0)  # no kernel struct stands there
+    assert number(caller, out) == 0
+    caller.subsystem.close(link)
+
+    assert good(caller, open_raw(caller, program, "")) >= 0
+    info = caller.info(link, infos.RawTracepointLinkInfo)
+    assert isinstance(info, infos.RawTracepointLinkInfo)
+    assert (info.type, info.tp_name_len) == (1, len("sched_switch") + 1)
+
+
+def test_a_writable_program_changes_what_the_first_argument_points_to(caller: Caller) -> None:
+    points = caller.subsystem.state.world.tracepoints
+    point = points.declare("test:lend", "void *what", writable=8)
+    text = "r1 = *(u64 *)(r1 + 0)\n*(u64 *)(r1 + 0) = 99\nr0 = 0\nexit"
+    program = good(caller, caller.program(code(text), 24))
+    good(caller, open_raw(caller, program, "lend"))
+    memory = ctypes.c_uint64(1)
+    point.fire(ctypes.addressof(memory))
+
+    assert memory.value == 99
