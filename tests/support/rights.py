@@ -37,6 +37,9 @@ HELPERS: Final = {  # that socket filters may call, by what it takes
     "get_prandom_u32": 7, "ktime_get_ns": 5, "jiffies64": 118, "get_current_task": 35,
     "get_current_pid_tgid": 14, "get_current_uid_gid": 15, "get_numa_node_id": 42,
     "get_current_cgroup_id": 80,
+    "skc_to_tcp_sock": 137,
+    "snprintf": 165,
+    "ktime_get_coarse_ns": 160,
 }  # fmt: skip
 CALL: Final = 0x85
 

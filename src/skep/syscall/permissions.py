@@ -17,9 +17,14 @@ from skep.uapi import commands, map_types
 from skep.uapi import reasons_objects as reasons
 from skep.uapi.commands import BtfLoad, GetId, MapCreate, ProgLoad
 from skep.uapi.flags import MAX_INSNS, UNPRIVILEGED_MAX_INSNS, MapFlag, ProgFlag, ProgType
-from skep.uapi.helper_sets import BASE, UNPRIVILEGED, WITH_CAP_BPF
+from skep.uapi.helper_sets import BASE, FOR_PERFMON, FOR_SYS_ADMIN, UNPRIVILEGED
 from skep.uapi.program_types import ProgramType
 
+HELPERS: Final[Mapping[Capability, frozenset[int]]] = {  # that need it
+    Capability.BPF: BASE - UNPRIVILEGED,
+    Capability.PERFMON: FOR_PERFMON,
+    Capability.SYS_ADMIN: FOR_SYS_ADMIN,
+}
 MAP_TOKEN: Final = int(MapFlag.TOKEN_FD)
 NEEDS: Final[Mapping[int, Capability]] = {
     commands.PROG_QUERY.number: Capability.NET_ADMIN,
@@ -126,9 +131,10 @@ def check_attach(call: Call[Any], program: LoadedProgram) -> None:
     call.check(has_right_to_attach(call.credentials, program), reasons.ATTACH_CGROUP_SKB)
 
 
-def allowed_helpers(row: ProgramType, *, bpf: bool, perfmon: bool) -> ProgramType:
+def allowed_helpers(row: ProgramType, who: Credentials, token: Token | None) -> ProgramType:
     """The program type as it is for callers without some capabilities: it has fewer helpers."""
-    if bpf and perfmon:
-        return row
-    known = WITH_CAP_BPF if bpf else UNPRIVILEGED
-    return replace(row, helpers=row.helpers - (BASE - known))
+    lost: frozenset[int] = frozenset()
+    for capability, helpers in HELPERS.items():
+        if not who.may(capability, token):
+            lost |= helpers
+    return replace(row, helpers=row.helpers - lost) if row.helpers & lost else row

@@ -212,7 +212,7 @@ def build_request(
     btf = _program_btf(state, call, environment)
     return Request(
         insns=decode(source.code), environment=environment,
-        program_type=permissions.allowed_helpers(source.type, bpf=bpf, perfmon=perfmon),
+        program_type=permissions.allowed_helpers(source.type, who, source.token),
         privileged=bpf and perfmon, has_cap_bpf=bpf,
         expected_attach_type=source.attach_type, prog_flags=attr.prog_flags,
         license=source.license, name=source.name, btf=btf,

@@ -66,6 +66,12 @@ class _Last(threading.local):
     cmd: int = 0  # of the error
 
 
+class _Calling(threading.local):
+    """Whose call a thread serves: the programs that it runs call bpf(2) in that one's name."""
+
+    credentials: Credentials | None = None
+
+
 class Subsystem:
     """One instance of the BPF subsystem: its own objects, world and engine.
 
@@ -97,7 +103,7 @@ class Subsystem:
             memory=memory or OwnMemory(),
         )
         self.credentials = credentials or Credentials(uid=os.getuid(), gid=os.getgid())
-        self._last = _Last()
+        self._last, self._calling = _Last(), _Calling()
         world.door = self
 
     def as_user(self, credentials: Credentials) -> Self:
@@ -181,14 +187,21 @@ class Subsystem:
         place = None
         if cmd & COMMAND_FLAGS_MASK:
             place = self._where(0 if common is None else common, common_size, COMMON_SIZE)
-        answer, error = self._answer(cmd, where, self.state.memory, place)
+        outer, self._calling.credentials = self._calling.credentials, self.credentials
+        try:
+            answer, error = self._answer(cmd, where, self.state.memory, place)
+        finally:
+            self._calling.credentials = outer
         self._last.error = error
         if error is not None:
             self._last.cmd = cmd
         return answer
 
     def bpf_from_program(self, cmd: int, address: int, size: int) -> int:
-        """Serve a program: its memory is this process's, and ``last_error`` stays the caller's."""
+        """Serve a program, in the name of whoever runs it.
+
+        Its memory is this process's, and ``last_error`` stays the caller's.
+        """
         memory = OwnMemory()
         return self._answer(cmd, AttrAddress(memory, address, size), memory)[0]
 
@@ -261,7 +274,7 @@ class Subsystem:
         if cmd == LONG_COMMAND and common is None and is_long_tracepoint(where):
             return self._serve_long(where, memory)
         call = decode(command, where, memory, common)
-        call.credentials = self.credentials
+        call.credentials = self._calling.credentials or self.credentials
         check_command(call)
         if common is not None:
             check_logs(call, common)

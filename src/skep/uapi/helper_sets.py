@@ -44,10 +44,14 @@ BASE: Final = WITH_CAP_BPF | _ids(
     "perf_event_read_value perf_event_read send_signal send_signal_thread get_task_stack ",
     "get_branch_snapshot find_vma",
 )
-SOCKETS: Final = BASE | _ids(
+_CASTS = _ids(
     "skc_to_tcp6_sock skc_to_tcp_sock skc_to_tcp_timewait_sock skc_to_tcp_request_sock ",
-    "skc_to_udp6_sock ktime_get_coarse_ns skc_to_unix_sock skc_to_mptcp_sock",
+    "skc_to_udp6_sock skc_to_unix_sock skc_to_mptcp_sock",
 )
+# what nobody may call without CAP_PERFMON, and without CAP_SYS_ADMIN
+FOR_PERFMON: Final = BASE - WITH_CAP_BPF | _CASTS | _ids("sys_bpf")
+FOR_SYS_ADMIN: Final = _ids("probe_write_user")
+SOCKETS: Final = BASE | _CASTS | _ids("ktime_get_coarse_ns")
 SOCKET_FILTER: Final = SOCKETS | _ids(
     "perf_event_output skb_load_bytes get_socket_cookie get_socket_uid ",
     "skb_load_bytes_relative get_netns_cookie",

@@ -4,11 +4,13 @@ import ctypes
 import os
 import struct
 from collections.abc import Callable
+from errno import EPERM
 
 import pytest
 
 from skep.isa.assembler import assemble
 from skep.isa.codec import encode
+from skep.syscall.credentials import Capability, Credentials
 from skep.syscall.subsystem import Subsystem
 from support.running_kernel import RunningKernel, missing
 
@@ -55,6 +57,25 @@ def run(bpf: Callable[..., int], close: Callable[[int], None], text: str) -> int
 @pytest.fixture
 def subsystem() -> Subsystem:
     return Subsystem()
+
+
+def test_a_program_calls_in_the_name_of_whoever_runs_it(subsystem: Subsystem) -> None:
+    rights = frozenset({Capability.BPF, Capability.PERFMON})
+    user = subsystem.as_user(Credentials(uid=1000, capabilities=rights))
+    walk = f"""
+        {ZEROS}
+        r1 = 12
+        r2 = r10
+        r2 += -80
+        r3 = 8
+        call {SYS_BPF}
+    """
+    made = run(user.bpf, user.close, f"{MAKE_ARRAY}\nexit")
+
+    assert made > 0
+    assert run(user.bpf, user.close, f"{walk}\nexit") == -EPERM  # ids need CAP_SYS_ADMIN
+    assert run(subsystem.bpf, subsystem.close, f"{walk}\nexit") == 0
+    subsystem.close(made)
 
 
 def test_a_program_makes_a_map(subsystem: Subsystem) -> None:
