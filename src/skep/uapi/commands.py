@@ -493,7 +493,8 @@ PROG_QUERY: Final = Command(16, "PROG_QUERY", ProgQuery, "revision", "0", {
 })  # fmt: skip
 RAW_TRACEPOINT_OPEN: Final = Command(
     17, "RAW_TRACEPOINT_OPEN", RawTracepointOpen, "cookie", _FD,
-    {EBADF: _BAD_FD, ENOENT: "no such tracepoint", EOPNOTSUPP: "no such event source here"},
+    {EBADF: _BAD_FD, ENOENT: "the world has no such tracepoint",
+     EOPNOTSUPP: "the program traces a kernel function"},
 )  # fmt: skip
 BTF_LOAD: Final = Command(18, "BTF_LOAD", BtfLoad, "btf_token_fd", _FD, {
     E2BIG: "the BTF is larger than 16 MiB, or has too many or too deep types",
