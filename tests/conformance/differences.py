@@ -1,6 +1,7 @@
 """Where skep answers an attr otherwise than the running kernel, and why: all that is known."""
 
 from collections.abc import Mapping
+from errno import E2BIG
 from typing import NamedTuple
 
 from skep.uapi.commands import Command
@@ -19,6 +20,7 @@ class Difference(NamedTuple):
         why: the reason.
         rule: id of the reason that skep refuses for; "" if that is left open.
         members: members of the attr, and the values that it takes; empty for any attr.
+        errno: what Linux answers; 0 if that is left open.
     """
 
     id: str
@@ -28,6 +30,7 @@ class Difference(NamedTuple):
     why: str
     rule: str = ""
     members: Mapping[str, frozenset[int]] = {}
+    errno: int = 0
 
 
 DIFFERENCES = (
@@ -37,6 +40,14 @@ DIFFERENCES = (
         "EOPNOTSUPP",
         "user_ringbuf, arena and struct_ops maps are not there yet",
         rule="map-create/missing-type",
+    ),
+    Difference(
+        "cpumap-size", ("MAP_CREATE",),
+        "E2BIG for more CPUs than it was built for (CONFIG_NR_CPUS)",
+        "E2BIG for more than 8192",
+        "skep answers as a kernel built for the most CPUs there can be",
+        members={"map_type": frozenset({16})},
+        errno=E2BIG,
     ),
     Difference(
         "core-relocation", ("PROG_LOAD",),
@@ -83,12 +94,16 @@ DIFFERENCES = (
 
 
 def explained(
-    command: Command, error: Exception | None, members: Mapping[str, object]
+    command: Command, errno: int, error: Exception | None, members: Mapping[str, object]
 ) -> Difference | None:
-    """The row that explains why *command* with *members* ended otherwise here, in *error*."""
+    """The row that explains why *command* with *members* ended in *errno* there, in *error* here.
+
+    Either may be a success: 0, None.
+    """
     rule = getattr(error, "rule", "")
     for row in DIFFERENCES:
         fits = all(members.get(name) in values for name, values in row.members.items())
-        if command.name in row.commands and row.rule in {"", rule} and fits:
+        fits = fits and row.rule in {"", rule} and row.errno in {0, errno}
+        if fits and command.name in row.commands:
             return row
     return None

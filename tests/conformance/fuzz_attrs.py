@@ -66,7 +66,7 @@ def run(command: Command, seed: int, count: int, show: int) -> collections.Count
         if theirs.result == ours.result and left(theirs, asked) == left(ours, asked):
             outcomes["same" if theirs.result else "same, success"] += 1
             continue
-        row = explained(command, error, asked[0])
+        row = explained(command, -theirs.result, error, asked[0])
         if row is not None:
             outcomes[f"known: {row.id}"] += 1
             continue
