@@ -109,7 +109,8 @@ class Subsystem:
     def as_user(self, credentials: Credentials) -> Self:
         """The same objects and world, as somebody else sees them."""
         view = copy.copy(self)
-        view.credentials, view._last = credentials, _Last()
+        view.credentials = credentials
+        view._last = _Last()  # noqa: SLF001 - its own
         return view
 
     @property

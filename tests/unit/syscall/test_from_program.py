@@ -4,7 +4,7 @@ import ctypes
 import os
 import struct
 from collections.abc import Callable
-from errno import EPERM
+from errno import ENOENT, EPERM
 
 import pytest
 
@@ -62,19 +62,19 @@ def subsystem() -> Subsystem:
 def test_a_program_calls_in_the_name_of_whoever_runs_it(subsystem: Subsystem) -> None:
     rights = frozenset({Capability.BPF, Capability.PERFMON})
     user = subsystem.as_user(Credentials(uid=1000, capabilities=rights))
-    walk = f"""
+    open_map_0 = f"""
         {ZEROS}
-        r1 = 12
+        r1 = 14
         r2 = r10
         r2 += -80
-        r3 = 8
+        r3 = 12
         call {SYS_BPF}
     """
     made = run(user.bpf, user.close, f"{MAKE_ARRAY}\nexit")
 
     assert made > 0
-    assert run(user.bpf, user.close, f"{walk}\nexit") == -EPERM  # ids need CAP_SYS_ADMIN
-    assert run(subsystem.bpf, subsystem.close, f"{walk}\nexit") == 0
+    assert run(user.bpf, user.close, f"{open_map_0}\nexit") == -EPERM  # ids need CAP_SYS_ADMIN
+    assert run(subsystem.bpf, subsystem.close, f"{open_map_0}\nexit") == -ENOENT
     subsystem.close(made)
 
 
