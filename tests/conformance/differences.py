@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from errno import E2BIG
 from typing import NamedTuple
 
-from skep.uapi.commands import Command
+from skep.uapi.commands import ENOTSUPP, Command
 
 HOOKS = ("PROG_ATTACH", "PROG_DETACH", "PROG_QUERY", "LINK_CREATE")
 
@@ -55,6 +55,27 @@ DIFFERENCES = (
         "EOPNOTSUPP",
         "loaders relocate before they load; only light skeletons leave it to the kernel",
         rule="prog-load/core-relo-cnt",
+    ),
+    Difference(
+        "live-frames", ("PROG_TEST_RUN",),
+        "sends what XDP programs pass through the network stack",
+        "EOPNOTSUPP",
+        "there are no devices to send frames to",
+        rule="test-run/live-frames",
+    ),
+    Difference(
+        "runs-on-kernel-objects", ("PROG_TEST_RUN",),
+        "calls functions of its own for fentry and fexit programs, and runs netfilter programs",
+        "EOPNOTSUPP",
+        "the objects that such programs get are not there",
+        rule="test-run/kernel-objects",
+    ),
+    Difference(
+        "runs-on-events", ("PROG_TEST_RUN",),
+        "ENOTSUPP for kprobe, tracepoint, perf_event and cgroup_device programs",
+        "runs them, if ctx_in gives the context",
+        "a context is all that they need",
+        errno=ENOTSUPP,
     ),
     Difference(
         "typed-tracing", ("RAW_TRACEPOINT_OPEN",),
