@@ -30,8 +30,12 @@ SOURCES: Final = Path(__file__).parent / "kfuncs"
 UNSOUND_THERE: Final = {
     "dyn_ring_after": "a slice of a ring buffer record is used after the record is submitted",
     "throw_g_ref": "what a global function throws leaks the reference of its caller",
+    "s_rcu_ref_after": "an object is counted up after the RCU section that kept it alive",
     "throw_g_rcu": "what a global function throws leaves the RCU section of its caller open",
 }
+
+# Programs in which Linux sees another thing wrong first.
+OTHER_ERRNO: Final = {"push_rcu", "pc_wrong2"}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +52,7 @@ def headers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["collections", "resources"])
+@pytest.mark.parametrize("name", ["collections", "kernel_pointers", "resources"])
 def test_programs_in_c_get_the_kernels_verdicts(name: str, headers: Path) -> None:
     built = headers / f"{name}.o"
     subprocess.run(
@@ -67,7 +71,7 @@ def test_programs_in_c_get_the_kernels_verdicts(name: str, headers: Path) -> Non
     assert [name for name in ours if ours[name] == 0 and theirs[name]] == []
     assert [name for name in ours if ours[name] == errno.EOPNOTSUPP] == []
     assert {n for n in ours if ours[n] and not theirs[n]} <= set(UNSOUND_THERE)
-    assert [n for n in ours if ours[n] != theirs[n] and n not in UNSOUND_THERE] == []
+    assert {n for n in ours if ours[n] != theirs[n]} <= set(UNSOUND_THERE) | OTHER_ERRNO
 
 
 def _kernel_verdicts(built: Path) -> Iterator[tuple[str, int]]:

@@ -11,7 +11,7 @@ from typing import Final
 from skep.btf.core_patch import POISON_HELPER
 from skep.uapi import struct_ops
 from skep.uapi.flags import ProgType
-from skep.uapi.helper_rows_core import KPTR_XCHG, SPIN_UNLOCK, TAIL_CALL
+from skep.uapi.helper_rows_core import SPIN_UNLOCK, TAIL_CALL
 from skep.uapi.helper_rows_network import SK_STORAGE_DELETE, SK_STORAGE_GET
 from skep.uapi.helper_rows_tracing import D_PATH
 from skep.uapi.helper_types import Helper
@@ -52,12 +52,11 @@ _PROBE_ONLY: Final = frozenset((SK_STORAGE_GET.id, SK_STORAGE_DELETE.id, D_PATH.
 
 
 _TAIL_CALL: Final = TAIL_CALL.id
-_UNDER_LOCK: Final = frozenset((SPIN_UNLOCK.id, KPTR_XCHG.id))
 
 
 def call_helper(check: Check, step: Step) -> None:
     """Examine a call of a helper."""
-    if check.state.active_locks and step.imm not in _UNDER_LOCK:
+    if check.state.active_locks and step.imm != SPIN_UNLOCK.id:
         check.refuse(CALL_UNDER_LOCK, "function calls are not allowed while holding a lock")
     helper = _require_helper(check, step.imm)
     call = Call(helper)

@@ -99,11 +99,11 @@ def _dynptr_write(check: Check, step: Step, call: Call) -> None:
 
 
 def _per_cpu(check: Check, step: Step, call: Call) -> None:
+    """Remember whether the variable is one that a program allocated."""
     del step
     value = check.frame.regs[1]
     if isinstance(value, Pointer) and value.flags & RCU:
         call.per_cpu_object = True
-        check.not_supported("a per-CPU object that programs allocate")
 
 
 def _func_ip(check: Check, step: Step, call: Call) -> None:

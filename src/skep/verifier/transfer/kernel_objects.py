@@ -4,6 +4,7 @@ Source: Linux 6.18 kernel/bpf/verifier.c (check_ptr_to_btf_access, check_ptr_to_
 check_map_kptr_access, map_kptr_match_type, mark_btf_ld_reg).
 """
 
+import errno
 from typing import Final
 
 from skep.btf.graph import Btf
@@ -123,12 +124,23 @@ def _require_access(check: Check, pointer: Pointer, register: int, off: int, nam
             )
 
 
+def _require_alive(check: Check, pointer: Pointer, register: int) -> None:
+    """Require that an object that the program allocated has not been freed."""
+    if pointer.flags & ALLOC and not pointer.flags & (NON_OWN_REF | RCU) and not pointer.ref_id:
+        check.refuse(
+            STRUCT_MEMBER,
+            f"R{register} points to an allocated object that may have been freed",
+            errno=errno.EFAULT,
+        )
+
+
 def read_object(check: Check, pointer: Pointer, register: int, off: int, size: int) -> Value:
     """Value of a load from a kernel object or an object that the program allocated."""
     btf = pointer.btf
     assert btf is not None
     name = btf.type(pointer.btf_id).name
     _require_access(check, pointer, register, off, name)
+    _require_alive(check, pointer, register)
     _require_plain_fields(check, pointer, off, size)
     local = pointer.flags & (ALLOC | NON_OWN_REF) != 0
     found = walk.access(btf, pointer.btf_id, off, size, not local)
@@ -186,6 +198,7 @@ def write_object(check: Check, pointer: Pointer, register: int, off: int, size: 
         if name == "nf_conn" and check.request.program_type.id in _CONNECTION_WRITERS:
             check.not_supported(f"a store to a member of struct {name}")
         check.refuse(WRITABLE, "only read is supported")
+    _require_alive(check, pointer, register)
     _require_plain_fields(check, pointer, off, size)
     found = walk.access(btf, pointer.btf_id, off, size, False)
     if found.kind == walk.FAILED:
@@ -266,7 +279,6 @@ def _kptr_flags(check: Check, field: SpecialField) -> int:
         flags |= PERCPU
     elif not kernel:
         flags |= ALLOC
-        check.not_supported("a load of a kernel pointer to an object that programs allocate")
     return flags
 
 

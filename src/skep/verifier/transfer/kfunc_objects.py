@@ -3,6 +3,7 @@
 Source: Linux 6.18 kernel/bpf/verifier.c (check_kfunc_args, process_kf_arg_ptr_to_btf_id).
 """
 
+import errno
 from typing import Final, NoReturn
 
 from skep.btf.graph import Btf
@@ -176,7 +177,9 @@ def counted_object(check: Check, call: KfuncCall, argument: Argument) -> None:
     record = check.records.of_pointer(value)
     if record is None or not record.kinds & REFCOUNT:
         check.refuse(
-            KFUNC_ARGUMENT, f"arg#{number} doesn't point to a type with bpf_refcount field"
+            KFUNC_ARGUMENT,
+            f"arg#{number} doesn't point to a type with bpf_refcount field",
+            errno=errno.EFAULT if record is None else 0,
         )
     call.object_owned = not value.flags & NON_OWN_REF and value.ref_id != 0
     call.object_btf, call.object_id = value.btf, value.btf_id

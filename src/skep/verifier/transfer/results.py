@@ -28,6 +28,7 @@ from skep.verifier.values import (
     MAYBE_NULL,
     MEM,
     PERCPU,
+    RCU,
     RDONLY,
     RINGBUF,
     SOCK_COMMON,
@@ -157,7 +158,10 @@ def _memory_or_object(check: Check, call: Call) -> Value | None:
     assert btf is not None
     type_id = btf.resolve(call.result_id)
     if isinstance(btf.type(type_id), kinds.Composite):
-        pointer = Pointer(BTF_ID, _flags(call))
+        flags = _flags(call)
+        if call.per_cpu_object:
+            flags |= ALLOC | RCU
+        pointer = Pointer(BTF_ID, flags)
         pointer.btf, pointer.btf_id = btf, type_id
         return pointer
     pointer = Pointer(MEM, _flags(call) | (RDONLY if call.helper.ret_rdonly else 0))
