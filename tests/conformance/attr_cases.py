@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from conformance.attr_sides import (
     CLOSED,
+    FILLED,
     LOCAL,
     PINNED,
     Fd,
@@ -90,8 +91,10 @@ def map_create(rng: random.Random) -> Members:
 
 
 def element(rng: random.Random) -> Members:
-    name = rng.choice(MAPS)
-    key: Value = Ptr(rng.choice((bytes(16), ONE + bytes(12), bytes((32, 0, 0, 0)) + bytes(12))))
+    name = rng.choice(rng.choice((MAPS, ("array", "percpu", *FILLED))))
+    key: Value = Ptr(rng.choice((bytes(16), bytes(16), ONE + bytes(12))))
+    if name == "trie":
+        key = Ptr(bytes((rng.choice((32, 32, 0, 33)), *bytes(7))))
     if name in {"queue", "stack", "bloom"} and rng.random() < 0.9:
         key = 0
     inner = rng.choice(("", "", "array", "socket", "hash"))
@@ -99,7 +102,7 @@ def element(rng: random.Random) -> Members:
 
 
 def flagged(rng: random.Random) -> Members:
-    return {**element(rng), "flags": rng.choice((0, 0, 0, 1, 2, 4))}
+    return {**element(rng), "flags": rng.choice((0, 0, 0, 0, 0, 1, 2, 4))}
 
 
 def without_value(rng: random.Random) -> Members:

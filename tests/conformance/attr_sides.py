@@ -34,6 +34,12 @@ CGROUPS = next(
     Path("/sys/fs/cgroup"),
 )
 PINS = Path("/sys/fs/bpf")
+# maps with one element, and its key; two would stand in an order that each side has of its own
+FILLED = {
+    **dict.fromkeys(("hash", "lazy", "percpu_hash", "lru"), bytes(4)),
+    "trie": bytes((32, *bytes(7))),
+    **dict.fromkeys(("queue", "stack", "bloom"), b""),
+}
 PINNED = ("array", "socket", "tcx_link")
 HIGHER = 600  # kernel descriptors begin here: no number is that of an interface
 CLOSED = 0x7FFF_FFF0
@@ -204,6 +210,11 @@ class Pair:
             for name, command, members in OBJECTS:
                 side.keep(name, side.call(command, members))
             side.call(commands.MAP_FREEZE, {"map_fd": Fd("frozen")})
+        for side in self.sides:
+            for name, key in FILLED.items():
+                place: Value = Ptr(key) if key else 0
+                members = {"map_fd": Fd(name), "key": place, "value": Ptr(b"", ROOM)}
+                side.call(commands.MAP_UPDATE_ELEM, members)
         self.unpin()
         for name in PINNED:
             members = {"pathname": Ptr(pin_path(name)), "bpf_fd": Fd(name)}
