@@ -40,6 +40,7 @@ def drivers() -> list[tuple[Reason, Driver]]:
     return [pair for module in driver_modules() for pair in getattr(module, "DRIVERS", {}).items()]
 
 
+@pytest.mark.acceptance("M14", "M40", "M41", "M42", "M43", "M44", "M45", "M48", "M49")
 @pytest.mark.parametrize(("row", "driver"), drivers(), ids=lambda part: getattr(part, "id", ""))
 def test_the_call_is_refused_for_the_reason(row: Reason, driver: Driver) -> None:
     bench = Bench()
