@@ -180,6 +180,8 @@ def _permitted(
     except Refusal as refusal:
         if refusal.errno not in CHECKED_FIRST:
             check_map(state, call)
+            if refusal.row is not reasons.CREATE_LRU_PREALLOC:
+                _check_device(call)  # which takes no memory either
         raise
     token = check_map(state, call)
     capable = call.credentials.may(Capability.BPF, token)
