@@ -200,9 +200,8 @@ def test_programs_attached_by_themselves_decide_too() -> None:
     with own_cgroups(twins, "/a"):
         top = Path(f"/proc/self/fd/{twins.named['/'].fds[0]}").readlink()
         twins.load("no", Of.CGROUP_SOCK, On.CGROUP_INET_SOCK_CREATE, returning(0))
-        values = {"target": "/a", "prog": "no", "type": On.CGROUP_INET_SOCK_CREATE}
         before = in_cgroup(top / "a", "socket")
-        twins.call(PROG_ATTACH, **values)
+        twins.call(PROG_ATTACH, target="/a", prog="no", type=On.CGROUP_INET_SOCK_CREATE)
         ours = socket_made(twins.skep.places.cgroup("/top/a"), socket.AF_INET)
 
         assert (before, in_cgroup(top / "a", "socket")) == (0, ours)

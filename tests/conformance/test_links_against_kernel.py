@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def compare(twins: Twins, seed: int, step: Step, steps: int = STEPS) -> None:
         twins.close_all()
 
 
-def rarely(rng: random.Random, usual: object, *others: object, share: float = 0.05) -> object:
+def rarely(rng: random.Random, usual: Any, *others: Any, share: float = 0.05) -> Any:
     """*usual*, or with a probability of *share* one of *others*."""
     return rng.choice(others) if others and rng.random() < share else usual
 
@@ -66,7 +67,8 @@ def anchor(rng: random.Random, twins: Twins, programs: Sequence[str], flags: int
         return 0
     links = twins.links()
     found = rng.choice(links if flags & LINK and links and rng.random() < 0.9 else programs)
-    return rarely(rng, f"id:{found}" if flags & ID else found, 0, NEVER, share=0.1)  # type: ignore[return-value]
+    known: int | str = rarely(rng, f"id:{found}" if flags & ID else found, 0, NEVER, share=0.1)
+    return known
 
 
 def change_link(rng: random.Random, twins: Twins, programs: Sequence[str], *offsets: int) -> None:
@@ -77,7 +79,7 @@ def change_link(rng: random.Random, twins: Twins, programs: Sequence[str], *offs
     link = rng.choice(links)
     if what < 0.7:
         if what < 0.4:
-            old = rng.choice([0, 0, *programs])
+            old: Any = rng.choice([0, 0, *programs])
             flags = rng.choice([0, 0, REPLACE, 1])
             twins.call(LINK_UPDATE, link=link, new=rng.choice(programs), flags=flags, old=old)
         else:
@@ -100,7 +102,7 @@ def test_chains_of_tcx(seed: int) -> None:
             programs = [*own, *(["other"] if rng.random() < 0.2 else [])]
             flags = pick_flags(rng, REPLACE, BEFORE, BEFORE, AFTER, AFTER, ID, LINK)
             flags = rarely(rng, flags, OVERRIDE, MULTI, PREORDER, 128)
-            where = {
+            where: dict[str, Any] = {
                 "target": rarely(rng, LO, 99),
                 "type": rarely(rng, On.TCX_INGRESS, On.TCX_EGRESS, share=0.1),
                 "flags": flags,
@@ -110,7 +112,7 @@ def test_chains_of_tcx(seed: int) -> None:
             }
             what = rng.random()
             if what < 0.35:
-                old = rng.choice([0, *programs]) if flags & REPLACE else 0
+                old: Any = rng.choice([0, *programs]) if flags & REPLACE else 0
                 twins.call(PROG_ATTACH, replace=old, **where)
             elif what < 0.55:
                 twins.call(PROG_DETACH, **where | {"prog": rng.choice([0, *programs])})
@@ -156,20 +158,23 @@ def test_a_tree_of_cgroups(seed: int, way: str) -> None:
         flags = rng.choice(WAYS[way]) | pick_flags(
             rng, REPLACE, BEFORE, BEFORE, AFTER, AFTER, ID, LINK, PREORDER, PREORDER
         )
-        where = {
+        where: dict[str, Any] = {
             "target": rarely(rng, rng.choice(tree), "program0", NEVER, share=0.02),
             "type": hook,
             "prog": rng.choice(programs),
-            "flags": flags | rarely(rng, 0, 1, 2, 64, 128, 1 << 14),  # type: ignore[operator]
+            "flags": flags | rarely(rng, 0, 1, 2, 64, 128, 1 << 14),
             "relative": anchor(rng, twins, programs, flags),
             "revision": rarely(rng, 0, *range(1, 9), share=0.2),
         }
         what = rng.random()
         if what < 0.35:
-            old = rng.choice([0, *programs]) if flags & REPLACE else 0
+            old: Any = rng.choice([0, *programs]) if flags & REPLACE else 0
             twins.call(PROG_ATTACH, replace=old, **where)
         elif what < 0.5:
-            unused = {"flags": rarely(rng, 0, flags), "relative": rarely(rng, 0, where["relative"])}
+            unused: dict[str, Any] = {
+                "flags": rarely(rng, 0, flags),
+                "relative": rarely(rng, 0, where["relative"]),
+            }
             twins.call(PROG_DETACH, **where | unused | {"prog": rng.choice([0, *programs])})
         elif what < 0.75:
             linked = flags & (BEFORE | AFTER | ID | LINK | PREORDER)
@@ -203,14 +208,15 @@ def test_the_network_namespace(seed: int) -> None:
         def step(rng: random.Random) -> None:
             hook = rng.choice(list(own))
             programs = [*own[hook], *(["other"] if rng.random() < 0.1 else [])]
-            values = {
+            values: dict[str, Any] = {
                 "type": rarely(rng, hook, *own, On.XDP),
                 "prog": rng.choice(programs),
                 "flags": rarely(rng, 0, 1, 2, 4, 8, 32, share=0.1),
             }
             here = rarely(rng, 0, "netns", share=0.1)
             there = rarely(rng, "netns", 0, programs[0], NEVER, share=0.1)
-            what, rest = rng.random(), {"replace": rarely(rng, 0, programs[0])}
+            what = rng.random()
+            rest: dict[str, Any] = {"replace": rarely(rng, 0, programs[0])}
             if what < 0.25:
                 twins.call(PROG_ATTACH, target=here, revision=rarely(rng, 0, 1), **values, **rest)
             elif what < 0.4:
@@ -301,14 +307,15 @@ def test_programs_of_socket_maps(seed: int) -> None:
     def step(rng: random.Random) -> None:
         hook = rng.choice([On.SK_MSG_VERDICT, 4, 5, 38])
         programs = verdicts if hook == On.SK_MSG_VERDICT else streams
-        programs = rarely(rng, programs, ["verdict0", "any0"])  # type: ignore[assignment]
-        values = {
+        programs = rarely(rng, programs, ["verdict0", "any0"])
+        values: dict[str, Any] = {
             "target": rarely(rng, rng.choice(["map0", "map0", "map1"]), "map_array", "any0", NEVER),
             "type": hook,
             "prog": rng.choice(programs),
             "flags": rarely(rng, 0, 1, 2, 4, 8, 32),
         }
-        what, rest = rng.random(), {"replace": rarely(rng, 0, programs[0])}
+        what = rng.random()
+        rest: dict[str, Any] = {"replace": rarely(rng, 0, programs[0])}
         if what < 0.3:
             twins.call(PROG_ATTACH, **values, **rest)
         elif what < 0.45:
@@ -331,7 +338,7 @@ def test_egress_programs_that_return_more_than_one_go_nowhere_else(linked: bool)
         for value in range(4):
             twins.load(f"egress{value}", Of.CGROUP_SKB, 1, insn(0xB7, imm=value) + EXIT)
             for hook in (0, 1):
-                values = {"target": "/a", "prog": f"egress{value}", "type": hook}
+                values: dict[str, Any] = {"target": "/a", "prog": f"egress{value}", "type": hook}
                 if linked:
                     twins.create(f"link{twins.count}", **values)
                 else:

@@ -217,8 +217,8 @@ def own_cgroups(twins: Twins, *paths: str) -> Iterator[None]:
         yield
     finally:
         twins.close_all()
-        for path in reversed(made):
-            path.rmdir()
+        for folder in reversed(made):
+            folder.rmdir()
 
 
 def in_own_network(work: Callable[[], None]) -> None:

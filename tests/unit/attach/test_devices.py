@@ -5,6 +5,7 @@ from errno import EBUSY, EEXIST, ENODEV, ENOLINK, EOPNOTSUPP
 import pytest
 
 from skep.attach.devices import DRV_MODE, IF_NOEXIST, REPLACE, SKB_MODE
+from skep.syscall.objects import Kind
 from skep.uapi.flags import AttachType, ProgType
 from support.caller import EXIT, insn
 from support.hook_caller import IPV4, SAMPLE, HookCaller
@@ -170,7 +171,7 @@ def test_attaching_what_is_there_holds_it_once(caller: HookCaller) -> None:
     caller.subsystem.set_xdp(LO, -1)
 
     assert still == "dropped"
-    assert number not in caller.subsystem.state.objects._ids[1]
+    assert number not in caller.subsystem.state.objects._ids[Kind.PROG]
 
 
 def test_a_device_that_goes_takes_programs_and_links_off(caller: HookCaller) -> None:

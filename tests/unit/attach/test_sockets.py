@@ -5,6 +5,7 @@ from errno import EBADF, EBUSY, EINVAL, ENOENT, ENOPROTOOPT, EOPNOTSUPP, EPERM
 
 import pytest
 
+from skep.syscall.objects import Kind
 from skep.syscall.sockets import SO_ATTACH_BPF, SO_DETACH_BPF, SO_LOCK_FILTER, SOL_SOCKET
 from skep.uapi.flags import AttachType, MapType, ProgType
 from support.hook_caller import SAMPLE, HookCaller
@@ -68,11 +69,11 @@ def test_a_program_lives_as_long_as_the_map_that_it_is_attached_to(caller: HookC
     number, programs = caller.id_of(prog), caller.subsystem.state.objects
     caller.attach(target, prog, VERDICT)
     caller.subsystem.close(prog)
-    held = programs._ids[1].get(number)
+    held = programs._ids[Kind.PROG].get(number)
     caller.subsystem.close(target)
 
     assert held is not None
-    assert number not in programs._ids[1]
+    assert number not in programs._ids[Kind.PROG]
 
 
 # --- sockets ------------------------------------------------------------------------------------
