@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from typing import Final
 
 from skep.attach.live import LiveInterface
 from skep.compat2014.macros import SO_ATTACH_BPF, SOL_SOCKET
@@ -10,6 +11,9 @@ from skep.session.replay import PacketRunner
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.objects import Kind
 from skep.syscall.subsystem import Subsystem
+
+WAIT: Final = 0.02  # seconds, as long as the kernel keeps a block of packets open
+QUIET: Final = 5  # waits without a packet: the last block was closed, however busy the machine is
 
 
 class RawSocket:
@@ -20,7 +24,7 @@ class RawSocket:
     """
 
     def __init__(self, subsystem: Subsystem, name: str) -> None:
-        self._subsystem, self._live = subsystem, LiveInterface(name, wait=0.02)
+        self._subsystem, self._live = subsystem, LiveInterface(name, wait=WAIT)
         self._stop = threading.Event()
         self.results: Counter[int] = Counter()
         self._thread: threading.Thread | None = None
@@ -40,13 +44,15 @@ class RawSocket:
         return 0
 
     def _run(self, runner: PacketRunner) -> None:
+        quiet = 0
         for batch in self._live.batches():
             self.results += runner.run(batch)
-            if self._stop.is_set() and not len(batch):
+            quiet = 0 if len(batch) else quiet + 1
+            if self._stop.is_set() and quiet >= QUIET:
                 return
 
     def close(self) -> None:
-        """Stop once all that arrived was run; close the socket."""
+        """Stop once all that arrived was run, and a moment was quiet; close the socket."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
