@@ -178,10 +178,10 @@ def _permitted(
     try:
         map_ = _made(state, no_inner, creation)
     except Refusal as refusal:
-        if refusal.errno not in CHECKED_FIRST:
+        first = refusal.errno in CHECKED_FIRST or refusal.row is reasons.CREATE_LRU_PREALLOC
+        if not first:
             check_map(state, call)
-            if refusal.row is not reasons.CREATE_LRU_PREALLOC:
-                _check_device(call)  # which takes no memory either
+            _check_device(call)
         raise
     token = check_map(state, call)
     capable = call.credentials.may(Capability.BPF, token)
