@@ -40,7 +40,7 @@ FILLED = {
     "trie": bytes((32, *bytes(7))),
     **dict.fromkeys(("queue", "stack", "bloom"), b""),
 }
-PINNED = ("array", "socket", "tcx_link")
+PINNED = ("array", "socket", "iter_link")  # links of devices go some time after their pin
 HIGHER = 600  # kernel descriptors begin here: no number is that of an interface
 CLOSED = 0x7FFF_FFF0
 PAGE = mmap.PAGESIZE
