@@ -266,6 +266,32 @@ def test_link_info_names_the_target(both: tuple[Side, Side], room: int, placed: 
     same(both, ask)
 
 
+def shown(side: Side, fd: int) -> list[str]:
+    """fdinfo from link_type on, without what numbers objects."""
+    text = side.subsystem.fdinfo(fd)
+    lines = text[text.index("link_type") :].splitlines()
+    return [line for line in lines if not line.startswith(("link_id", "prog_id", "map_id"))]
+
+
+def test_fdinfo_of_links_is_the_same(both: tuple[Side, Side]) -> None:
+    def ask(side: Side) -> object:
+        over_map = side.iterator_link(
+            side.iterator_program("bpf_map_elem", NOTHING), of_map(filled(side, ARRAY, 1))
+        )
+        over_tasks = [
+            side.iterator_link(side.iterator_program("task", NOTHING), struct.pack("=II", tid, pid))
+            for tid, pid in ((0, 0), (7, 0), (0, 9))
+        ]
+        event = side.subsystem.perf_event_open(1, 9)
+        perf = side.call(commands.LINK_CREATE, prog_fd=side.program(EXIT_ZERO, PERF_EVENT),
+                         target_fd=event, attach_type=ON_PERF_EVENT, word16=7)  # fmt: skip
+        lines = [shown(side, fd) for fd in (over_map, *over_tasks, perf)]
+        side.subsystem.close(event)
+        return lines
+
+    same(both, ask)
+
+
 # --- raw tracepoints: refusals only ---------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ import ctypes
 import os
 import struct
 from errno import EBADF
+from pathlib import Path
 from typing import Any, Final, cast
 
 from skep.errors import CommandError
@@ -27,6 +28,10 @@ class KernelSide(RunningKernel):
     def read(self, fd: int, size: int) -> bytes:
         """Read a descriptor."""
         return os.read(fd, size)
+
+    def fdinfo(self, fd: int) -> str:
+        """What procfs says of a descriptor."""
+        return Path(f"/proc/self/fdinfo/{fd}").read_text()
 
     def perf_event_open(self, type_: int, config: int) -> int:
         """A counter of this very process."""

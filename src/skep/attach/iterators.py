@@ -206,7 +206,7 @@ class IteratorLink(Link):
         """See ``Link.fdinfo``."""
         lines = [*super().fdinfo(), ("target_name", self.target)]
         if self.target == "task":
-            kinds = {None: "ALL", "tid": "TID", "pid": "TGID"}
+            kinds = {None: "ALL", "tid": "TID", "pid": "PID"}
             lines.append(("task_type", kinds[self.detail[0] if self.detail else None]))
         if self.detail is not None:
             lines.append((self.detail[0], str(self.detail[1])))

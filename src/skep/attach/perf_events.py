@@ -152,12 +152,13 @@ class PerfEventLink(Link):
         """See ``Link.fdinfo``."""
         event = self.event
         assert event is not None, "a link is asked while it lives"
+        head = [("link_type", "perf"), *super().fdinfo()[1:]]  # Linux has a short name for it here
         cookie = [("cookie", str(self.cookie))]
         if event.point is not None:
             named = [("tp_name", event.point.name), ("event_type", "tracepoint")]
-            return super().fdinfo() + named + cookie
+            return head + named + cookie
         shown = [("type", str(event.type)), ("config", str(event.config)), ("event_type", "event")]
-        return super().fdinfo() + shown + cookie
+        return head + shown + cookie
 
 
 def check_open(type: int, config: int, point: Tracepoint | None) -> None:  # noqa: A002

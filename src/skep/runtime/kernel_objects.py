@@ -55,7 +55,7 @@ class KernelObjects:
             size = self._sizes.pop(address)
             self._free.setdefault(size, []).append(address)
 
-    def make(self, btf: Btf, name: str, **members: int | bytes) -> "KernelStruct":
+    def make(self, btf: Btf, name: str, /, **members: int | bytes) -> "KernelStruct":
         """A new struct called *name*, as *btf* lays it out, with *members*; BtfError as ``put``."""
         struct = KernelStruct(self, btf, name)
         for path, value in members.items():
