@@ -95,6 +95,11 @@ def answers(caller: Caller, made: Objects) -> Mapping[str, int]:
     return found
 
 
+# r1 = r10 - 8, which holds 0; r0 = f(r1); return *(u64 *)(r10 - 8); f:
+CALL_WITH_SLOT: Final = (
+    insn(0x7A, 10, 0, -8) + insn(0xBF, 1, 10) + insn(0x07, 1, imm=-8) + insn(0x85, 0, 1, 0, 2)
+    + insn(0x79, 0, 10, -8) + EXIT
+)  # fmt: skip
 PROGRAMS: Final = {
     "returns a pointer": insn(0xBF, 0, 10) + EXIT,
     "stores a pointer in the context": insn(0x7B, 1, 10, 48) + RETURN_ONE + EXIT,
@@ -108,6 +113,25 @@ PROGRAMS: Final = {
         + EXIT
     ),
     "reads what was not written": insn(0x79, 0, 10, -8) + EXIT,
+    "has a function that writes to its stack": CALL_WITH_SLOT + insn(0x7A, 1) + RETURN_ONE + EXIT,
+    "has a function that stores a pointer there": CALL_WITH_SLOT
+    + insn(0x7B, 1, 1)
+    + RETURN_ONE
+    + EXIT,
+    "has a function that returns its argument": CALL_WITH_SLOT + insn(0xBF, 0, 1) + EXIT,
+    "has a function that returns a part of it": CALL_WITH_SLOT + insn(0xBC, 0, 1) + EXIT,
+    "has a function that writes somewhere": CALL_WITH_SLOT
+    + insn(0xBF, 6, 1)
+    + insn(0x85, imm=7)
+    + insn(0x57, 0, imm=7)
+    + insn(0x0F, 6, 0)
+    + insn(0x72, 6)
+    + RETURN_ONE
+    + EXIT,
+    "has a function that reads its context": insn(0x85, 0, 1, 0, 1)
+    + EXIT
+    + insn(0x61, 0, 1)
+    + EXIT,
     "negates a pointer": insn(0xBF, 2, 10) + insn(0x87, 2) + RETURN_ONE + EXIT,
 }
 CGROUP_PROGRAMS: Final = {
