@@ -18,9 +18,9 @@ from typing import Final, NoReturn
 from skep.isa.insn import Insn
 from skep.isa.table import BY_NAME
 from skep.uapi.contexts import Field
-from skep.uapi.helper_types import Helper
 from skep.verifier import precision
 from skep.verifier.events import BranchPushed, Note, Refused
+from skep.verifier.helper_prototypes import Prototype
 from skep.verifier.interface import (
     CallFact,
     Environment,
@@ -97,7 +97,7 @@ class Check:
         self.attach_as_expected = False  # some result means something under that attach type only
         self.buffers: dict[str, int] = {}  # how far accesses reach into buffers of unknown size
         self.calls: dict[int, CallFact] = {}
-        self.helpers: dict[int, Helper] = {}  # those that the program may call, by number
+        self.helpers: dict[int, Prototype] = {}  # those that the program may call, by number
         self.implemented: set[int] = set()  # those of them that can be run
         self.fields: dict[int, Field] = {}  # of the context, by place, size and direction
         self.map_at: dict[int, MapShape] = {}

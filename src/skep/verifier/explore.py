@@ -21,6 +21,7 @@ from skep.verifier.transfer.arithmetic import (
     arithmetic_handler,
     binary,
     immediate,
+    is_judged,
     is_senseless,
     move,
 )
@@ -56,13 +57,14 @@ def _indirect(check: Check, step: Step) -> None:
 class Binding:
     """What a row of the instruction table does in the walk."""
 
-    __slots__ = ("action", "decide", "fails", "handler", "holds", "operation", "transfer")
+    __slots__ = ("action", "decide", "fails", "handler", "holds", "judged", "operation", "transfer")
 
     def __init__(self, op: Op) -> None:
         self.action: int = _action(op)
         self.handler: Handler | None = _handler(op)
         self.transfer: Transfer | None = TRANSFER.get(op.sem) if op.kind is Kind.ALU else None
         self.operation: int = OPERATIONS.get(op.sem, 0) if op.kind is Kind.ALU else 0
+        self.judged: bool = op.kind is Kind.ALU and is_judged(op.sem)
         self.decide: Decision | None = None
         self.holds: Refinement | None = None
         self.fails: Refinement | None = None
@@ -126,7 +128,7 @@ def _bind(step: Step) -> Handler | None:
         step.operation = binding.operation
         if not step.reg_source:
             step.number = immediate(step)
-            step.senseless = not step.may_link and is_senseless(step)
+            step.senseless = binding.judged and is_senseless(step)
     elif step.jumps:
         step.decide, step.holds, step.fails = binding.decide, binding.holds, binding.fails
         if not step.reg_source:

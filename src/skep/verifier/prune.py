@@ -16,10 +16,12 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from skep.verifier.renaming import Renaming
 from skep.verifier.scalar import UNKNOWN, Scalar
 from skep.verifier.state import (
     DYNPTR,
     EMPTY_SLOT,
+    FIRST_SLOT,
     INVALID,
     IRQ,
     ITER,
@@ -53,52 +55,6 @@ EXACT: Final = 1
 WITHIN: Final = 2
 
 _RANGED: Final = 1 << MAP_KEY | 1 << MAP_VALUE | 1 << MEM | 1 << BUF | 1 << TP_BUFFER
-
-
-class Renaming:
-    """Which id of the old state is which of the new one; one to one. Ids are few."""
-
-    __slots__ = ("_count", "_fresh", "_new", "_old")
-
-    def __init__(self, fresh: int) -> None:
-        self._old: list[int] = []
-        self._new: list[int] = []
-        self._count: int = 0  # of the pairs in force; the lists are kept for the next comparison
-        self._fresh: int = fresh
-
-    def forget(self, fresh: int) -> None:
-        """Start over; *fresh* is above all ids in use."""
-        self._count = 0
-        self._fresh = fresh
-
-    def same(self, old: int, new: int) -> bool:
-        """Whether *old* can stand for *new*; remembers that it does."""
-        if old == 0 or new == 0:
-            return old == new
-        olds, news = self._old, self._new
-        for index in range(self._count):
-            if olds[index] == old:
-                return news[index] == new
-            if news[index] == new:
-                return False
-        if self._count == len(olds):
-            olds.append(old)
-            news.append(new)
-        else:
-            olds[self._count] = old
-            news[self._count] = new
-        self._count += 1
-        return True
-
-    def same_scalar(self, old: Scalar, new: Scalar) -> bool:
-        """Whether the new scalar is linked to all that the old one was linked to."""
-        if old.id == 0:
-            return True
-        other: int = new.id
-        if other == 0:
-            self._fresh += 1
-            other = self._fresh
-        return self.same(old.id, other)
 
 
 class Comparison:
@@ -136,9 +92,11 @@ def states_equal(old: Checkpoint, new: State, how: Comparison, live: list[int]) 
     state = old.state
     if len(state.frames) != len(new.frames) or state.in_sleepable != new.in_sleepable:
         return False
+    how.trust = new.in_sleepable
+    if old.suspect >= 0 and _suspect_differs(old, new, how, live[-1]):
+        return False
     if not _same_resources(state, new, how.ids):
         return False
-    how.trust = new.in_sleepable
     for number in range(len(new.frames)):
         mine = state.frames[number]
         theirs = new.frames[number]
@@ -147,6 +105,24 @@ def states_equal(old: Checkpoint, new: State, how: Comparison, live: list[int]) 
         if not _same_frame(old, mine, theirs, live[number], how):
             return False
     return True
+
+
+def _suspect_differs(checkpoint: Checkpoint, new: State, how: Comparison, live: i64) -> bool:
+    """Whether what told another state apart tells this one apart too: mostly it does."""
+    top = len(new.frames) - 1
+    mine, theirs = checkpoint.state.frames[top], new.frames[top]
+    suspect = checkpoint.suspect
+    if suspect < FIRST_SLOT:
+        if live >> suspect & 1 == 0:
+            return False
+        precise = how.level != RELAXED or checkpoint.precise_regs[top] >> suspect & 1 == 1
+        same = _covers(mine.regs[suspect], theirs.regs[suspect], how.level, precise, how)
+    else:
+        spi = suspect - FIRST_SLOT
+        precise = how.level != RELAXED or checkpoint.precise_slots[top] >> spi & 1 == 1
+        same = _same_or_covered(mine.slot(spi), theirs.slot(spi), precise, how)
+    how.ids.forget_pairs()
+    return not same
 
 
 def _same_resources(old: State, new: State, ids: Renaming) -> bool:
@@ -181,10 +157,16 @@ def _same_frame(checkpoint: Checkpoint, old: Frame, new: Frame, live: i64, how: 
     mine, theirs = old.regs, new.regs
     for register in range(10):
         if live & 1 and not _covers(mine[register], theirs[register], level, precise & 1 == 1, how):
+            _suspect(checkpoint, old, register)
             return False
         live >>= 1
         precise >>= 1
     return _same_stack(checkpoint, old, new, how)
+
+
+def _suspect(checkpoint: Checkpoint, frame: Frame, place: int) -> None:
+    if frame.number == len(checkpoint.state.frames) - 1:
+        checkpoint.suspect = place
 
 
 def _covers(
@@ -277,6 +259,7 @@ def _same_stack(checkpoint: Checkpoint, old: Frame, new: Frame, how: Comparison)
         if mine is theirs and mine.value is None and mine.object is None:
             continue
         if not _same_or_covered(mine, theirs, precise >> spi & 1 == 1, how):
+            _suspect(checkpoint, old, FIRST_SLOT + spi)
             return False
     return level != EXACT or _is_empty(new.stack, len(old.stack))
 

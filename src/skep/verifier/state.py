@@ -361,10 +361,12 @@ class Checkpoint:
 
     *state* is never changed, except for ``branches`` and ``parent``. Bit *n* of
     ``precise_regs[frame]`` says that the exact range of register *n* mattered; ``precise_slots``
-    says it of spilled scalars. *loop* is the stay in a loop that the state belongs to.
+    says it of spilled scalars. *loop* is the stay in a loop that the state belongs to. *suspect* is
+    what told a later state apart: a register, or FIRST_SLOT plus a slot, of the innermost frame; or
+    -1.
     """
 
-    __slots__ = ("hits", "loop", "misses", "precise_regs", "precise_slots", "state")
+    __slots__ = ("hits", "loop", "misses", "precise_regs", "precise_slots", "state", "suspect")
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -373,6 +375,10 @@ class Checkpoint:
         self.hits: int = 0
         self.misses: int = 0
         self.loop: LoopVisit | None = None
+        self.suspect: int = -1
+
+
+FIRST_SLOT: Final = 16
 
 
 def as_scalar(value: Value | None) -> Scalar | None:

@@ -10,8 +10,9 @@ from skep.verifier.spelling import type_text
 from skep.verifier.transfer import regions
 from skep.verifier.transfer.casts import sign_extend, zero_extend
 from skep.verifier.transfer.readers import READ
+from skep.verifier.transfer.stack import read_stack, write_stack
 from skep.verifier.transfer.writers import WRITE
-from skep.verifier.values import MAYBE_NULL, Pointer, Value
+from skep.verifier.values import MAYBE_NULL, STACK, Pointer, Value
 
 
 def _require_pointer(check: Check, value: Value, register: int) -> Pointer:
@@ -44,7 +45,10 @@ def read_memory(
         return UNKNOWN
     regions.require_aligned(check, value, off, size, strict)
     pointer = _require_pointer(check, value, register)
-    loaded = READ[pointer.kind](check, pointer, register, off + pointer.off, size, signed)
+    if pointer.kind == STACK:
+        loaded = read_stack(check, pointer, register, off + pointer.off, size, True)
+    else:
+        loaded = READ[pointer.kind](check, pointer, register, off + pointer.off, size, signed)
     if size == 8 or not isinstance(loaded, Scalar):
         return loaded
     if signed:
@@ -73,4 +77,7 @@ def write_memory(
     if isinstance(target, Pointer):
         regions.require_aligned(check, target, off, size, strict)
     pointer = _require_pointer(check, target, register)
-    WRITE[pointer.kind](check, pointer, register, off + pointer.off, size, source)
+    if pointer.kind == STACK:
+        write_stack(check, pointer, register, off + pointer.off, size, source)
+    else:
+        WRITE[pointer.kind](check, pointer, register, off + pointer.off, size, source)

@@ -11,6 +11,7 @@ from skep.uapi.helper_rows_core import KPTR_XCHG, MAP_PEEK_ELEM
 from skep.uapi.helper_types import VALUE, Arg, ArgType
 from skep.uapi.program_types import Packet
 from skep.verifier.check import Check
+from skep.verifier.helper_prototypes import Parameter
 from skep.verifier.rules.calls import (
     ARGUMENT_NO_LEAK,
     ARGUMENT_OFFSET,
@@ -98,6 +99,22 @@ COMPATIBLE: Final[dict[int, tuple[tuple[int, int], ...]]] = {
     Arg.KPTR: _VALUE_OR_OBJECT,
     Arg.DYNPTR: ((STACK, 0), (CONST_DYNPTR, 0)),
 }
+_NUMBER: Final = -1
+
+
+def _packed(kind: int, flags: int) -> int:
+    return _NUMBER if kind < 0 else flags << 8 | kind
+
+
+_WANTED: Final[dict[int, frozenset[int]]] = {
+    kind: frozenset(_packed(*each) for each in rows) for kind, rows in COMPATIBLE.items()
+}
+_NONE: Final = Arg.NONE
+_SOCKMAP: Final = int(MapType.SOCKMAP)
+_SOCKHASH: Final = int(MapType.SOCKHASH)
+_ANYTHING: Final = Arg.ANYTHING
+_MAP_VALUE: Final = Arg.MAP_VALUE
+_MEM: Final = Arg.MEM
 # Pointers that may be passed with any offset; objects with a constant one, others unmoved.
 _ANY_OFFSET: Final = (
     1 << STACK | 1 << PACKET | 1 << PACKET_META | 1 << MAP_KEY | 1 << MAP_VALUE | 1 << MEM
@@ -110,31 +127,31 @@ _PACKET_KINDS: Final = 1 << PACKET | 1 << PACKET_META | 1 << PACKET_END
 _BTF_ARGUMENTS: Final = frozenset((Arg.BTF_ID, Arg.BTF_ID_SOCK_COMMON))
 
 
-def check_argument(check: Check, call: Call, number: int) -> None:
-    """Require that argument *number* (from 0) is what the helper takes."""
-    argument = call.helper.args[number]
-    register = number + 1
-    kind = argument.kind
-    if kind is Arg.NONE:
+def check_argument(check: Check, call: Call, parameter: Parameter, register: int) -> None:
+    """Require that the argument in *register* is what the helper takes."""
+    kind = parameter.kind
+    if kind is _NONE:
         return
     value = check.read(register)
-    if kind is Arg.ANYTHING:
+    if kind is _ANYTHING:
         if not check.privileged and isinstance(value, Pointer):
             check.refuse(ARGUMENT_NO_LEAK, f"R{register} leaks addr into helper function")
         return
     _require_packet_allowed(check, call, value)
-    if kind is Arg.MAP_VALUE:
-        kind = _resolved_kind(check, call, argument)
-    if argument.nullable and isinstance(value, Scalar) and value.is_number(0):
+    if kind is _MAP_VALUE:
+        kind = _resolved_kind(check, call, parameter.type)
+    if parameter.nullable and isinstance(value, Scalar) and value.is_number(0):
         check.mark_precise(register)
     else:
-        _require_type(check, call, argument, kind, register, value)
-        _require_offset(check, argument, register, value)
-    _note_release(check, call, argument, register, value)
-    _note_reference(check, call, kind, register, value)
+        _require_type(check, call, parameter, kind, register, value)
+        _require_offset(check, parameter, register, value)
+    if parameter.release:
+        _note_release(check, call, parameter.type, register, value)
+    if isinstance(value, Pointer) and value.ref_id:
+        _note_reference(check, call, kind, register, value)
     handler = _HANDLERS.get(kind)
     if handler is not None:
-        handler(check, call, argument, register, value)
+        handler(check, call, parameter.type, register, value)
 
 
 def _require_packet_allowed(check: Check, call: Call, value: Value) -> None:
@@ -149,58 +166,62 @@ def _require_packet_allowed(check: Check, call: Call, value: Value) -> None:
 
 def _resolved_kind(check: Check, call: Call, argument: ArgType) -> Arg:
     """Socket maps hold sockets, so their values are passed as such."""
-    if call.map is not None and call.map.map_type in (MapType.SOCKMAP, MapType.SOCKHASH):
+    kind = call.map.map_type if call.map is not None else 0
+    if kind == _SOCKMAP or kind == _SOCKHASH:
         if argument == VALUE:
             return Arg.BTF_ID_SOCK_COMMON
         check.refuse(
             ARGUMENT_TYPE, "invalid arg_type for sockmap/sockhash", errno=RELEASED_UNMOVED.errno
         )
-    return Arg.MAP_VALUE
+    return _MAP_VALUE
 
 
 # --- types ------------------------------------------------------------------------------------
 
 
 def _require_type(
-    check: Check, call: Call, argument: ArgType, kind: Arg, register: int, value: Value
+    check: Check, call: Call, parameter: Parameter, kind: Arg, register: int, value: Value
 ) -> None:
-    wanted = COMPATIBLE.get(kind)
+    wanted = _WANTED.get(kind)
     if wanted is None:
         check.not_supported(f"an argument of kind {kind.name}")
-    if isinstance(value, Scalar):
-        found = _SCALAR
-    else:
-        found = (value.kind, _folded_flags(call, argument, kind, register, value))
+    found = _NUMBER
+    if isinstance(value, Pointer):
+        found = _packed(value.kind, _folded_flags(call, parameter, kind, register, value))
     if found not in wanted:
-        names = ", ".join("scalar" if k < 0 else kind_text(k, f) for k, f in wanted)
+        names = ", ".join("scalar" if k < 0 else kind_text(k, f) for k, f in COMPATIBLE[kind])
         check.refuse(
             ARGUMENT_TYPE,
             f"R{register} type={type_text(value)} expected={names}",
             found=f"argument {register} of bpf_{call.helper.name}",
         )
     if isinstance(value, Pointer) and value.kind == BTF_ID:
-        require_object(check, call, argument, kind, register, value)
+        require_object(check, call, parameter.type, kind, register, value)
 
 
-def _folded_flags(call: Call, argument: ArgType, kind: Arg, register: int, value: Pointer) -> int:
+def _folded_flags(
+    call: Call, parameter: Parameter, kind: Arg, register: int, value: Pointer
+) -> int:
     """Flags of *value* without those that do not matter for the argument."""
     flags = value.flags
-    if argument.rdonly:
+    if flags == 0:
+        return 0
+    if parameter.rdonly:
         flags &= ~RDONLY
-    if argument.nullable:
+    if parameter.nullable:
         flags &= ~MAYBE_NULL
-    if kind is Arg.MEM or value.kind == CONST_DYNPTR:
+    if kind is _MEM or value.kind == CONST_DYNPTR:
         flags &= ~DYNPTR_FLAGS
     if call.id == _KPTR_XCHG and register == 2 and flags & ALLOC:
         flags &= ~(ALLOC | PERCPU)
     return flags
 
 
-def _require_offset(check: Check, argument: ArgType, register: int, value: Value) -> None:
+def _require_offset(check: Check, parameter: Parameter, register: int, value: Value) -> None:
     if isinstance(value, Scalar):
         return
-    if argument.release:
-        if argument.kind is Arg.DYNPTR and value.kind == STACK:
+    if parameter.release:
+        if parameter.kind is Arg.DYNPTR and value.kind == STACK:
             return
         if value.off:
             check.refuse(
@@ -225,8 +246,6 @@ def require_argument_offset(check: Check, register: int, value: Pointer) -> None
 
 
 def _note_release(check: Check, call: Call, argument: ArgType, register: int, value: Value) -> None:
-    if not argument.release:
-        return
     if argument.kind is Arg.DYNPTR:
         dynptrs.require_releasable(check, register, value)
     elif isinstance(value, Pointer):
@@ -243,8 +262,8 @@ def _note_release(check: Check, call: Call, argument: ArgType, register: int, va
     call.release_register = register
 
 
-def _note_reference(check: Check, call: Call, kind: Arg, register: int, value: Value) -> None:
-    if not isinstance(value, Pointer) or not value.ref_id or kind is Arg.KPTR:
+def _note_reference(check: Check, call: Call, kind: Arg, register: int, value: Pointer) -> None:
+    if kind is Arg.KPTR:
         return
     if call.ref_id:
         check.refuse(

@@ -47,6 +47,11 @@ def immediate(step: Step) -> Scalar:
     return const(step.imm & U32 if step.sem is _MOV and not step.wide else step.imm)
 
 
+def is_judged(sem: Sem) -> bool:
+    """Whether some constants as operand two make no sense: ``is_senseless`` tells which."""
+    return sem in _DIVISIONS or sem in _SHIFTS
+
+
 def is_senseless(step: Step) -> bool:
     """Whether *step*, whose operand two is a constant, divides by zero or shifts too far."""
     if step.sem in _DIVISIONS:

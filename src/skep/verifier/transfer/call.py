@@ -2,6 +2,7 @@
 
 from skep.btf.graph import Btf
 from skep.uapi.helper_types import Helper
+from skep.verifier.helper_prototypes import Prototype
 from skep.verifier.interface import MapShape
 from skep.verifier.records import SpecialField
 from skep.verifier.state import StackObject
@@ -11,12 +12,14 @@ class Call:
     """One call.
 
     Args:
-        helper: the prototype.
+        prototype: of the helper.
     """
 
-    def __init__(self, helper: Helper) -> None:
-        self.helper = helper
-        self.id: int = helper.id
+    def __init__(self, prototype: Prototype) -> None:
+        helper = prototype.helper
+        self.parameters = prototype.parameters
+        self.helper: Helper = helper
+        self.id: int = prototype.id
         self.map: MapShape | None = None
         self.map_uid: int = 0
         self.ref_id: int = 0  # reference among the arguments
@@ -32,5 +35,5 @@ class Call:
         self.subprogram: int = -1
         self.dynptr: StackObject | None = None
         self.kptr: SpecialField | None = None
-        self.changes_packet: bool = helper.changes_packet
+        self.changes_packet: bool = prototype.changes_packet
         self.per_cpu_object: bool = False

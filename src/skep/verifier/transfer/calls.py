@@ -18,6 +18,7 @@ from skep.uapi.helper_types import Helper
 from skep.uapi.helpers import by_id, prototype
 from skep.uapi.program_types import PROGRAM_TYPES, effective_attach_type, may_call
 from skep.verifier.check import Check
+from skep.verifier.helper_prototypes import Prototype
 from skep.verifier.program import Step
 from skep.verifier.rules.calls import (
     CALL_MAY_SLEEP,
@@ -58,10 +59,11 @@ def call_helper(check: Check, step: Step) -> None:
     """Examine a call of a helper."""
     if check.state.active_locks and step.imm != SPIN_UNLOCK.id:
         check.refuse(CALL_UNDER_LOCK, "function calls are not allowed while holding a lock")
-    helper = _require_helper(check, step.imm)
-    call = Call(helper)
-    for number in range(len(helper.args)):
-        check_argument(check, call, number)
+    prototype = _require_helper(check, step.imm)
+    helper = prototype.helper
+    call = Call(prototype)
+    for number, parameter in enumerate(call.parameters):
+        check_argument(check, call, parameter, number + 1)
     note_map(check, call)
     _overwrite(check, call)
     release_argument(check, call)
@@ -92,14 +94,14 @@ def _return_from_other_program(check: Check, step: Step) -> None:
     return_to_caller(check, step)
 
 
-def _require_helper(check: Check, number: int) -> Helper:
-    helper = check.helpers.get(number)
-    if helper is None:
-        helper = _available(check, number)
-        check.helpers[number] = helper
-    if helper.might_sleep:
-        _require_may_sleep(check, helper)
-    return helper
+def _require_helper(check: Check, number: int) -> Prototype:
+    known = check.helpers.get(number)
+    if known is None:
+        known = Prototype(_available(check, number))
+        check.helpers[number] = known
+    if known.might_sleep:
+        _require_may_sleep(check, known.helper)
+    return known
 
 
 def _available(check: Check, number: int) -> Helper:

@@ -28,6 +28,8 @@ from skep.verifier.transfer.resources import lock, require_field_offset, unlock
 from skep.verifier.transfer.stack_ranges import slot_of
 from skep.verifier.values import MAP_VALUE, STACK, Pointer, Value
 
+_ARRAY: Final = int(MapType.ARRAY)
+_PERCPU_ARRAY: Final = int(MapType.PERCPU_ARRAY)
 _INNER_MAP: Final = int(MapFlag.INNER_MAP)
 
 
@@ -96,9 +98,8 @@ def kptr(check: Check, call: Call, argument: ArgType, register: int, value: Valu
 
 def always_finds(shape: MapShape) -> bool:
     """Whether a look-up of a known key in range cannot fail."""
-    return (
-        shape.map_type in (MapType.ARRAY, MapType.PERCPU_ARRAY) and not shape.map_flags & _INNER_MAP
-    )
+    kind = shape.map_type
+    return (kind == _ARRAY or kind == _PERCPU_ARRAY) and not shape.map_flags & _INNER_MAP
 
 
 def note_constant_key(check: Check, call: Call, value: Pointer) -> None:

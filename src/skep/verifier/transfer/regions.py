@@ -52,6 +52,8 @@ from skep.verifier.values import (
 
 RDONLY_PROG: Final = int(MapFlag.RDONLY_PROG)
 _WRONLY_PROG: Final = int(MapFlag.WRONLY_PROG)
+_DEVMAP: Final = int(MapType.DEVMAP)
+_DEVMAP_HASH: Final = int(MapType.DEVMAP_HASH)
 FLOW_KEYS_SIZE: Final = 56
 NET_IP_ALIGN: Final = 2
 _S32: Final = 1 << 31
@@ -184,7 +186,8 @@ def require_inside(
 
 def program_flags(shape: MapShape) -> int:
     """The map's flags; programs may not change device maps, whatever the flags say."""
-    if shape.map_type in (MapType.DEVMAP, MapType.DEVMAP_HASH):
+    kind = shape.map_type
+    if kind == _DEVMAP or kind == _DEVMAP_HASH:
         return shape.map_flags | RDONLY_PROG
     return shape.map_flags
 

@@ -43,6 +43,8 @@ from skep.verifier.values import (
 _GET_SMP_PROCESSOR_ID: Final = core.GET_SMP_PROCESSOR_ID.id
 _DYNPTR_DATA: Final = core.DYNPTR_DATA.id
 _MAP_LOOKUP_ELEM: Final = core.MAP_LOOKUP_ELEM.id
+_SOCKMAP: Final = int(MapType.SOCKMAP)
+_SOCKHASH: Final = int(MapType.SOCKHASH)
 MAX_ERRNO: Final = 4095
 MAX_CPUS: Final = 8192  # no world of ours has more
 
@@ -90,7 +92,7 @@ def result(check: Check, call: Call) -> Value | None:
 
 def _acquires(call: Call) -> bool:
     if call.id == _MAP_LOOKUP_ELEM and call.map is not None:
-        return call.map.map_type in (MapType.SOCKMAP, MapType.SOCKHASH)
+        return call.map.map_type == _SOCKMAP or call.map.map_type == _SOCKHASH
     return call.helper.acquires
 
 
