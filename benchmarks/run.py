@@ -22,6 +22,7 @@ from typing import Any
 
 import log_cost
 import skep
+import verify_cost
 from skep.errors import BpfError
 from skep.loader.kernel import KernelSyscall
 from skep.loader.load import LoadedObject, load
@@ -35,6 +36,7 @@ PROGRAMS = (
     "nop", "parse_tcp", "checksum_1k", "fnv_1k", "count_array", "count_hash", "count_percpu",
     "update_lru", "ring_output", "tail_call", "loop_1000", "call_subprogram",
 )  # fmt: skip
+PARTS = ("programs", "verify", "load", "start", "log", "corpus")
 ETHERNET_IPV4 = bytes(12) + b"\x08\x00"
 TCP_PACKET = (ETHERNET_IPV4 + bytes.fromhex("4500040000004000400600007f0000017f000001")
               + bytes.fromhex("9c4001bb") + bytes(1024))[:1024]  # fmt: skip
@@ -183,7 +185,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", help="write all rows here")
-    parser.add_argument("--only", choices=("programs", "verify", "load", "start", "log"))
+    parser.add_argument("--only", choices=PARTS)
     options = parser.parse_args()
     print(f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, "
           f"{options.rounds} rounds: median [least .. greatest]")  # fmt: skip
@@ -194,6 +196,7 @@ def main() -> None:
         "load": lambda: bench_load(kernel, options.rounds),
         "start": lambda: bench_start(options.rounds),
         "log": lambda: log_cost.measure(kernel is not None),
+        "corpus": lambda: verify_cost.measure(3) if kernel is not None else [],
     }
     rows = {name: part() for name, part in parts.items() if options.only in (None, name)}
     ratios = [row["ratio"] for row in rows.get("programs", []) if row["ratio"]]
