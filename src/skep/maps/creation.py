@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from skep.base.native import NativeFunction
 from skep.btf.graph import Btf
@@ -32,11 +32,39 @@ PERCPU_VALUE_LIMIT: Final = 32 << 10  # PCPU_MIN_UNIT_SIZE
 PHYSICAL_MEMORY: Final = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
+class ElementCalls(NamedTuple):
+    """The quick way of the host to the elements of one map; bytes in, bytes out.
+
+    Attributes:
+        fetch: of a key: its value, or None where that is refused.
+        store: of a key, a value and flags: 0, or anything else where that is refused.
+        drop: of a key: 0, or anything else where that is refused.
+
+    What is no bytes, or has another size than the map's, is refused too.
+    """
+
+    fetch: Callable[[bytes], bytes | None]
+    store: Callable[[bytes, bytes, int], int]
+    drop: Callable[[bytes], int]
+
+
+ElementCodes = tuple[NativeFunction, NativeFunction, NativeFunction]
+
+
 class NativeLibrary(Protocol):
     """Gives native functions as callables (``skep.engine.interface.NativeLibrary``)."""
 
     def bind(self, function: NativeFunction) -> Callable[..., int]:
         """The callable that runs *function*."""
+        ...
+
+    def element_calls(
+        self, codes: ElementCodes, this: int, key_size: int, value_size: int
+    ) -> ElementCalls:
+        """Calls that run *codes*, which answer 0 if all is well, on the map at *this*.
+
+        They are ``(this, key, target, flags)``, ``(this, key, value, flags)`` and ``(this, key)``.
+        """
         ...
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from skep.base.native import load64, native
 from skep.maps.answer import MINUS_EINVAL, MINUS_ENOENT, MINUS_EOPNOTSUPP
-from skep.maps.array import (
+from skep.maps.array_code import (
     array_for_each,
     array_lookup,
     array_update,

@@ -6,7 +6,7 @@ Source: Linux kernel/bpf/hashtab.c.
 import ctypes
 import os
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from skep.base.bits import U32, U64
@@ -29,19 +29,11 @@ from skep.maps.creation import (
     require,
     round8,
 )
-from skep.maps.hash_code import (
-    hash_at,
-    hash_delete,
-    hash_update,
-    lru_hash_at,
-    lru_percpu_hash_at,
-    percpu_hash_at,
-    percpu_hash_update_on,
-)
-from skep.maps.hash_host import hash_bucket_keys, hash_next_key, hash_read, next_used_bucket
+from skep.maps.hash_code import hash_at, lru_hash_at, lru_percpu_hash_at, percpu_hash_at
+from skep.maps.hash_host import hash_dump, hash_next_key, hash_read
 from skep.maps.interface import InlineLookup
-from skep.maps.lru import lru_hash_update, lru_update_on
-from skep.maps.stored import HEAD_SIZE, StoredMap, address_of
+from skep.maps.keyed import AT_ONCE, KeyedMap, address_in
+from skep.maps.stored import HEAD_SIZE, address_of
 from skep.uapi import reasons_elements as elements
 from skep.uapi import reasons_maps as reasons
 from skep.uapi.reason import Refusal
@@ -56,7 +48,6 @@ _FLAGS: Final = NO_PREALLOC | NO_COMMON_LRU | NUMA_NODE | ACCESS_FLAGS | ZERO_SE
 _ELEMENT_HEAD: Final = 48  # sizeof(struct htab_elem): part of the size check
 _MOST_BUCKETS: Final = U32 // words.BUCKET_SIZE
 _SPARE: Final = 64  # elements beyond max_entries: for as many replacements at one moment
-_KEYS_AT_ONCE: Final = 64
 
 
 def check_hash(creation: Creation) -> None:
@@ -83,7 +74,17 @@ def check_hash(creation: Creation) -> None:
     require(fits, reasons.CREATE_ENTRIES_MANY, f"{buckets} buckets are too many")
 
 
-class Hash(StoredMap):
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Elements that were read together: *count* of them, packed; *index* is where to go on."""
+
+    index: int
+    count: int
+    keys: bytearray
+    values: bytearray
+
+
+class Hash(KeyedMap):
     """A hash map of any of the four types: *percpu* and *lru* tell them apart."""
 
     def __init__(self, creation: Creation) -> None:
@@ -105,7 +106,6 @@ class Hash(StoredMap):
         super().__init__(creation, stride, size, 0)
         self._buckets = buckets
         self._lay_out(creation, table, element, count)
-        self._bind(creation)
 
     @staticmethod
     def word_size(creation: Creation) -> int:
@@ -142,16 +142,6 @@ class Hash(StoredMap):
         self.put_word(words.POOL_COUNT, count)
         self.put_word(words.FRESH, 1)
 
-    def _bind(self, creation: Creation) -> None:
-        bind = creation.library.bind
-        self._read, self._delete = bind(hash_read), bind(hash_delete)
-        self._next = bind(hash_next_key)
-        self._used, self._list = bind(next_used_bucket), bind(hash_bucket_keys)
-        if self.percpu:
-            self._update = bind(lru_update_on if self.lru else percpu_hash_update_on)
-        else:
-            self._update = bind(lru_hash_update if self.lru else hash_update)
-
     def __len__(self) -> int:
         return self.word(words.COUNT)
 
@@ -171,42 +161,17 @@ class Hash(StoredMap):
             + count * (self.word(words.ESIZE) + copies)
         )
 
-    def _take(self, command: str, key: bytes, flags: int, remove: int) -> bytes:
+    def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes:
+        """Remove *key* and give its value."""
+        command = "MAP_LOOKUP_AND_DELETE_ELEM"
         self.check_key(command, key)
-        if flags:
-            self.check_read_flags(command, flags)
+        self.check_read_flags(command, flags)
         size = self.host_value_size
         target = self._buffers.reserve(size)
         cpus = self.cpus if self.percpu else 0
-        answer = self._read(self.address, address_of(key), target, flags, cpus, remove)
-        expect_success(command, answer)
+        read = self._library.bind(hash_read)
+        expect_success(command, read(self.address, address_of(key), target, flags, cpus, 1))
         return ctypes.string_at(target, size)
-
-    def lookup(self, key: bytes, flags: int = 0) -> bytes:
-        """Value of *key*, or all its copies."""
-        return self._take("MAP_LOOKUP_ELEM", key, flags, 0)
-
-    def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes:
-        """Remove *key* and give its value."""
-        return self._take("MAP_LOOKUP_AND_DELETE_ELEM", key, flags, 1)
-
-    def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
-        """Create or replace, as *flags* allow."""
-        command = "MAP_UPDATE_ELEM"
-        self.check_key(command, key)
-        self.check_value(command, value)
-        self.check_lock_flag(command, flags)
-        place = address_of(key)
-        if self.percpu:
-            answer = self._update(self.address, place, address_of(value), flags, 0, self.cpus)
-        else:
-            answer = self._update(self.address, place, address_of(value), flags)
-        expect_success(command, answer)
-
-    def delete(self, key: bytes) -> None:
-        """Remove *key*."""
-        self.check_key("MAP_DELETE_ELEM", key)
-        expect_success("MAP_DELETE_ELEM", self._delete(self.address, address_of(key)))
 
     def next_key(self, key: bytes | None) -> bytes:
         """The key after *key* in bucket order; the first for None or an absent key."""
@@ -215,7 +180,7 @@ class Hash(StoredMap):
             self.check_key(command, key)
         target = self._buffers.reserve(self.key_size)
         place = 0 if key is None else address_of(key)
-        answer = self._next(self.address, place, target)
+        answer = self._library.bind(hash_next_key)(self.address, place, target)
         if answer:
             raise Refusal(command, elements.LAST)
         return ctypes.string_at(target, self.key_size)
@@ -225,29 +190,45 @@ class Hash(StoredMap):
         """How many buckets there are."""
         return self._buckets
 
-    def used_bucket(self, index: int) -> int:
-        """The first bucket from *index* on that may have elements, or ``bucket_count``."""
-        return self._used(self.address, index)
+    def read_buckets(
+        self, index: int, room: int, flags: int = 0, *, values: bool = True, remove: bool = False
+    ) -> Portion:
+        """Copy elements, *room* at most, from bucket *index* on; no bucket is split.
 
-    def bucket_keys(self, index: int) -> list[bytes]:
-        """Keys of one bucket, as they are together at one moment."""
-        room = _KEYS_AT_ONCE
-        while True:
-            target = self._buffers.reserve(room * self.key_size)
-            count = self._list(self.address, index, target, room)
-            if count <= room:
-                break
-            room = count + _KEYS_AT_ONCE
-        size = self.key_size
-        data = ctypes.string_at(target, count * size)
-        return [data[place : place + size] for place in range(0, count * size, size)]
+        A portion without elements whose index is below ``bucket_count``: that bucket has more.
+
+        Args:
+            index: number of the bucket.
+            room: how many elements there may be.
+            flags: F_LOCK, or none.
+            values: whether to copy values too.
+            remove: whether to take what is copied out of the map.
+        """
+        keys = bytearray(room * self.key_size)
+        data = bytearray(room * self.host_value_size if values else 0)
+        place = ctypes.c_uint64(index)
+        position, first, second = ctypes.addressof(place), address_in(keys), address_in(data)
+        dump = self._library.bind(hash_dump)
+        count = dump(self.address, position, first, second, room, flags, int(remove))
+        return Portion(place.value, count, keys, data)
+
+    def portions(self, *, values: bool = True) -> Iterator[tuple[int, bytearray, bytearray]]:
+        """See KeyedMap; elements of one bucket are as they are together at one moment."""
+        index, room = 0, min(len(self) + _SPARE, AT_ONCE)
+        while index < self._buckets:
+            portion = self.read_buckets(index, room, values=values)
+            if portion.count:
+                yield portion.count, portion.keys, portion.values
+            elif portion.index == index:
+                room *= 2
+            index = portion.index
 
     def keys(self) -> Iterator[bytes]:
         """Every key, bucket by bucket."""
-        index = self._used(self.address, 0)
-        while index < self._buckets:
-            yield from self.bucket_keys(index)
-            index = self._used(self.address, index + 1)
+        size = self.key_size
+        for count, packed, _ in self.portions(values=False):
+            data = bytes(packed)
+            yield from (data[place : place + size] for place in range(0, count * size, size))
 
     def inline_lookup(self) -> InlineLookup | None:
         """The look-up for the map's type, with its constants."""

@@ -1,6 +1,6 @@
 """What only the host does to hash maps, in native code: consistent reads and walks by key."""
 
-from skep.base.native import copy, fill, load64, load_acquire64, native
+from skep.base.native import copy, fill, load64, load_acquire64, native, store64
 from skep.maps.answer import MINUS_ENOENT
 from skep.maps.hash_table import (
     BUCKET_LOCK,
@@ -18,7 +18,7 @@ from skep.maps.hash_table import (
     put,
     unlink,
 )
-from skep.maps.interface import KEY_SIZE, STRIDE
+from skep.maps.interface import CPUS, KEY_SIZE, STRIDE, VALUE_SIZE
 from skep.maps.value import copy_value, lock, read_value, unlock
 
 
@@ -99,31 +99,76 @@ def hash_next_key(this: int, key: int, target: int) -> int:
 
 
 @native
-def hash_bucket_keys(this: int, index: int, target: int, room: int) -> int:
-    """Copy the keys of bucket *index* to *target*; returns how many it has, stored or not."""
-    size = load64(this + KEY_SIZE)
-    bucket = load64(this + BUCKETS) + index * BUCKET_SIZE
+def chain_length(bucket: int) -> int:
+    """How many elements the bucket has, which is locked."""
     seen = 0
-    if load_acquire64(bucket) == 0:
-        return 0
-    lock(bucket + BUCKET_LOCK)
     element = load64(bucket)
     while element != 0 and (element & 1) == 0:
-        if seen < room:
-            copy(target + seen * size, element + KEY, size)
         seen += 1
         element = load64(element + NEXT)
-    unlock(bucket + BUCKET_LOCK)
     return seen
 
 
 @native
-def next_used_bucket(this: int, index: int) -> int:
-    """Number of the first bucket from *index* on that may have elements, or the bucket count."""
+def dump_bucket(  # noqa: PLR0917 - one call, all in registers
+    this: int, bucket: int, keys: int, values: int, flags: int, cpus: int, size: int
+) -> int:
+    """Copy all elements of a bucket, which is locked; *values* 0: only the keys."""
+    key_size = load64(this + KEY_SIZE)
+    seen = 0
+    element = load64(bucket)
+    while element != 0 and (element & 1) == 0:
+        copy(keys + seen * key_size, element + KEY, key_size)
+        if values != 0:
+            copy_out(this, element, values + seen * size, flags, cpus)
+        seen += 1
+        element = load64(element + NEXT)
+    return seen
+
+
+@native
+def empty_bucket(this: int, bucket: int) -> int:
+    """Remove all elements of a bucket, which is locked."""
+    element = load64(bucket)
+    while element != 0 and (element & 1) == 0:
+        unlink(bucket, element)
+        put(this, element)
+        give_back(this)
+        element = load64(bucket)
+    return 0
+
+
+@native
+def hash_dump(  # noqa: PLR0917 - one call, all in registers
+    this: int, position: int, keys: int, values: int, room: int, flags: int, remove: int
+) -> int:
+    """Copy elements, bucket by bucket, from the bucket whose number stands at *position* on.
+
+    Returns how many were copied, *room* at most; the number of the first bucket that was not is
+    stored at *position*, the bucket count after the last. A bucket is copied whole or not at all;
+    with *remove* it is empty then. *values* 0: only the keys.
+    """
+    index = load64(position)
     count = load64(this + MASK) + 1
-    while index < count:
-        element = load_acquire64(load64(this + BUCKETS) + index * BUCKET_SIZE)
-        if element != 0 and (element & 1) == 0:
-            return index
-        index += 1
-    return count
+    cpus = load64(this + CPUS) if load64(this + SPAN) != 0 else 0
+    size = load64(this + STRIDE) * cpus if cpus != 0 else load64(this + VALUE_SIZE)
+    key_size = load64(this + KEY_SIZE)
+    seen = 0
+    full = 0
+    while full == 0 and index < count:
+        bucket = load64(this + BUCKETS) + index * BUCKET_SIZE
+        first = load_acquire64(bucket)
+        if first != 0 and (first & 1) == 0:
+            lock(bucket + BUCKET_LOCK)
+            full = seen + chain_length(bucket) > room
+            if full == 0:
+                place = values + seen * size if values != 0 else 0
+                start = keys + seen * key_size
+                seen += dump_bucket(this, bucket, start, place, flags, cpus, size)
+                if remove != 0:
+                    empty_bucket(this, bucket)
+            unlock(bucket + BUCKET_LOCK)
+        if full == 0:
+            index += 1
+    store64(position, index)
+    return seen

@@ -75,6 +75,10 @@ class Map(Protocol):
         """Value of *key*; ENOENT if there is none."""
         ...
 
+    def find(self, key: bytes) -> bytes | None:
+        """Value of *key*, None if there is none."""
+        ...
+
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
         """Create or replace, as *flags* (ANY, NOEXIST, EXIST) allow."""
         ...
@@ -93,6 +97,10 @@ class Map(Protocol):
 
     def keys(self) -> Iterator[bytes]:
         """Every key, safely while others change the map."""
+        ...
+
+    def elements(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every key with its value, safely while others change the map."""
         ...
 
     def constant(self, offset: int, size: int) -> int | None:

@@ -33,7 +33,7 @@ from skep.maps.creation import (
 from skep.maps.hash import Hash
 from skep.maps.hash_code import inner_hash_at, inner_hash_update
 from skep.maps.interface import FAMILY, MAX_ENTRIES, InlineLookup, Map
-from skep.maps.stored import HEAD_SIZE, address_of
+from skep.maps.stored import HEAD_SIZE, StoredMap, address_of
 from skep.uapi import reasons_elements as elements
 from skep.uapi import reasons_maps as reasons
 from skep.uapi.reason import Refusal
@@ -212,6 +212,8 @@ def check_shape(template: Map, held: Held) -> None:
 class HashOfMaps(Hash):
     """HASH_OF_MAPS: inner maps of one shape, by key."""
 
+    in_bulk = False
+
     def __init__(self, creation: Creation) -> None:
         check_value(creation, 4)
         super().__init__(creation)
@@ -234,6 +236,9 @@ class HashOfMaps(Hash):
         if held is None:
             raise Refusal("MAP_LOOKUP_ELEM", elements.ABSENT)
         return held.id.to_bytes(4, "little")
+
+    find = StoredMap.find
+    elements = StoredMap.elements
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
         """Put the inner map that the fd in *value* names at *key*."""

@@ -155,6 +155,15 @@ class StoredMap:
         """Refuse: the family has no look-ups."""
         raise Refusal("MAP_LOOKUP_ELEM", self.no_operation)
 
+    def find(self, key: bytes) -> bytes | None:
+        """Value of *key*, None if there is none."""
+        try:
+            return self.lookup(key)
+        except CommandError as refusal:
+            if refusal.errno != ENOENT:
+                raise
+            return None
+
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:  # noqa: ARG002
         """Refuse: the family has no updates."""
         raise Refusal("MAP_UPDATE_ELEM", self.no_operation)
@@ -184,6 +193,13 @@ class StoredMap:
                     return
                 raise
             yield key
+
+    def elements(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every key with its value, as they are when their turn comes."""
+        for key in self.keys():
+            value = self.find(key)
+            if value is not None:
+                yield key, value
 
     def constant(self, offset: int, size: int) -> int | None:  # noqa: ARG002
         """None: only frozen arrays have constants."""

@@ -185,6 +185,8 @@ class TargetArray(IndexedMap):
 class DeviceHash(Hash):
     """DEVMAP_HASH: interfaces by any 32-bit number."""
 
+    in_bulk = False
+
     def __init__(self, creation: Creation) -> None:
         check_key(creation, 4)
         check_value(creation, 4, 8)

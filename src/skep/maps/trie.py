@@ -5,11 +5,12 @@ Source: Linux kernel/bpf/lpm_trie.c.
 """
 
 import ctypes
+from collections.abc import Iterator, Mapping
 from errno import EINVAL
 from typing import Final
 
 from skep.maps import trie_code as words
-from skep.maps.answer import ANSWERS, expect_success
+from skep.maps.answer import ANSWERS
 from skep.maps.creation import (
     ACCESS_FLAGS,
     NO_PREALLOC,
@@ -21,21 +22,25 @@ from skep.maps.creation import (
     require,
     round8,
 )
-from skep.maps.stored import HEAD_SIZE, StoredMap, address_of
-from skep.maps.trie_code import trie_delete, trie_next_key, trie_read, trie_update
+from skep.maps.keyed import KeyedMap, address_in
+from skep.maps.stored import HEAD_SIZE, address_of
+from skep.maps.trie_walk import trie_dump, trie_next_key
 from skep.maps.value import EXIST
 from skep.uapi import reasons_elements as elements
 from skep.uapi import reasons_maps as reasons
-from skep.uapi.reason import Refusal
+from skep.uapi.reason import Reason, Refusal
 
 _MOST_DATA: Final = 256
 _NODE_HEAD: Final = 40  # sizeof(struct lpm_trie_node): part of the size check
 _SPARE: Final = 16
+_AT_ONCE: Final = 4096  # entries of one look, which keeps writers waiting
 _KEYED: Final = {**ANSWERS, EINVAL: elements.BAD_KEY}
 
 
-class Trie(StoredMap):
+class Trie(KeyedMap):
     """A longest-prefix-match trie."""
+
+    delete_rows = _KEYED
 
     def __init__(self, creation: Creation) -> None:
         require(creation.max_entries, reasons.CREATE_ENTRIES_ZERO)
@@ -61,9 +66,6 @@ class Trie(StoredMap):
             (words.FRESH, 1),
         ):
             self.put_word(word, value)
-        bind = creation.library.bind
-        self._read, self._next = bind(trie_read), bind(trie_next_key)
-        self._update, self._delete = bind(trie_update), bind(trie_delete)
 
     def __len__(self) -> int:
         return self.word(words.COUNT)
@@ -73,27 +75,9 @@ class Trie(StoredMap):
         """The entries in use."""
         return HEAD_SIZE + len(self) * self._node_size
 
-    def lookup(self, key: bytes, flags: int = 0) -> bytes:
-        """Value of the longest prefix that covers *key*."""
-        self.check_key("MAP_LOOKUP_ELEM", key)
-        self.check_read_flags("MAP_LOOKUP_ELEM", flags)
-        target = self._buffers.reserve(self.value_size)
-        expect_success("MAP_LOOKUP_ELEM", self._read(self.address, address_of(key), target))
-        return ctypes.string_at(target, self.value_size)
-
-    def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
-        """Add the prefix *key*, or replace its value."""
-        self.check_key("MAP_UPDATE_ELEM", key)
-        self.check_value("MAP_UPDATE_ELEM", value)
-        self.check_lock_flag("MAP_UPDATE_ELEM", flags)
-        answer = self._update(self.address, address_of(key), address_of(value), flags)
-        expect_success("MAP_UPDATE_ELEM", answer, ANSWERS if flags > EXIST else _KEYED)
-
-    def delete(self, key: bytes) -> None:
-        """Remove exactly the prefix *key*."""
-        self.check_key("MAP_DELETE_ELEM", key)
-        answer = self._delete(self.address, address_of(key))
-        expect_success("MAP_DELETE_ELEM", answer, _KEYED)
+    def update_rows(self, flags: int) -> Mapping[int, Reason]:
+        """What the answers to an update with *flags* mean."""
+        return ANSWERS if flags > EXIST else _KEYED
 
     def next_key(self, key: bytes | None) -> bytes:
         """The prefix after *key*, longer ones before those that cover them."""
@@ -101,6 +85,26 @@ class Trie(StoredMap):
             self.check_key("MAP_GET_NEXT_KEY", key)
         target = self._buffers.reserve(self.key_size)
         place = 0 if key is None else address_of(key)
-        if self._next(self.address, place, target):
+        if self._library.bind(trie_next_key)(self.address, place, target):
             raise Refusal("MAP_GET_NEXT_KEY", elements.LAST)
         return ctypes.string_at(target, self.key_size)
+
+    def portions(self, *, values: bool = True) -> Iterator[tuple[int, bytearray, bytearray]]:
+        """See KeyedMap; the entries of a portion are as they are together at one moment."""
+        dump = self._library.bind(trie_dump)
+        last, count = b"", _AT_ONCE
+        while count == _AT_ONCE:
+            keys = bytearray(_AT_ONCE * self.key_size)
+            data = bytearray(_AT_ONCE * self.value_size if values else 0)
+            start = address_of(last) if last else 0
+            count = dump(self.address, start, address_in(keys), address_in(data), _AT_ONCE)
+            last = bytes(keys[(count - 1) * self.key_size : count * self.key_size])
+            if count:
+                yield count, keys, data
+
+    def keys(self) -> Iterator[bytes]:
+        """Every prefix, longer ones before those that cover them."""
+        size = self.key_size
+        for count, packed, _ in self.portions(values=False):
+            data = bytes(packed)
+            yield from (data[place : place + size] for place in range(0, count * size, size))

@@ -26,7 +26,9 @@ API: Final = {
 }
 
 
-class _MethodDef(ctypes.Structure):
+class MethodDef(ctypes.Structure):
+    """A PyMethodDef."""
+
     _fields_ = [
         ("name", ctypes.c_char_p),
         ("function", ctypes.c_void_p),
@@ -45,25 +47,26 @@ class Callers:
     def __init__(self, machine: Machine) -> None:
         symbols = [f"caller.{count}" for count in range(MOST_ARGUMENTS + 1)]
         text = "".join(_declarations()) + "\n".join(map(_caller, range(MOST_ARGUMENTS + 1)))
-        api = {name: _address(getattr(ctypes.pythonapi, name)) for name in API}
+        api = {name: address_of_function(getattr(ctypes.pythonapi, name)) for name in API}
         self._loaded = machine.load(text, symbols, api)
         self._addresses = [self._loaded.address(symbol) for symbol in symbols]
         self._new = ctypes.pythonapi.PyCFunction_NewEx
         self._new.restype = ctypes.py_object
-        self._new.argtypes = [ctypes.POINTER(_MethodDef), ctypes.py_object, ctypes.py_object]
+        self._new.argtypes = [ctypes.POINTER(MethodDef), ctypes.py_object, ctypes.py_object]
 
     def function(self, name: str, code: Loaded, address: int, count: int) -> Callable[..., int]:
         """A function of *count* ints that calls *address* in *code*, and keeps the code alive.
 
         Ints are taken modulo 2**64; anything else is a TypeError.
         """
-        method = _MethodDef(name.encode(), self._addresses[count], METH_FASTCALL, None)
+        method = MethodDef(name.encode(), self._addresses[count], METH_FASTCALL, None)
         keep = (address, code, method, self._loaded)
         made: Callable[..., int] = self._new(ctypes.byref(method), keep, "skep")
         return made
 
 
-def _address(function: Any) -> int:
+def address_of_function(function: Any) -> int:
+    """Address of a function that ctypes knows."""
     return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from skep.base.native import NativeFunction
 from skep.engine.llvm.cache import DiskCache
 from skep.engine.llvm.callers import Callers
+from skep.engine.llvm.element_callers import ElementCallers
 from skep.engine.llvm.machine import Loaded, Machine
 from skep.engine.llvm.native import Translator
 from skep.engine.source import arity
+from skep.maps.creation import ElementCalls, ElementCodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,11 @@ class CompiledLibrary:
         with self._lock:
             return Callers(self._machine)
 
+    @functools.cached_property
+    def _element_callers(self) -> ElementCallers:
+        with self._lock:
+            return ElementCallers(self._machine)
+
     def bind(self, function: NativeFunction) -> Callable[..., int]:
         """The callable that runs *function*."""
         return self._get(function).callable
@@ -44,6 +51,15 @@ class CompiledLibrary:
     def address(self, function: NativeFunction) -> int:
         """Machine address of *function*."""
         return self._get(function).address
+
+    def element_calls(
+        self, codes: ElementCodes, this: int, key_size: int, value_size: int
+    ) -> ElementCalls:
+        """Calls that run *codes* on the map at *this*."""
+        compiled = [self._get(code) for code in codes]
+        loaded = tuple(each.loaded for each in compiled)
+        addresses = tuple(each.address for each in compiled)
+        return self._element_callers.calls(loaded, addresses, (this, key_size, value_size))
 
     def _get(self, function: NativeFunction) -> _Compiled:
         found = self._compiled.get(function)

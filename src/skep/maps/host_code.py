@@ -1,0 +1,146 @@
+"""What the host does to elements, in native code, by the map's type: one at a time and many.
+
+Values are as bpf(2) passes them: of a per-CPU map all copies, one behind the other. The types are
+those whose class is a ``skep.maps.keyed.KeyedMap``. Keys and values of many elements stand one
+behind the other; an operation on many is as many operations, each whole in itself.
+"""
+
+from typing import Final
+
+from skep.base.native import load32, load64, native, store8, store32, store64
+from skep.maps.answer import MINUS_EINVAL, MINUS_ENOENT
+from skep.maps.array_code import (
+    array_read,
+    array_update,
+    percpu_array_copy_in,
+    percpu_array_copy_out,
+)
+from skep.maps.hash_code import hash_delete, hash_update, percpu_hash_update_on
+from skep.maps.hash_host import hash_read
+from skep.maps.interface import CPUS, KEY_SIZE, MAX_ENTRIES, STRIDE, TYPE, VALUE_SIZE
+from skep.maps.lru import lru_hash_update, lru_update_on
+from skep.maps.trie_code import trie_delete, trie_read, trie_update
+
+ARRAY: Final = 2
+PERCPU_HASH: Final = 5
+PERCPU_ARRAY: Final = 6
+LRU_HASH: Final = 9
+LRU_PERCPU_HASH: Final = 10
+LPM_TRIE: Final = 11
+
+_PERCPU: Final = 1 << PERCPU_HASH | 1 << LRU_PERCPU_HASH | 1 << PERCPU_ARRAY
+_ARRAYS: Final = 1 << ARRAY | 1 << PERCPU_ARRAY
+
+
+@native
+def host_value_size(this: int) -> int:
+    """Bytes of a value as the host sees it."""
+    if _PERCPU >> load64(this + TYPE) & 1:
+        return load64(this + STRIDE) * load64(this + CPUS)
+    return load64(this + VALUE_SIZE)
+
+
+@native
+def host_read(this: int, key: int, target: int, flags: int) -> int:
+    """Copy the value at *key* to *target*."""
+    kind = load64(this + TYPE)
+    if kind == LPM_TRIE:
+        return trie_read(this, key, target)
+    if _ARRAYS >> kind & 1:
+        if load32(key) >= load64(this + MAX_ENTRIES):
+            return MINUS_ENOENT
+        if kind == ARRAY:
+            return array_read(this, key, target, flags)
+        return percpu_array_copy_out(this, key, target, load64(this + CPUS))
+    if _PERCPU >> kind & 1:
+        return hash_read(this, key, target, flags, load64(this + CPUS), 0)
+    return hash_read(this, key, target, flags, 0, 0)
+
+
+@native
+def host_store(this: int, key: int, value: int, flags: int) -> int:
+    """Create or replace the value at *key*."""
+    kind = load64(this + TYPE)
+    if kind == ARRAY:
+        return array_update(this, key, value, flags)
+    if kind == PERCPU_HASH:
+        return percpu_hash_update_on(this, key, value, flags, 0, load64(this + CPUS))
+    if kind == PERCPU_ARRAY:
+        return percpu_array_copy_in(this, key, value, load64(this + CPUS), flags)
+    if kind == LRU_HASH:
+        return lru_hash_update(this, key, value, flags)
+    if kind == LRU_PERCPU_HASH:
+        return lru_update_on(this, key, value, flags, 0, load64(this + CPUS))
+    if kind == LPM_TRIE:
+        return trie_update(this, key, value, flags)
+    return hash_update(this, key, value, flags)
+
+
+@native
+def host_drop(this: int, key: int) -> int:
+    """Remove the element at *key*."""
+    kind = load64(this + TYPE)
+    if kind == LPM_TRIE:
+        return trie_delete(this, key)
+    if _ARRAYS >> kind & 1:
+        return MINUS_EINVAL
+    return hash_delete(this, key)
+
+
+@native
+def host_store_many(this: int, keys: int, values: int, count: int, flags: int, why: int) -> int:
+    """Store *count* elements, up to the first that is refused; returns how many were stored.
+
+    What refused one is stored at *why*.
+    """
+    key_size = load64(this + KEY_SIZE)
+    value_size = host_value_size(this)
+    for done in range(count):
+        answer = host_store(this, keys + done * key_size, values + done * value_size, flags)
+        if answer != 0:
+            store64(why, answer)
+            return done
+    return count
+
+
+@native
+def host_read_many(this: int, keys: int, values: int, found: int, count: int) -> int:
+    """Copy the values at *count* keys; byte *i* at *found* says whether key *i* is there."""
+    key_size = load64(this + KEY_SIZE)
+    value_size = host_value_size(this)
+    seen = 0
+    for number in range(count):
+        target = values + number * value_size
+        there = host_read(this, keys + number * key_size, target, 0) == 0
+        store8(found + number, there)
+        seen += there
+    return seen
+
+
+@native
+def host_drop_many(this: int, keys: int, count: int, why: int) -> int:
+    """Remove *count* elements; returns how many there were.
+
+    With *why* not 0, the first that is refused ends it, and what refused it is stored there.
+    """
+    key_size = load64(this + KEY_SIZE)
+    removed = 0
+    for number in range(count):
+        answer = host_drop(this, keys + number * key_size)
+        if answer == 0:
+            removed += 1
+        elif why != 0:
+            store64(why, answer)
+            return removed
+    return removed
+
+
+@native
+def host_read_indices(this: int, first: int, keys: int, values: int, count: int) -> int:
+    """Copy *count* elements of an array from index *first* on; *values* 0: only the keys."""
+    size = host_value_size(this)
+    for number in range(count):
+        store32(keys + 4 * number, first + number)
+        if values != 0:
+            host_read(this, keys + 4 * number, values + number * size, 0)
+    return count
