@@ -162,8 +162,8 @@ NUMBERS = {  # that are each side's own
 }  # fmt: skip
 
 
-# subprograms that became part of their callers have no code of their own, and lines no addresses
-OF_AN_ENGINE = {"nr_jited_ksyms", "nr_jited_func_lens", "nr_jited_line_info"}
+# subprograms that became part of their callers have no code of their own
+OF_AN_ENGINE = {"nr_jited_ksyms", "nr_jited_func_lens"}
 
 
 def shown(side: Side, fd: int, layout: type[Layout]) -> dict[str, object]:

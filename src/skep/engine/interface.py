@@ -38,6 +38,14 @@ class CodePart:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class CodePlace:
+    """Where machine code of the instruction at slot *pc* begins."""
+
+    pc: int
+    address: int
+
+
 class Entry(Protocol):
     """A compiled program."""
 
@@ -46,6 +54,10 @@ class Entry(Protocol):
     @property
     def parts(self) -> Sequence[CodePart]:
         """Where its machine code lies; subprograms that became part of their callers have none."""
+        ...
+
+    def places(self) -> Sequence[CodePlace]:
+        """Which instruction its machine code comes from, by address; empty if nobody knows."""
         ...
 
     def __call__(self, run: int, context: int, /) -> int:

@@ -13,7 +13,7 @@ from skep.base.bits import U32, U64
 from skep.base.native import load64, store64
 from skep.engine.batch import run_batch
 from skep.engine.execution import Code, Execution, Step
-from skep.engine.interface import CodePart, HelperCode, NativeLibrary
+from skep.engine.interface import CodePart, CodePlace, HelperCode, NativeLibrary
 from skep.engine.library import PlainLibrary
 from skep.engine.machinery import Stop, tail_target
 from skep.engine.regions import NO_OBJECTS, Regions
@@ -97,6 +97,10 @@ class InterpretedEntry:
             if load64(run + FAULT) == Stop.NONE:
                 store64(run + FAULT, Stop.ACCESS if isinstance(error, RunError) else Stop.UPCALL)
             raise
+
+    def places(self) -> Sequence[CodePlace]:
+        """Nothing: nothing of it is machine code."""
+        return ()
 
     def hot(self, count: int) -> int:
         """Where to call it from machine code, however often."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
-from skep.engine.interface import CodePart
+from skep.engine.interface import CodePart, CodePlace
 from skep.engine.library import PlainLibrary
 from skep.errors import NotSupported
 from skep.verifier.interface import Proof
@@ -14,6 +14,10 @@ class ProvedEntry:
 
     address = 0
     parts: Sequence[CodePart] = ()
+
+    def places(self) -> Sequence[CodePlace]:
+        """Nothing: there is no machine code."""
+        return ()
 
     def __call__(self, run: int, context: int, /) -> NoReturn:  # noqa: ARG002 - Entry
         """Refuse."""

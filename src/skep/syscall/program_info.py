@@ -1,12 +1,12 @@
 """``struct bpf_prog_info``: all that a loaded program tells of itself.
 
-What runs is machine code of skep's own making; its addresses are this process's. Line info of
-machine code is not kept: Linux, too, has none of programs that it interprets.
+What runs is machine code of skep's own making; its addresses are this process's.
 
 Source: Linux 6.18 kernel/bpf/syscall.c (bpf_prog_get_info_by_fd, bpf_insn_prepare_dump).
 """
 
 import ctypes
+import struct
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
@@ -26,6 +26,7 @@ from skep.uapi.flags import TAG_SIZE, Pseudo
 from skep.uapi.infos import ProgInfo
 
 OFFSET_SOURCES: Final = frozenset({Pseudo.MAP_VALUE, Pseudo.MAP_IDX_VALUE})
+LINE: Final = struct.Struct("<IIII")  # struct bpf_line_info
 RECORDS: Final = (
     ("func_info", infos.FUNC_INFO_SIZE),
     ("line_info", infos.LINE_INFO_SIZE),
@@ -103,9 +104,28 @@ def _with_records(call: Call[GetInfo], asked: ProgInfo, program: LoadedProgram) 
                           infos.FUNC_INFO_SIZE),
         nr_line_info=give(call, asked, "line_info", asked.nr_line_info, lines,
                           infos.LINE_INFO_SIZE),
-        nr_jited_line_info=0,
+        nr_jited_line_info=_jited_lines(call, asked, program),
         nr_prog_tags=give(call, asked, "prog_tags", asked.nr_prog_tags, tags, TAG_SIZE),
     )  # fmt: skip
+
+
+def _jited_lines(call: Call[GetInfo], asked: ProgInfo, program: LoadedProgram) -> int:
+    """Where the machine code of each line begins, if that is asked for; how many lines there are.
+
+    A line that became no code of its own is where the code of the next instruction begins.
+    """
+    count = len(program.line_info) // infos.LINE_INFO_SIZE
+    if not asked.nr_jited_line_info or not count:
+        return count if program.machine_code else 0
+    starts: dict[int, int] = {}
+    for place in program.entry.places():
+        starts.setdefault(place.pc, place.address)
+    last, addresses = 0, [0] * len(program.proof.insns)
+    for pc in reversed(range(len(addresses))):
+        last = addresses[pc] = starts.get(pc, last)
+    lines = (addresses[pc] for pc, *_ in LINE.iter_unpack(program.line_info))
+    words = _words(lines, 8) if starts else b""
+    return give(call, asked, "jited_line_info", asked.nr_jited_line_info, words, 8)
 
 
 def _words(values: Iterable[int], size: int) -> bytes:

@@ -142,7 +142,7 @@ def test_a_program_that_went_is_not_compiled_again() -> None:
 
     machine = Machine()
     code = LlvmEngine(machine=machine, tier=QUICK).compile(returning(7))
-    known = Code(machine.load("", []), code.address, code)
+    known = Code(machine.load("", []), code.address, code, QUICK)
 
     def improve() -> Code:
         improved.append(1)
@@ -150,15 +150,13 @@ def test_a_program_that_went_is_not_compiled_again() -> None:
 
     background().ask(wait)
     begun.wait()
-    for keep in (False, True):
-        growth = Growth(known, Gates(machine).make(code.address), 1, improve)
+    growths = [Growth(known, Gates(machine).make(code.address), 1, improve) for _ in range(2)]
+    for growth in reversed(growths):
         growth.count(1)
-        kept = growth if keep else None
-        del growth
+    del growths[1]
     go.set()
     background().settle()
     assert improved == [1]
-    assert kept is not None
 
 
 def test_a_request_that_raises_does_not_stop_the_next(

@@ -10,6 +10,8 @@ import pytest
 import skep
 from skep.engine.interpreter import Interpreter
 from skep.errors import CommandError, RunError
+from skep.loader.load import load
+from skep.loader.reader import read_object
 from skep.runtime.stream import CAPACITY, Stream
 from skep.runtime.world import World
 from skep.syscall.catalog import helper_codes
@@ -243,3 +245,21 @@ def test_a_run_that_is_stopped_says_why_on_standard_error(caller: Caller) -> Non
     assert read(2, 64) == 23
     assert ctypes.string_at(place, 23) == b"the run is out of fuel\n"
     assert read(2, 64) == 0
+
+
+def test_every_line_has_a_place_in_the_machine_code() -> None:
+    spec = read_object((OBJECTS / "counter.bpf.o").read_bytes(), "counter.bpf.o")
+    caller = Caller()
+    with load(spec, caller.subsystem) as loaded:
+        (fd,) = (program.fd for program in loaded.programs.values())
+        first = info_of(caller, fd)
+        count, size = first.nr_jited_line_info, first.jited_prog_len
+        lines, ksym = caller.keep(b"", 8 * count), caller.keep(b"", 8)
+        info_of(caller, fd, nr_jited_line_info=count, jited_line_info_rec_size=8,
+                jited_line_info=lines, nr_jited_ksyms=1, jited_ksyms=ksym)  # fmt: skip
+        (start,) = struct.unpack("<Q", ctypes.string_at(ksym, 8))
+        places = struct.unpack(f"<{count}Q", ctypes.string_at(lines, 8 * count))
+
+    assert count == first.nr_line_info > 3
+    assert all(start <= place < start + size for place in places)
+    assert len(set(places)) > count // 2

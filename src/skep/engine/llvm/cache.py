@@ -42,6 +42,13 @@ class DiskCache:
         self._folder, self._limit = folder or default_folder(), limit
         self._stores = 0
 
+    def has(self, key: bytes) -> bool:
+        """Whether something is stored under *key*; it may yet turn out to be damaged."""
+        try:
+            return self._path(key).exists()
+        except OSError:
+            return False
+
     def get(self, key: bytes) -> bytes | None:
         """Code that was stored under *key*, or None."""
         path = self._path(key)

@@ -11,6 +11,7 @@ from typing import Final
 from skep.engine.llvm import alu, memory
 from skep.engine.llvm.control import Site, call, packet_load, subprogram_symbol
 from skep.engine.llvm.frame import Frame
+from skep.engine.llvm.lines import Notes
 from skep.engine.llvm.linkage import Linkage
 from skep.engine.llvm.liveness import live_registers
 from skep.engine.machinery import MAY_GOTO_LIMIT, spend
@@ -26,7 +27,12 @@ ALL: Final = 0x7FF  # every register
 
 
 def generate(
-    proof: Proof, linkage: Linkage, objects: tuple[int, int] = (0, 0), *, metered: bool = False
+    proof: Proof,
+    linkage: Linkage,
+    objects: tuple[int, int] = (0, 0),
+    *,
+    metered: bool = False,
+    notes: Notes | None = None,
 ) -> str:
     """Write the LLVM module of *proof*.
 
@@ -35,6 +41,7 @@ def generate(
         linkage: how it reaches maps and helpers; collects imports.
         objects: address and size of the region of kernel objects.
         metered: count back edges against the run block's FUEL.
+        notes: say of all code which instruction it comes from.
 
     Raises:
         NotSupported: the program uses something that this engine cannot run.
@@ -42,10 +49,12 @@ def generate(
     start, size = objects
     region = memory.Objects(linkage.data(start) if size else "0", size)
     functions = [
-        _Function(proof, linkage, part, region, metered).text() for part in proof.subprograms
+        _Function(proof, linkage, part, region, metered).text(number, notes)
+        for number, part in enumerate(proof.subprograms)
     ]
     zero = f"{memory.ZERO} = internal constant [8 x i8] zeroinitializer\n"
-    return linkage.text() + zero + "\n".join(functions)
+    nodes = notes.text() if notes is not None else ""
+    return linkage.text() + zero + "\n".join(functions) + nodes
 
 
 def has_loops(proof: Proof) -> bool:
@@ -77,7 +86,8 @@ class _Function:
         self.live = live_registers(proof.insns, part.start, part.end)
         self.budget = ""  # pointer to what may_goto counts down
 
-    def text(self) -> str:
+    def text(self, number: int, notes: Notes | None) -> str:
+        """The function, the *number*-th."""
         body, part = self.frame.body, self.part
         self.frame.begin()
         if self.metered and part.is_callback:
@@ -87,15 +97,19 @@ class _Function:
         for pc, op in self.ops.items():
             if pc != expected:
                 self._trap()
+            if notes is not None:
+                body.note = notes.of_insn(pc)
             if pc in self.leaders:
                 self._block_label(pc)
             self._instruction(pc, op)
             expected = pc + (2 if op.kind is Kind.WIDE else 1)
         self._trap()
         symbol, small = subprogram_symbol(part.start), part.end - part.start <= INLINE_SIZE
+        note = notes.of_function(number) if notes is not None else ""
         if part.start == 0:
-            return body.define(symbol)
-        return body.define(symbol, "#0 alwaysinline" if small else "#0", "internal ")
+            return body.define(symbol, f"#0{note}")
+        attributes = "#0 alwaysinline" if small else "#0"
+        return body.define(symbol, attributes + note, "internal ")
 
     def _instructions(self) -> Iterator[tuple[int, Op]]:
         insns, pc = self.proof.insns, self.part.start

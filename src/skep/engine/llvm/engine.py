@@ -1,18 +1,21 @@
 """The LLVM engine: proofs to machine code."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from skep.base.native import load64
 from skep.engine.batch import run_batch
-from skep.engine.interface import CodePart, HelperCode
+from skep.engine.interface import CodePart, CodePlace, HelperCode, KfuncCode
 from skep.engine.llvm.cache import DiskCache
 from skep.engine.llvm.compiler import generate, has_loops
 from skep.engine.llvm.control import subprogram_symbol
 from skep.engine.llvm.gates import Gates
 from skep.engine.llvm.library import CompiledLibrary
+from skep.engine.llvm.lines import Notes, places
 from skep.engine.llvm.linkage import Linkage
 from skep.engine.llvm.machine import FAST, FULL, QUICK, STRAIGHT, Machine, Tier
+from skep.engine.llvm.symbols import functions
 from skep.engine.llvm.tiers import Code, Growth
 from skep.engine.machinery import Stop
 from skep.engine.upcalls import Upcalls
@@ -40,10 +43,11 @@ class CompiledEntry:
         *,
         metered: bool,
         growth: Growth | None = None,
+        trace: Callable[[Code], Sequence[CodePlace]],
     ) -> None:
         self._code, self._upcalls = code, upcalls  # they live as long as the code may run
         self._library, self._starts, self._metered = library, starts, metered
-        self._growth = growth
+        self._growth, self._trace = growth, trace
         self._function = code.function if growth is None else self._run_quick
         self.address: int = code.address if growth is None else growth.gate.address
 
@@ -57,6 +61,10 @@ class CompiledEntry:
     def hot(self, count: int) -> int:
         """Where to call it from *count* times in a row; what runs often is compiled harder."""
         return self._best(count).address
+
+    def places(self) -> Sequence[CodePlace]:
+        """Which instruction its machine code comes from, by address; empty if nobody knows."""
+        return self._trace(self._best(0))
 
     def _best(self, runs: int) -> Code:
         """The best code that there is for *runs* more."""
@@ -75,7 +83,7 @@ class CompiledEntry:
         """Where its machine code lies; subprograms that became part of their callers have none."""
         code = self._best(0)
         found = {symbol.name: symbol for symbol in code.loaded.functions}
-        base = code.address - found[ENTRY].offset
+        base = code.base(ENTRY)
         known = [(start, found.get(subprogram_symbol(start))) for start in self._starts]
         return [
             CodePart(start, base + symbol.offset, symbol.size)
@@ -99,6 +107,7 @@ class LlvmEngine:
 
     Args:
         helpers: code of every helper that programs may call.
+        kfuncs: code of every kernel function that they may call.
         library: where native helpers that are not inlined live.
         machine: compiles and loads; by default with the cache on disk.
         objects: address and size of the region of kernel objects, if there is one.
@@ -113,6 +122,7 @@ class LlvmEngine:
         self,
         helpers: Iterable[HelperCode] = (),
         *,
+        kfuncs: Iterable[KfuncCode] = (),
         machine: Machine | None = None,
         library: CompiledLibrary | None = None,
         objects: tuple[int, int] = (0, 0),
@@ -120,6 +130,7 @@ class LlvmEngine:
         tier: Tier | None = None,
     ) -> None:
         self._helpers = {code.id: code for code in helpers}
+        self._kfuncs = {code.name: code for code in kfuncs}
         self._machine = machine or Machine(DiskCache())
         self.library = library or CompiledLibrary(self._machine)
         self._objects, self._metered, self._tier = objects, metered, tier
@@ -134,28 +145,38 @@ class LlvmEngine:
         """
         text, linkage = self._generate(proof)
         tier = self._tier_of(proof, text)
-        known = self._machine.known(text, tier)
-        quick = self._tier is None and known is None
         machine, imports = self._machine, linkage.imports
 
-        def link(code: bytes) -> Code:
+        def make(tier: Tier) -> Code:
+            code = machine.compile(text, tier)
             loaded = machine.link(code, [ENTRY], imports)
             address = loaded.address(ENTRY)
             # r2 to r5 are whatever the registers hold: no proved program reads them at its start
-            return Code(loaded, address, self.library.callers.function(ENTRY, loaded, address, 2))
+            enter = self.library.callers.function(ENTRY, loaded, address, 2)
+            return Code(loaded, address, enter, tier)
 
         growth = None
-        if quick:
-            code = link(machine.compile(text, QUICK))
+        if self._tier is None and not machine.knows(text, tier):
+            code = make(QUICK)
             gate = self._gates.make(code.address)
-            size = len(proof.insns)
-            growth = Growth(code, gate, size, lambda: link(machine.compile(text, tier)))
+            growth = Growth(code, gate, len(proof.insns), lambda: make(tier))
         else:
-            code = link(known or machine.compile(text, tier))
+            code = make(tier)
         starts = [part.start for part in proof.subprograms]
         return CompiledEntry(
-            code, self._upcalls, self.library, starts, metered=self._metered, growth=growth
-        )
+            code, self._upcalls, self.library, starts, metered=self._metered, growth=growth,
+            trace=partial(self._trace, proof),
+        )  # fmt: skip
+
+    def _trace(self, proof: Proof, code: Code) -> Sequence[CodePlace]:
+        """Which instruction *code*, made of *proof*, comes from."""
+        notes = Notes(proof.subprograms, len(proof.insns))
+        traced = self._machine.compile(self._generate(proof, notes)[0], code.tier, keep=False)
+        if tuple(functions(traced)) != code.loaded.functions:
+            return ()  # other code than that which runs
+        base = code.base(ENTRY)
+        found = [CodePlace(place.pc, base + place.address) for place in places(traced)]
+        return sorted(found, key=lambda place: place.address)
 
     def ir(self, proof: Proof) -> str:
         """LLVM IR of *proof*, before any pass."""
@@ -173,6 +194,7 @@ class LlvmEngine:
             return FAST
         return FULL if has_loops(proof) else STRAIGHT
 
-    def _generate(self, proof: Proof) -> tuple[str, Linkage]:
-        linkage = Linkage(self._helpers, self.library, self._upcalls)
-        return generate(proof, linkage, self._objects, metered=self._metered), linkage
+    def _generate(self, proof: Proof, notes: Notes | None = None) -> tuple[str, Linkage]:
+        linkage = Linkage(self._helpers, self._kfuncs, self.library, self._upcalls)
+        text = generate(proof, linkage, self._objects, metered=self._metered, notes=notes)
+        return text, linkage

@@ -24,6 +24,10 @@ from skep.errors import InternalError
 class ObjectCache(Protocol):
     """Where object code is kept between processes."""
 
+    def has(self, key: bytes) -> bool:
+        """Whether something is stored under *key*."""
+        ...
+
     def get(self, key: bytes) -> bytes | None:
         """Object code that was stored under *key*, or None."""
         ...
@@ -146,20 +150,25 @@ class Machine:
                 self._linker = llvm.create_lljit_compiler()
             return self._linker, f"skep.{self._links}"
 
-    def compile(self, text: str, tier: Tier = FULL) -> bytes:
-        """Return object code for *text*; quick code is as quickly made as read, and not kept."""
-        known = self.known(text, tier)
+    def compile(self, text: str, tier: Tier = FULL, *, keep: bool = True) -> bytes:
+        """Return object code for *text*.
+
+        The cache is used with *keep* only, and not for quick code, which is made as fast as read.
+        """
+        cache = self._cache if keep and tier != QUICK else None
+        key = self._key(text, tier) if cache else b""
+        known = cache.get(key) if cache else None
         if known is not None:
             return known
         module, target = self.optimize(text, tier)
         code = bytes(target.emit_object(module))
-        if self._cache and tier != QUICK:
-            self._cache.put(self._key(text, tier), code)
+        if cache:
+            cache.put(key, code)
         return code
 
-    def known(self, text: str, tier: Tier) -> bytes | None:
-        """Object code for *text* out of the cache, None if it is not there."""
-        return self._cache.get(self._key(text, tier)) if self._cache and tier != QUICK else None
+    def knows(self, text: str, tier: Tier) -> bool:
+        """Whether the cache has object code for *text*."""
+        return self._cache is not None and self._cache.has(self._key(text, tier))
 
     def assembly(self, text: str, tier: Tier = FULL) -> str:
         """Return what ``compile`` would, as assembly for people."""

@@ -15,10 +15,11 @@ class Body:
         parameters: how many ``i64`` parameters the function takes; they are ``%a0``, ``%a1``, …
     """
 
-    __slots__ = ("_allocas", "_count", "_labels", "_lines", "closed", "parameters")
+    __slots__ = ("_allocas", "_count", "_labels", "_lines", "closed", "note", "parameters")
 
     def __init__(self, parameters: int) -> None:
         self.parameters = parameters
+        self.note = ""  # what every instruction ends in: where it comes from
         self.closed = False  # the current block already ends in a terminator
         self._allocas: list[str] = []
         self._lines: list[str] = []
@@ -29,17 +30,17 @@ class Body:
         """Append an instruction that has a result; returns the result's name."""
         name = f"%{self._count}"
         self._count += 1
-        self._lines.append(f"  {name} = {text}")
+        self._lines.append(f"  {name} = {text}{self.note}")
         return name
 
     def emit(self, text: str) -> None:
         """Append an instruction without a result."""
-        self._lines.append(f"  {text}")
+        self._lines.append(f"  {text}{self.note}")
 
     def end(self, text: str) -> None:
         """Append a terminator; whatever follows it before the next label is not emitted."""
         if not self.closed:
-            self._lines.append(f"  {text}")
+            self._lines.append(f"  {text}{self.note}")
             self.closed = True
 
     def jump(self, label: str) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from skep.engine.llvm.background import background
 from skep.engine.llvm.gates import Gate
-from skep.engine.llvm.machine import Loaded
+from skep.engine.llvm.machine import Loaded, Tier
 
 SLOTS_PER_RUN: Final = 256  # a program of so many slots is worth the work after one run
 
@@ -22,11 +22,16 @@ Function = Callable[[int, int], int]
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Machine code of a program: where it is entered, and the function that enters it."""
+    """Machine code of a program: where it is entered, what enters it, how it was made."""
 
     loaded: Loaded
     address: int
     function: Function
+    tier: Tier
+
+    def base(self, symbol: str) -> int:
+        """Where its section begins; *symbol* is that of its entry."""
+        return self.address - next(f.offset for f in self.loaded.functions if f.name == symbol)
 
 
 class Growth:
