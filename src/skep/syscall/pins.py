@@ -63,6 +63,7 @@ def get(state: State, call: Call[ObjPin]) -> int:
 def _path(call: Call[ObjPin]) -> str:
     raw = call.text("pathname")
     call.check(len(raw) < MAX_STRING, reasons.PATH_LONG)
+    call.check(raw, reasons.PATH_EMPTY)
     return raw.decode("utf-8", "surrogateescape")
 
 
