@@ -57,28 +57,32 @@ def run(command: Command, seed: int, count: int, show: int) -> collections.Count
     """Ask *count* times; the number of cases by outcome."""
     rng, pair = random.Random(f"{seed} {command.name}"), Pair()
     outcomes: collections.Counter[str] = collections.Counter()
-    for number in range(count):
-        if number % REFILL == 0:
-            pair.fill()
-        asked = case(command, rng)
-        theirs, ours = ask(pair, command, asked)
-        error = pair.skep.last_error
-        if theirs.result == ours.result and left(theirs, asked) == left(ours, asked):
-            outcomes["same" if theirs.result else "same, success"] += 1
-            continue
-        row = explained(command, -theirs.result, error, asked[0])
-        if row is not None:
-            outcomes[f"known: {row.id}"] += 1
-            continue
-        outcomes["different"] += 1
-        if outcomes["different"] <= show:
-            remains = (
-                (left(theirs, asked), left(ours, asked)) if theirs.result == ours.result else ""
-            )
-            names = errno_name(-theirs.result), errno_name(-ours.result)
-            print(command.name, *names, *asked, remains, repr(error))
-    pair.end()
+    try:
+        for number in range(count):
+            if number % REFILL == 0:
+                pair.fill()
+            asked = case(command, rng)
+            outcome = judge(pair, command, asked, show=outcomes["different"] < show)
+            outcomes[outcome] += 1
+    finally:
+        pair.end()
     return outcomes
+
+
+def judge(pair: Pair, command: Command, asked: Case, *, show: bool) -> str:
+    """Ask both once; what came of it, which is printed if it is different and *show* is set."""
+    theirs, ours = ask(pair, command, asked)
+    error = pair.skep.last_error
+    remains = left(theirs, asked), left(ours, asked)
+    if theirs.result == ours.result and remains[0] == remains[1]:
+        return "same" if theirs.result else "same, success"
+    row = explained(command, -theirs.result, error, asked[0])
+    if row is not None:
+        return f"known: {row.id}"
+    if show:
+        names = errno_name(-theirs.result), errno_name(-ours.result)
+        print(command.name, *names, *asked, *remains, repr(error))
+    return "different"
 
 
 def main() -> int:
