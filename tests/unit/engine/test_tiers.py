@@ -185,7 +185,7 @@ from skep.engine.llvm.machine import Machine
 from skep.isa.table import slot
 from support.proofs import Run, prove
 engine, run = LlvmEngine(machine=Machine()), Run()
-body = [slot("add64_imm", 0, imm=1)] * 3000
+body = [slot("add64_imm", 0, imm=1)] * 1000
 for n in range(20):
     entry = engine.compile(prove([slot("mov64_imm", 0, imm=n), *body, slot("exit")], depth=0))
     entry.hot(100)

@@ -22,6 +22,7 @@ class Background:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._working = threading.Lock()
+        self._forks = 0  # threads that are about to fork
 
     def ask(self, request: Request) -> None:
         """Carry out *request* some time; what it raises is reported as of any thread."""
@@ -53,17 +54,23 @@ class Background:
 
     def _next(self) -> Request | None:
         with self._changed:
+            self._changed.wait_for(lambda: not self._forks)
             if not threading.main_thread().is_alive():
                 self._requests.clear()
             return self._requests.popleft() if self._requests else None
 
     def before_fork(self) -> None:
         """Hold the thread between two requests."""
+        with self._changed:
+            self._forks += 1
         self._working.acquire()
 
     def after_fork(self) -> None:
         """Let the thread go on."""
         self._working.release()
+        with self._changed:
+            self._forks -= 1
+            self._changed.notify_all()
 
     def in_child(self) -> None:
         """Begin anew: the thread stayed with the parent."""
