@@ -176,9 +176,13 @@ class FdArray(IndexedMap):
         self._kept.release(old)
 
     def close(self) -> None:
-        """Empty every slot."""
+        """Empty every slot for good."""
         with self._lock:
             self._kept.closed = True
+        self.clear()
+
+    def clear(self) -> None:
+        """Empty every slot."""
         for index in tuple(self.targets):
             self._kept.release(self._place(index, None))
 

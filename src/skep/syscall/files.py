@@ -94,7 +94,7 @@ class Files:
                 raise CommandError("UNLINK", EISDIR, f"{path} is a folder")
             del place.folder.names[place.name]
         if isinstance(node, Pin):
-            self._state.objects.drop(node.holding)
+            self._state.objects.leave(node.holding)
 
     def remove_folder(self, path: str) -> None:
         """Remove an empty folder."""

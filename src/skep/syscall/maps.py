@@ -26,6 +26,7 @@ from skep.uapi import reasons_maps as reasons
 from skep.uapi.commands import MapCreate, MapElem, MapFreeze
 from skep.uapi.flags import MapType
 from skep.uapi.reason import Reason, Refusal
+from skep.uapi.reasons_calls import FD_NOT_OPEN
 
 VALID_NAME: Final = re.compile(rb"[A-Za-z0-9_.\xc0-\xd6\xd8-\xf6\xf8-\xff]*")  # Latin-1
 UPDATE_LOCK: Final = 4
@@ -247,7 +248,17 @@ def update(state: State, call: Call[MapElem]) -> int:
     key = _key(call, map_)
     value = call.read("value", map_.host_value_size)
     _check_elements(call, map_)
+    if map_.map_type == MapType.PROG_ARRAY:
+        return _put_program(state, call, map_, key, value)
     map_.update(key, value, call.attr.flags)
+    return 0
+
+
+def _put_program(state: State, call: Call[MapElem], map_: Map, key: bytes, value: bytes) -> int:
+    """Update a program array, which has a user until that is done: none is left with programs."""
+    with state.objects.using(call.command.name, call.attr.map_fd, Kind.MAP, "map_fd") as used:
+        call.check(used.target is map_, FD_NOT_OPEN, "closed in the meantime", "map_fd")
+        map_.update(key, value, call.attr.flags)
     return 0
 
 

@@ -2,7 +2,10 @@
 
 An object lives while something refers to it: a descriptor, a pin, or another object that holds it
 (a program its maps, a map-in-map its inner maps). When the last reference goes, its ``close`` is
-called and what it held is dropped in turn.
+called and what it held is dropped in turn. Descriptors and pins are its users as well: when the
+last of them goes, an object that could keep itself alive lets go of what it holds.
+
+Source: Linux 6.18 kernel/bpf/syscall.c (bpf_map_put, bpf_map_put_with_uref).
 """
 
 import os
@@ -48,13 +51,17 @@ class Target(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Holding:
-    """One object; *holds* are the objects that live as long as it does."""
+    """One object; *holds* are the objects that live as long as it does.
+
+    Of its *references*, *users* are descriptors and pins.
+    """
 
     kind: Kind
     id: int
     target: Target
     references: int = 0
     holds: "list[Holding]" = field(default_factory=list)
+    users: int = 0
 
 
 def _stranger(command: str, fd: int, field: str) -> Refusal:
@@ -73,10 +80,17 @@ def _is_file(fd: int) -> bool:
 
 
 class Objects:
-    """The tables. Every method is atomic."""
+    """The tables. Every method is atomic.
 
-    def __init__(self, gone: "Callable[[Holding], object] | None" = None) -> None:
-        self._gone = gone  # told of every object that goes
+    Args:
+        gone: told of every object that goes.
+        unused: told of every object that loses its last user.
+    """
+
+    def __init__(
+        self, gone: Callable[[Holding], object], unused: Callable[[Holding], object]
+    ) -> None:
+        self._gone, self._unused = gone, unused
         self._lock = threading.RLock()
         self._fds: dict[int, Holding] = {}
         self._access: dict[int, int] = {}
@@ -110,9 +124,8 @@ class Objects:
         """A new descriptor: the lowest free number; *access* is RDONLY, WRONLY or 0 for both."""
         with self._lock:
             fd = heappop(self._closed) if self._closed else FIRST_FD + len(self._fds)
-            self._fds[fd] = holding
+            self._fds[fd] = self.use(holding)
             self._access[fd] = access
-            holding.references += 1
             return fd
 
     def access(self, fd: int) -> int:
@@ -128,7 +141,7 @@ class Objects:
             if holding is None:
                 raise Refusal("CLOSE", reasons.FD_NOT_OPEN, f"fd {fd} is not open")
             heappush(self._closed, fd)
-            self.drop(holding)
+            self.leave(holding)
 
     def get(self, command: str, fd: int, kind: Kind | None = None, field: str = "") -> Holding:
         """The object that *fd*, the member *field* of the attr, names.
@@ -157,19 +170,34 @@ class Objects:
 
     @contextmanager
     def using(self, command: str, fd: int, kind: Kind, field: str = "") -> Iterator[Holding]:
-        """The object that *fd* names, kept alive for the length of a ``with`` block."""
+        """The object that *fd* names, in use for the length of a ``with`` block."""
         with self._lock:
-            holding = self.take(self.get(command, fd, kind, field))
+            holding = self.use(self.get(command, fd, kind, field))
         try:
             yield holding
         finally:
-            self.drop(holding)
+            self.leave(holding)
 
     def take(self, holding: Holding) -> Holding:
         """One reference more."""
         with self._lock:
             holding.references += 1
             return holding
+
+    def use(self, holding: Holding) -> Holding:
+        """One reference more, of a user."""
+        with self._lock:
+            holding.references += 1
+            holding.users += 1
+            return holding
+
+    def leave(self, holding: Holding) -> None:
+        """One user less, and its reference."""
+        with self._lock:
+            holding.users -= 1
+            if not holding.users and holding.references > 1:
+                self._unused(holding)
+            self.drop(holding)
 
     def drop(self, holding: Holding) -> None:
         """One reference less; the object goes with the last."""
@@ -178,8 +206,7 @@ class Objects:
             if holding.references:
                 return
             self._ids[holding.kind].pop(holding.id, None)
-            if self._gone is not None:
-                self._gone(holding)
+            self._gone(holding)
         holding.target.close()
         for held in holding.holds:
             self.drop(held)

@@ -34,7 +34,7 @@ def pin(state: State, call: Call[ObjPin]) -> int:
             state.tree.pin(path, call.credentials, holding, _start(state, call, path))
         except PathRefused as refused:
             raise call.refusal(refused.reason, str(refused)) from None
-        state.objects.take(holding)
+        state.objects.use(holding)
     return 0
 
 

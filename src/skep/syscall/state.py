@@ -8,6 +8,7 @@ from skep.base.memory import UserMemory
 from skep.btf.graph import Btf
 from skep.engine.interface import Engine
 from skep.engine.proof_only import ProofEngine
+from skep.maps.nested import ProgArray
 from skep.runtime.world import World
 from skep.syscall.objects import Holding, Kind, Objects
 from skep.syscall.owners import Owners
@@ -53,7 +54,7 @@ class State:
         self.world, self.engine, self.memory = world, engine, memory
         self.runs = not isinstance(engine, ProofEngine)
         self.compiles = engine.name == "llvm"
-        self.objects = Objects(self._forget)
+        self.objects = Objects(self._forget, self._empty)
         self.tree = Tree(os.getuid(), os.getgid())
         self.owners = Owners()
         self.statistics = 0
@@ -65,6 +66,11 @@ class State:
     def _forget(self, gone: Holding) -> None:
         if gone.kind is Kind.MAP:
             self.owners.forget(gone.id)
+
+    def _empty(self, unused: Holding) -> None:
+        """Empty a program array that only programs refer to: those in it may be the same ones."""
+        if isinstance(unused.target, ProgArray):
+            unused.target.clear()
 
     @property
     def kernel_btf(self) -> Btf | None:

@@ -177,3 +177,61 @@ def test_statistics_count_while_a_descriptor_is_open(caller: Caller) -> None:
 
     assert caller.subsystem.state.statistics == 0
     assert caller.call(commands.ENABLE_STATS, type=1) == -EINVAL
+
+
+def tail_caller(slots: int) -> bytes:
+    """A program that goes on in the first program of an array, or returns 1."""
+    return (
+        insn(0x18, 2, 1, 0, slots) + bytes(8) + insn(0xB7, 3) + insn(0x85, imm=12)
+        + RETURN_ONE + EXIT
+    )  # fmt: skip
+
+
+def result(caller: Caller, program: int) -> int:
+    """What *program* returns for a packet."""
+    answer = caller.call(
+        commands.PROG_TEST_RUN, prog_fd=program, data_in=caller.keep(bytes(64)), data_size_in=64
+    )
+    assert answer == 0, caller.subsystem.last_error
+    assert isinstance(caller.attr, commands.TestRun)
+    return caller.attr.retval
+
+
+def test_an_array_of_programs_is_emptied_when_its_last_user_goes(caller: Caller) -> None:
+    slots, pinned = caller.map(3, 4, 4), caller.keep(b"/sys/fs/bpf/slots\0")
+    program, seven = (
+        caller.program(tail_caller(slots)),
+        caller.program(insn(0xB7, imm=7) + EXIT),
+    )
+    assert caller.store(slots, bytes(4), seven.to_bytes(4, "little")) == 0
+    caller.call(commands.OBJ_PIN, pathname=pinned, bpf_fd=slots)
+
+    caller.subsystem.close(slots)
+    assert result(caller, program) == 7  # the pin is a user
+    caller.subsystem.files.unlink("/sys/fs/bpf/slots")
+    assert result(caller, program) == 1
+
+
+def test_an_array_of_programs_that_was_emptied_can_be_used_again_by_its_id(caller: Caller) -> None:
+    slots = caller.map(3, 4, 4)
+    program = caller.program(tail_caller(slots))
+    number = caller.subsystem.state.objects.get("TEST", slots).id
+    caller.subsystem.close(slots)
+
+    again = caller.call(commands.MAP_GET_FD_BY_ID, start_id=number)
+    seven = caller.program(insn(0xB7, imm=7) + EXIT)
+
+    assert caller.store(again, bytes(4), seven.to_bytes(4, "little")) == 0
+    assert result(caller, program) == 7
+
+
+def test_a_program_that_calls_itself_through_an_array_goes(caller: Caller) -> None:
+    # It held the array and the array held it: both stayed for good.
+    slots = caller.map(3, 4, 4)
+    program = caller.program(tail_caller(slots))
+    assert caller.store(slots, bytes(4), program.to_bytes(4, "little")) == 0
+
+    caller.subsystem.close(program)
+    caller.subsystem.close(slots)
+
+    assert (count(caller, Kind.MAP), count(caller, Kind.PROG)) == (0, 0)
