@@ -38,6 +38,10 @@ class Calls(Protocol):
         """Call a helper; returns r0."""
         ...
 
+    def kfunc(self, execution: "Execution", pc: int, registers: list[int]) -> int:
+        """Call a kernel function; returns r0."""
+        ...
+
     def tail_call(self, execution: "Execution", pc: int, registers: list[int]) -> int | None:
         """Run another program; returns its result, or None if the call fails."""
         ...
@@ -67,6 +71,11 @@ class Code:
         if op is None or not self.proof.seen[pc]:
             raise RunError("the verifier never came to this instruction", pc=pc)
         return self.proof.insns[pc], op
+
+    def calls_helper(self, pc: int, helper: int) -> bool:
+        """Tell whether the instruction at slot *pc* calls that helper."""
+        op = self.ops[pc]
+        return op is not None and op.sem is Sem.HELPER and self.proof.insns[pc].imm == helper
 
 
 class Execution:
@@ -220,8 +229,7 @@ class Execution:
         if op.sem is Sem.LOCAL:
             registers[0] = self.function(pc + 1 + insn.imm, registers[1:6])
         elif op.sem is Sem.KFUNC:
-            fact = self.code.proof.calls.get(pc)
-            raise NotSupported(f"kfunc {fact.kfunc if fact and fact.kfunc else insn.imm}")
+            registers[0] = self.calls.kfunc(self, pc, registers)
         elif insn.imm == TAIL_CALL:
             result = self.calls.tail_call(self, pc, registers)
             if result is not None:

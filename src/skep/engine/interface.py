@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from skep.base.native import NativeFunction
-from skep.verifier.interface import Proof
+from skep.engine.source import arity
+from skep.verifier.interface import CallFact, Proof
 
 
 class Upcall(Protocol):
@@ -27,6 +28,38 @@ class HelperCode:
     id: int
     native: NativeFunction | None = None
     upcall: Upcall | None = None
+
+    @property
+    def label(self) -> str:
+        """What it is called in symbols."""
+        return str(self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class KfuncCode:
+    """How a kernel function runs: exactly one of *native* and *upcall* is set.
+
+    *native* takes ``(run, r1, …)`` with as many registers as it needs, at most five. If there is
+    *known*, one argument more follows them: what it gives for a call, when its program is compiled.
+    It stays true as long as the program lives, and is the same for whatever reaches the call.
+    """
+
+    name: str
+    native: NativeFunction | None = None
+    upcall: Upcall | None = None
+    known: Callable[[Proof, CallFact], int] | None = None
+
+    @property
+    def registers(self) -> int:
+        """How many of r1 to r5 it takes."""
+        if self.native is None:
+            return 5
+        return arity(self.native) - 1 - (self.known is not None)
+
+    @property
+    def label(self) -> str:
+        """What it is called in symbols."""
+        return self.name
 
 
 @dataclass(frozen=True, slots=True)

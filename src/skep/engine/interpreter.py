@@ -13,7 +13,7 @@ from skep.base.bits import U32, U64
 from skep.base.native import load64, store64
 from skep.engine.batch import run_batch
 from skep.engine.execution import Code, Execution, Step
-from skep.engine.interface import CodePart, CodePlace, HelperCode, NativeLibrary
+from skep.engine.interface import CodePart, CodePlace, HelperCode, KfuncCode, NativeLibrary
 from skep.engine.library import PlainLibrary
 from skep.engine.machinery import Stop, tail_target
 from skep.engine.regions import NO_OBJECTS, Regions
@@ -37,6 +37,7 @@ class Interpreter:
 
     Args:
         helpers: code of every helper that programs may call.
+        kfuncs: code of every kernel function that they may call.
         library: runs native helpers; in plain Python unless something else is given.
         objects: address and size of the region of kernel objects, if there is one.
     """
@@ -47,10 +48,12 @@ class Interpreter:
         self,
         helpers: Iterable[HelperCode] = (),
         *,
+        kfuncs: Iterable[KfuncCode] = (),
         library: NativeLibrary | None = None,
         objects: tuple[int, int] = NO_OBJECTS,
     ) -> None:
         self.helpers = {code.id: code for code in helpers}
+        self.kfuncs = {code.name: code for code in kfuncs}
         self.library: NativeLibrary = library or PlainLibrary()
         self.objects = objects[0], objects[0] + objects[1]
         self.upcalls = Upcalls()
@@ -150,6 +153,26 @@ class InterpretedEntry:
         self._grant_result(execution.regions, number, arguments, result)
         return result
 
+    def kfunc(self, execution: Execution, pc: int, registers: list[int]) -> int:
+        """Call a kernel function on the program's registers."""
+        proof = execution.code.proof
+        fact = proof.calls.get(pc)
+        code = self._engine.kfuncs.get(fact.kfunc) if fact else None
+        if fact is None or code is None:
+            name = fact.kfunc if fact else str(proof.insns[pc].imm)
+            raise NotSupported(f"kfunc {name}", "the engine has no code for it")
+        arguments = registers[1 : code.registers + 1]
+        if code.known is not None:
+            arguments.append(code.known(proof, fact))
+        if code.native is not None:
+            result = self._engine.library.bind(code.native)(execution.run, *arguments) & U64
+        elif code.upcall is not None:
+            result = code.upcall(execution.run, *registers[1:6]) & U64
+        else:
+            raise NotSupported(f"kfunc {fact.kfunc}", "its row holds no code")
+        self._engine.upcalls.check(execution.run)
+        return result
+
     def tail_call(self, execution: Execution, pc: int, registers: list[int]) -> int | None:
         """Go on in another program, if the array has one and the limit allows it."""
         del pc
@@ -179,7 +202,7 @@ class InterpretedEntry:
             return 1  # bpf_loop and for_each stop
         execution = executions[-1]
         caller = execution.pc
-        if execution.code.proof.insns[caller].imm == FOR_EACH_MAP_ELEM:
+        if execution.code.calls_helper(caller, FOR_EACH_MAP_ELEM):
             array, key, value = arguments[:3]
             execution.regions.grant(key, load64(array + KEY_SIZE))
             execution.regions.grant(value, load64(array + VALUE_SIZE))

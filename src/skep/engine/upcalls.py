@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from skep.base.bits import U64
 from skep.base.native import store64
-from skep.engine.interface import HelperCode
+from skep.engine.interface import HelperCode, KfuncCode
 from skep.engine.machinery import Stop
 from skep.errors import InternalError
 from skep.runtime.invocation import FAULT
@@ -33,10 +33,10 @@ class Upcalls:
         self.raised: dict[int, BaseException] = {}
         self._callbacks: dict[int, Any] = {}
 
-    def address(self, code: HelperCode) -> int:
+    def address(self, code: HelperCode | KfuncCode) -> int:
         """Machine address of a helper that is written in Python."""
         if code.upcall is None:
-            raise InternalError(f"helper {code.id} has neither native code nor an upcall")
+            raise InternalError(f"{code.label} has neither native code nor an upcall")
         callback = self._callbacks.get(id(code))
         if callback is None:
             callback = self._callbacks[id(code)] = self.wrap(code.upcall), code

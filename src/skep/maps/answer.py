@@ -28,6 +28,8 @@ MINUS_ERANGE: Final = U64 + 1 - errno.ERANGE
 MINUS_EOPNOTSUPP: Final = U64 + 1 - errno.EOPNOTSUPP
 MINUS_ENOTSUPP: Final = U64 + 1 - ENOTSUPP
 MINUS_EPROTO: Final = U64 + 1 - errno.EPROTO
+MINUS_EDEADLK: Final = U64 + 1 - errno.EDEADLK
+MINUS_ETIMEDOUT: Final = U64 + 1 - errno.ETIMEDOUT
 
 ANSWERS: Final[Mapping[int, Reason]] = {
     row.errno: row

@@ -1,15 +1,18 @@
-"""Where tables meet code: which helpers run, and how."""
+"""Where tables meet code: which helpers and kernel functions run, and how."""
 
 from collections.abc import Iterator
 from typing import Final
 
-from skep.engine.interface import HelperCode
+from skep.engine.interface import HelperCode, KfuncCode
 from skep.helpers import (
     cgroups,
     checksum,
     control,
     dynptr,
     elsewhere,
+    kfuncs,
+    kfuncs_dynptr,
+    kfuncs_strings,
     maps,
     memory,
     network,
@@ -26,15 +29,22 @@ from skep.helpers import (
     vlan,
 )
 from skep.helpers.binding import Binding
+from skep.helpers.kfunc_binding import KfuncBinding, Known
 from skep.runtime.world import World
+from skep.uapi.program_types import Packet
+from skep.verifier.interface import CallFact, Proof
 
 MODULES: Final = (
     maps, system, control, memory, dynptr, output, checksum, network, reshape, vlan, routing,
     sockets, tunnel, cgroups, storage, stacks, syscalls,
     typed_output, elsewhere,
 )  # fmt: skip
+KFUNC_MODULES: Final = (kfuncs, kfuncs_dynptr, kfuncs_strings)
 BINDINGS: Final[tuple[Binding, ...]] = tuple(
     binding for module in MODULES for binding in module.BINDINGS
+)
+KFUNC_BINDINGS: Final[tuple[KfuncBinding, ...]] = tuple(
+    binding for module in KFUNC_MODULES for binding in module.BINDINGS
 )
 TAIL_CALL: Final = 12  # a jump, which the engines do themselves
 IMPLEMENTED: Final = frozenset(binding.id for binding in BINDINGS) | {TAIL_CALL}
@@ -44,3 +54,18 @@ def helper_codes(world: World) -> Iterator[HelperCode]:
     """The code of every bound helper, for programs that run in *world*."""
     for binding in BINDINGS:
         yield HelperCode(binding.id, binding.native, binding.upcall_in(world))
+
+
+def kfunc_codes(world: World) -> Iterator[KfuncCode]:
+    """The code of every bound kernel function, for programs that run in *world*."""
+    known = {Known.PACKET_WRITABLE: packet_writable}
+    for binding in KFUNC_BINDINGS:
+        told = known[binding.known] if binding.known else None
+        yield KfuncCode(binding.name, binding.native, binding.upcall_in(world), told)
+
+
+def packet_writable(proof: Proof, fact: CallFact) -> int:
+    """1 if the program may write to packets."""
+    del fact
+    row = proof.request.program_type
+    return int(row.packet is Packet.WRITE or row.packet_in_any_helper)

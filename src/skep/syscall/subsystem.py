@@ -19,7 +19,7 @@ from skep.errors import CommandError, NotSupported
 from skep.runtime.world import World
 from skep.syscall import iterators, on_devices, perf_events, sockets
 from skep.syscall.call import AttrAddress, AttrBuffer, AttrBytes, Buffer, Common, decode, read_attr
-from skep.syscall.catalog import helper_codes
+from skep.syscall.catalog import helper_codes, kfunc_codes
 from skep.syscall.credentials import Credentials
 from skep.syscall.fdinfo import fdinfo
 from skep.syscall.files import Files
@@ -330,4 +330,4 @@ def _default_engine(world: World) -> Engine:
     from skep.engine.llvm.engine import LlvmEngine
 
     objects = world.objects.address, world.objects.size
-    return LlvmEngine(tuple(helper_codes(world)), objects=objects)
+    return LlvmEngine(tuple(helper_codes(world)), kfuncs=tuple(kfunc_codes(world)), objects=objects)

@@ -52,8 +52,7 @@ def call(site: Site) -> None:
         target = frame.body.pointer(frame.get(site.insn.dst))
         result = f"call i64 {target}({integers(_arguments(frame))})"
     elif site.op.sem is Sem.KFUNC:
-        name = site.fact.kfunc if site.fact else ""
-        raise NotSupported(f"kfunc {name or site.insn.imm}")
+        result = _call_kfunc(site)
     elif site.insn.imm == TAIL_CALL:
         _tail_call(site)
         return
@@ -89,6 +88,17 @@ def _call_helper(site: Site) -> str:
     return linkage.call(code, frame.run, args)
 
 
+def _call_kfunc(site: Site) -> str:
+    fact, frame, linkage = site.fact, site.frame, site.linkage
+    code = linkage.kfunc(fact.kfunc) if fact else None
+    if fact is None or code is None:
+        raise missing_kfunc(fact.kfunc if fact else str(site.insn.imm))
+    args = [frame.get(register) for register in range(1, code.registers + 1)]
+    if code.known is not None:
+        args.append(linkage.constant(code.known(site.proof, fact)))
+    return linkage.call(code, frame.run, args)
+
+
 def _constant_element(site: Site) -> str:
     """Spell the address of an array's element whose index is a constant; "" where it is not."""
     fact = site.fact
@@ -106,6 +116,11 @@ def missing_helper(helper: int) -> NotSupported:
     """Make the refusal of a helper that the engine was not given."""
     row = uapi.by_id(helper)
     return NotSupported(f"helper {row.name if row else helper}", "the engine has no code for it")
+
+
+def missing_kfunc(name: str) -> NotSupported:
+    """Make the refusal of a kernel function that the engine was not given."""
+    return NotSupported(f"kfunc {name}", "the engine has no code for it")
 
 
 def inline_lookup(shape: MapShape) -> InlineLookup | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from skep.base.native import NativeFunction
-from skep.engine.interface import HelperCode, NativeLibrary
+from skep.engine.interface import HelperCode, KfuncCode, NativeLibrary
 from skep.engine.llvm.native import Translator
 from skep.engine.llvm.text import integers
 from skep.engine.source import arity, weight
@@ -23,16 +23,22 @@ class Linkage:
 
     Args:
         helpers: the engine's helpers by id.
+        kfuncs: its kernel functions by name.
         library: compiles native helpers that are too large to inline.
         upcalls: makes Python helpers callable.
     """
 
     def __init__(
-        self, helpers: Mapping[int, HelperCode], library: NativeLibrary, upcalls: Upcalls
+        self,
+        helpers: Mapping[int, HelperCode],
+        kfuncs: Mapping[str, KfuncCode],
+        library: NativeLibrary,
+        upcalls: Upcalls,
     ) -> None:
         self.imports: dict[str, int] = {}
         self.translator = Translator()
-        self._helpers, self._library, self._upcalls = helpers, library, upcalls
+        self._helpers, self._kfuncs = helpers, kfuncs
+        self._library, self._upcalls = library, upcalls
         self._declarations: list[str] = []
         self._symbols: dict[int, str] = {}
         self._sizes: dict[str, int] = {}
@@ -62,7 +68,11 @@ class Linkage:
         """The code of a helper, if there is any."""
         return self._helpers.get(helper)
 
-    def call(self, code: HelperCode, run: str, args: list[str]) -> str:
+    def kfunc(self, name: str) -> KfuncCode | None:
+        """The code of a kernel function, if there is any."""
+        return self._kfuncs.get(name)
+
+    def call(self, code: HelperCode | KfuncCode, run: str, args: list[str]) -> str:
         """Spell a call of a helper with r1 to r5 as *args*."""
         if code.native is None:
             return self._call_python(code, run, args)
@@ -91,8 +101,8 @@ class Linkage:
         data = (f"@{name} = external global [{size} x i8]\n" for name, size in self._sizes.items())
         return "".join((*data, *self._declarations)) + natives
 
-    def _call_python(self, code: HelperCode, run: str, args: list[str]) -> str:
-        symbol = f"upcall.{code.id}"
+    def _call_python(self, code: HelperCode | KfuncCode, run: str, args: list[str]) -> str:
+        symbol = f"upcall.{code.label}"
         self._declare(symbol, self._upcalls.address(code), 6)
         return f"call i64 @{symbol}({integers([run, *args])})"
 

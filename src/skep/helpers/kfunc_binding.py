@@ -1,0 +1,52 @@
+"""KfuncBinding: ties a row of the kfunc table to the function that does it.
+
+A row without a binding is judged by the verifier and refused by engines, by name; nothing is bound
+that does not do what Linux does.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+
+from skep.base.native import NativeFunction, is_native
+from skep.helpers.binding import Upcall
+from skep.runtime.world import World
+from skep.uapi.kfuncs import by_name
+
+
+class Known(Enum):
+    """What of a call is known when its program is compiled, and comes as one argument more."""
+
+    PACKET_WRITABLE = "1 if the program may write to packets"
+    OBJECT_TYPE = "address of the description of the type that is allocated"
+
+
+@dataclass(frozen=True, slots=True)
+class KfuncBinding:
+    """How the kernel function *name* runs: exactly one of *native* and *upcall*.
+
+    Args:
+        name: as in the kfunc table.
+        native: function of the native subset, of ``(run, r1, …)`` with as many registers as it
+            needs, and then what is *known*.
+        upcall: Python function of ``(world, run, r1, …, r5)``; its result is taken modulo 2**64.
+        known: what else the native function is told.
+    """
+
+    name: str
+    native: NativeFunction | None = None
+    upcall: Upcall | None = None
+    known: Known | None = None
+
+    def __post_init__(self) -> None:
+        if by_name(self.name) is None or (self.native is None) == (self.upcall is None):
+            raise AssertionError(f"binding of {self.name!r}: no such kfunc, or not one function")
+        if is_native(self.native or self.upcall) != (self.native is not None):
+            raise AssertionError(f"{self.name}: a native function is marked as one")
+        if self.known is not None and self.native is None:
+            raise AssertionError(f"{self.name}: only native functions are told more")
+
+    def upcall_in(self, world: World) -> Callable[..., int] | None:
+        """The upcall, serving programs that run in *world*: ``(run, r1, …, r5) -> r0``."""
+        return partial(self.upcall, world) if self.upcall is not None else None
