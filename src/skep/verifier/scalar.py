@@ -45,25 +45,25 @@ class Scalar(Ranges):
     def value(self) -> int:
         """Known bits that are 1, unsigned 64-bit."""
         word: int = self.value_word
-        return word & U64
+        return word if word >= 0 else word & U64
 
     @property
     def mask(self) -> int:
         """Unknown bits, unsigned 64-bit."""
         word: int = self.mask_word
-        return word & U64
+        return word if word >= 0 else word & U64
 
     @property
     def umin(self) -> int:
         """Least member, unsigned 64-bit."""
         word: int = self.umin_word
-        return word & U64
+        return word if word >= 0 else word & U64
 
     @property
     def umax(self) -> int:
         """Greatest member, unsigned 64-bit."""
         word: int = self.umax_word
-        return word & U64
+        return word if word >= 0 else word & U64
 
     @property
     def smin(self) -> int:
@@ -194,6 +194,7 @@ def _make_const(word: i64) -> Scalar:
 
 ZERO: Final = _make_const(0)
 UNKNOWN: Final = Scalar()
+_FAR: Final = 1 << 62  # nearer to zero, numbers are words as they are
 _SMALL: Final = (ZERO, *(_make_const(number) for number in range(1, 257)))
 
 
@@ -201,6 +202,8 @@ def const(number: int) -> Scalar:
     """Return the scalar that holds *number*, signed or unsigned 64-bit, alone."""
     if 0 <= number <= 256:
         return _SMALL[number]
+    if -_FAR < number < _FAR:
+        return _make_const(number)
     number &= U64
     return _make_const(number - (1 << 64) if number >> 63 else number)
 
@@ -212,7 +215,11 @@ def unknown() -> Scalar:
 
 def unknown_bits(bits: int) -> Scalar:
     """Return the scalar that holds every number of *bits* bits, zero-extended."""
-    return unsigned_between(0, (1 << bits) - 1)
+    if bits == 32:
+        return _UNKNOWN32
+    if bits == 16:
+        return _UNKNOWN16
+    return _UNKNOWN8 if bits == 8 else unsigned_between(0, (1 << bits) - 1)
 
 
 def unsigned_between(low: int, high: int) -> Scalar:
@@ -252,5 +259,12 @@ def narrow_signed32(scalar: Scalar, low: int, high: int) -> Scalar:
 
 
 def _word(number: int) -> i64:
+    if 0 <= number < _FAR:
+        return number
     number &= U64
     return wrap(number - (1 << 64) if number >> 63 else number)
+
+
+_UNKNOWN8: Final = unsigned_between(0, 0xFF)
+_UNKNOWN16: Final = unsigned_between(0, 0xFFFF)
+_UNKNOWN32: Final = unsigned_between(0, 0xFFFF_FFFF)

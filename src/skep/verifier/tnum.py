@@ -23,15 +23,20 @@ SIGN32: Final = 0x8000_0000
 HIGH: Final = -0x1_0000_0000  # the word whose upper half is all ones
 
 
+def _shift_left(number: i64, count: i64) -> i64:
+    """Shift as words: to the C compiler, a constant would be an int."""
+    return number << count
+
+
 def most() -> i64:
-    """The greatest word. Shifting a constant -1 left by 63 is an int to the C compiler."""
-    return 0x7FFF_FFFF_FFFF_FFFF
+    """The greatest word. Written as one number it would be an object, converted at each use."""
+    half = _shift_left(1, 62)
+    return half - 1 + half
 
 
 def bit(count: i64) -> i64:
-    """1 shifted left by *count*, 0 to 62. To the C compiler a constant 1 would be an int."""
-    one = most() >> 62
-    return one << count
+    """1 shifted left by *count*, 0 to 62."""
+    return _shift_left(1, count)
 
 
 def wrap(number: i64) -> i64:

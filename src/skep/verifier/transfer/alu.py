@@ -148,7 +148,10 @@ def _mul32(made: Scalar, y: Scalar) -> None:
 def _signed_products(a: i64, b: i64, c: i64, d: i64) -> tuple[i64, i64]:
     """Ends of the product of *a* .. *b* and *c* .. *d*, all of at most 32 bits."""
     first, second, third, fourth = a * c, a * d, b * c, b * d
-    return min(first, second, third, fourth), max(first, second, third, fourth)
+    return (
+        min(min(first, second), min(third, fourth)),  # noqa: PLW3301 - of two it is compiled
+        max(max(first, second), max(third, fourth)),  # noqa: PLW3301
+    )
 
 
 def _is_small(x: Scalar) -> bool:
