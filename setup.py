@@ -5,6 +5,7 @@ Without a compiler, or with ``SKEP_PURE=1``, the same files are installed uncomp
 
 import os
 import shutil
+import subprocess
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,8 @@ from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
 HOT = ("isa", "btf", "verifier")
+INLINE = "-fno-semantic-interposition"
+LINK_TIME = f"-flto={os.cpu_count() or 1}"
 
 
 def hot_modules() -> list[str]:
@@ -40,8 +43,26 @@ def extensions() -> list[Any]:
     for extension in made:
         # Lets the compiler inline across functions of one module: the scalar domain runs twice
         # as fast.
-        extension.extra_compile_args.append("-fno-semantic-interposition")
+        extension.extra_compile_args = [*extension.extra_compile_args, INLINE]
+        if is_gcc(compiler):
+            extension.extra_link_args += [LINK_TIME, "-O3", INLINE]
     return made
+
+
+def is_gcc(compiler: str) -> bool:
+    """Whether *compiler* optimizes at link time without further tools."""
+    command = [compiler, "--version"]
+    version = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return "Free Software Foundation" in version.stdout
+
+
+def link_time(source: str) -> list[str]:
+    """Options of a C file: the verifier, and the runtime it calls, are optimized as a whole.
+
+    That takes a tenth to a third off verification, and a third more time to build.
+    """
+    whole = "___verifier___" in source or "__native_" not in source
+    return [LINK_TIME] if whole and "/skep/" not in source else []
 
 
 class ParallelBuild(build_ext):
@@ -51,9 +72,14 @@ class ParallelBuild(build_ext):
         """Build as setuptools does, with a compiler that takes its files in parallel."""
         one = self.compiler.compile
 
+        def compile_one(source: str, extra_postargs: list[str], **options: Any) -> list[str]:
+            if any(LINK_TIME in each.extra_link_args for each in self.extensions):
+                extra_postargs = extra_postargs + link_time(source)
+            return one([source], extra_postargs=extra_postargs, **options)
+
         def compile_all(sources: list[str], **options: Any) -> list[str]:
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                made = pool.map(lambda source: one([source], **options), sources)
+                made = pool.map(lambda source: compile_one(source, **options), sources)
                 return [path for paths in made for path in paths]
 
         self.compiler.compile = compile_all  # type: ignore[method-assign]
