@@ -38,6 +38,7 @@ from skep.verifier.scalar import Scalar
 from skep.verifier.state import Frame, State, Trace, new_frame
 from skep.verifier.target import Target
 from skep.verifier.values import Value
+from skep.verifier.wanted import Tale
 
 MAX_PENDING: Final = 8192
 MAX_REPORTED_PATH: Final = 1000
@@ -108,6 +109,7 @@ class Check:
         self.journal: list[object] | None = (
             [] if request.collect_journal or request.log_level & 3 else None
         )
+        self.tale: Tale = self.journal if request.log_level & 2 else None
 
     # --- verdicts -----------------------------------------------------------------------------
 
@@ -198,7 +200,7 @@ class Check:
     def mark_precise(self, register: int) -> None:
         """Record that the exact value of the scalar in *register* matters on this path."""
         if self.privileged:
-            precision.mark_register(self.program, self.state, self.pc, register)
+            precision.mark_register(self.program, self.state, self.pc, register, self.tale)
 
     def record(self) -> Trace:
         """The trace entry of the current instruction, made on first use."""

@@ -16,6 +16,7 @@ from skep.errors import InternalError
 from skep.isa.table import Kind
 from skep.verifier import precision, prune
 from skep.verifier.check import PROG_F_TEST_STATE_FREQ, Check
+from skep.verifier.events import Remembered
 from skep.verifier.program import Step
 from skep.verifier.rules.flow import LOOP_PROGRESS
 from skep.verifier.scalar import Scalar
@@ -171,7 +172,7 @@ class Checkpoints:
         if step.jump_point:
             check.record()
         if check.privileged:
-            precision.propagate(check.program, checkpoint, state, step.pc)
+            precision.propagate(check.program, checkpoint, state, step.pc, check.tale)
         if loop:
             visit = checkpoint.loop
             if visit is None:
@@ -207,6 +208,8 @@ class Checkpoints:
             checkpoint.precise_regs = [-1] * len(kept.frames)
             checkpoint.precise_slots = [-1] * len(kept.frames)
         self._enter_loop(checkpoint)
+        if check.journal is not None:
+            check.journal.append(Remembered(checkpoint))
         state.parent = checkpoint
         state.first_pc = step.pc
         state.trace = None
@@ -256,10 +259,11 @@ class Checkpoints:
             rounds += 1
             if rounds > MAX_BACKEDGE_ROUNDS:
                 for edge, _, _ in visit.edges:
-                    precision.mark_all(edge)
+                    precision.mark_all(edge, self._check.tale)
                 break
             for edge, pc, equal in visit.edges:
-                marked = precision.propagate(self._check.program, equal, edge, pc)
+                tale = self._check.tale
+                marked = precision.propagate(self._check.program, equal, edge, pc, tale)
                 changed = marked or changed
         visit.edges.clear()
 

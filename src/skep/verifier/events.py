@@ -6,7 +6,7 @@ Frames in events are snapshots that nobody changes later.
 
 from dataclasses import dataclass
 
-from skep.verifier.state import Frame, Reference
+from skep.verifier.state import Checkpoint, Frame, Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class Called:
     caller: Frame
     callee: Frame
     returning: bool = False
+    refs: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,61 @@ class Pruned:
     pc: int
     previous_pc: int
     frame: Frame
+    refs: tuple[Reference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """The state before the next instruction is remembered."""
+
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """The walk has come to a slot where states are compared; *frame* is what is known."""
+
+    frame: Frame
+    refs: tuple[Reference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Searching:
+    """Where exact values came from is looked for, from slot *last* back to slot *first*.
+
+    *subsequent* is the slot that comes after *last*, -1 where the path stands.
+    """
+
+    frame: int
+    last: int
+    first: int
+    subsequent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """The search comes to slot *pc* with *regs* and *slots* of the frame, as bit sets."""
+
+    frame: int
+    regs: int
+    slots: int
+    pc: int
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """The search for the origin of exact values reached frame *number* of *checkpoint*.
+
+    *regs* and *slots* are what goes on being looked for, *precise_regs* and *precise_slots* all
+    that matters there, as bit sets.
+    """
+
+    checkpoint: Checkpoint
+    number: int
+    regs: int
+    slots: int
+    precise_regs: int
+    precise_slots: int
 
 
 @dataclass(frozen=True, slots=True)

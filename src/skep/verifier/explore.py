@@ -10,11 +10,11 @@ from skep.errors import InternalError
 from skep.isa.table import OPS, Kind, Op, Sem
 from skep.verifier.check import Check
 from skep.verifier.checkpoints import Checkpoints
-from skep.verifier.events import Entered, PathEnded, Pruned, Resumed
+from skep.verifier.events import Arrived, Entered, PathEnded, Pruned, Resumed
 from skep.verifier.program import Decision, Refinement, Step, Transfer
 from skep.verifier.rules import flow
 from skep.verifier.scalar import const
-from skep.verifier.state import State
+from skep.verifier.state import Frame, State
 from skep.verifier.transfer.alu import OPERATIONS, TRANSFER
 from skep.verifier.transfer.arithmetic import (
     address_space_cast,
@@ -180,15 +180,17 @@ def _one_instruction(check: Check, marks: Checkpoints, handlers: list[Handler | 
     state.last_pc = check.previous_pc
     if check.observer is not None:
         check.observer.arrive(check)
+    journal = check.journal
+    arrived = check.frame if journal is None else _arrive(check, step)
     if step.prune_point and marks.is_visited(step):
-        if check.journal is not None:
-            check.journal.append(Pruned(pc, check.previous_pc, check.frame.copy()))
+        if journal is not None:
+            journal.append(Pruned(pc, check.previous_pc, arrived, state.refs))
         check.path_ends = True
         return
     if step.jump_point:
         check.record()
-    if check.journal is not None:
-        check.journal.append(Entered(pc, check.frame.copy(), state.refs))
+    if journal is not None:
+        journal.append(Entered(pc, arrived, state.refs))
     step.seen = True
     if step.fault:
         named = step.fault.endswith(" is invalid")
@@ -197,6 +199,14 @@ def _one_instruction(check: Check, marks: Checkpoints, handlers: list[Handler | 
         marks.jumps += 1
     check.next_pc = step.next_pc
     _examine(check, step, handlers)
+
+
+def _arrive(check: Check, step: Step) -> Frame:
+    """What is known before *step*, with dead values that comparing states forgets."""
+    frame = check.frame.copy()
+    if check.tale is not None and step.prune_point:
+        check.tale.append(Arrived(frame, check.state.refs))
+    return frame
 
 
 def _examine(check: Check, step: Step, handlers: list[Handler | None]) -> None:

@@ -1,8 +1,8 @@
 """The kernel-style log: a rendering of the journal.
 
 Level 1 shows the last path that was walked, level 2 all of them; 4 adds statistics. The state after
-an instruction stands on its line: what the instruction read or wrote. Lines about the search for
-precise registers are not written.
+an instruction stands on its line: what the instruction read or wrote. If something else was written
+in between, as about the search for exact values at level 2, it stands on a line of its own.
 
 Source: Linux 6.18 kernel/bpf/verifier.c (do_check, print_verification_stats), kernel/bpf/log.c.
 """
@@ -10,24 +10,35 @@ Source: Linux 6.18 kernel/bpf/verifier.c (do_check, print_verification_stats), k
 from collections.abc import Sequence
 from typing import Final
 
-from skep.isa.table import Kind, Sem, registers_read, registers_written
+from skep.isa.table import Kind
 from skep.verifier.events import (
+    Arrived,
     BranchPushed,
     Called,
     Entered,
     FunctionEntered,
+    Marked,
     Note,
     Pruned,
     Refused,
+    Remembered,
     Resumed,
+    Searching,
+    Undone,
 )
 from skep.verifier.interface import LineInfo, Request, Statistics
-from skep.verifier.listing import step_text
-from skep.verifier.notation import frame_parts, references_text, register_parts, slot_parts
+from skep.verifier.listing import logged_text
+from skep.verifier.notation import ALL, frame_parts, register_set_text, slot_set_text
 from skep.verifier.program import Program, Step
-from skep.verifier.scalar import Scalar
-from skep.verifier.state import SLOT_SIZE, Frame, Reference
-from skep.verifier.values import STACK, Pointer
+from skep.verifier.shown import (
+    CALLER_SAVED,
+    Shown,
+    changed_slots,
+    overwritten,
+    touched_registers,
+    touched_slots,
+)
+from skep.verifier.state import Frame, Reference
 
 PATHS: Final = 1
 ALL_PATHS: Final = 2
@@ -37,35 +48,29 @@ ALIGNMENT: Final = 40
 MAX_INSNS: Final = 1_000_000
 
 
-def _touched_slots(step: Step, frame: Frame) -> frozenset[int]:
-    """Slots of *frame* that a load or store through a known stack pointer accesses."""
-    if step.size == 0 or step.kind is Kind.ALU:
-        return frozenset()
-    base = frame.regs[step.src if step.kind in (Kind.LOAD, Kind.LOAD_SX) else step.dst]
-    if not isinstance(base, Pointer) or base.kind != STACK or base.frame != frame.number:
-        return frozenset()
-    if not base.var.is_const:
-        return frozenset()
-    low = base.off + base.var.smin + step.off
-    return frozenset(-(byte // SLOT_SIZE) - 1 for byte in range(low, low + step.size))
-
-
 class Log:
     """Writes the log of one verification, event by event."""
 
     def __init__(self, program: Program, request: Request) -> None:
         self._program = program
-        self._level = request.log_level
+        self._request = request
+        self._every: bool = request.log_level & ALL_PATHS != 0
         self._lines: list[str] = []
-        self._infos = {info.pc: info for info in request.line_infos}
-        self._shown: LineInfo | None = None
-        self._fresh = True  # all registers count as changed
+        self._joins = False  # the last line goes on
+        self._infos = list(request.line_infos)
+        self._source: LineInfo | None = None  # the latest that was written
         self._from: tuple[int, int] | None = None  # a branch was taken up just now
-        self._step: Step | None = None  # the instruction on the last line, if nothing follows it
-        self._previous: Step | None = None
+        self._step: Step | None = None  # the instruction before
+        self._stands = False  # it is the last line
+        self._jumped: Step | None = None  # a comparison whose state is not written yet
+        self._registers: int = ALL  # what the next state shows, as a bit set
+        self._slots: int = ALL
         self._before: Frame | None = None
         self._refs: tuple[Reference, ...] = ()
-        self._open = False  # both ways of the last instruction are possible
+        self._shown = Shown()
+        self._pushed: list[tuple[int, Step | None]] = []  # lines, step of branches that wait
+        self._remembered: list[Remembered] = []
+        self._kept: dict[int, tuple[list[Frame], tuple[Reference, ...]]] = {}
 
     def text(self) -> str:
         """All lines so far."""
@@ -76,19 +81,26 @@ class Log:
         if isinstance(event, Entered):
             self._enter(event)
         elif isinstance(event, Resumed):
-            self._resume(event.previous_pc, event.pc)
+            self._resume(event)
         elif isinstance(event, Pruned):
             self._prune(event)
         elif isinstance(event, Called):
             self._call(event)
         elif isinstance(event, BranchPushed):
-            self._open = True
+            self._shown.push()
+            self._pushed.append((len(self._lines), self._step))
+        elif isinstance(event, Remembered):
+            self._remembered.append(event)
         else:
             self._add_rare(event)
 
     def _add_rare(self, event: object) -> None:
         if isinstance(event, FunctionEntered):
             self._begin(event)
+        elif isinstance(event, Arrived):
+            self._arrive(event.frame, event.refs)
+        elif isinstance(event, (Searching, Undone, Marked)):
+            self._add_search(event)
         elif isinstance(event, Note):
             self.write(event.text)
         elif isinstance(event, Refused):
@@ -96,14 +108,18 @@ class Log:
 
     def write(self, text: str) -> None:
         """Write a line of its own."""
-        self._lines.append(text)
-        self._step = None
+        if self._joins:
+            self._lines[-1] += text
+        else:
+            self._lines.append(text)
+        self._joins = False
+        self._stands = False
 
     # --- head and end -------------------------------------------------------------------------
 
     def write_head(self) -> None:
         """List the functions and the live registers (level 2)."""
-        if not self._level & ALL_PATHS:
+        if not self._every:
             return
         for function in self._program.functions:
             self.write(f"func#{function.number} @{function.start}")
@@ -112,11 +128,11 @@ class Log:
             if step is not None:
                 live = "".join(str(n) if step.live >> n & 1 else "." for n in range(10))
                 loop = f"{step.scc:3d} " if step.scc else "    "
-                self.write(f"{loop}{step.pc:3d}: {live} {step_text(step)}")
+                self.write(f"{loop}{step.pc:3d}: {live} {self._text_of(step)}")
 
     def write_end(self, statistics: Statistics) -> None:
         """Write the statistics."""
-        if self._level & STATISTICS:
+        if self._request.log_level & STATISTICS:
             self.write(f"verification time {statistics.microseconds} usec")
             self.write(f"stack depth {statistics.stack_depth}")
         self.write(
@@ -126,119 +142,163 @@ class Log:
             f"peak_states {statistics.peak_states} mark_read 0"
         )
 
+    def _text_of(self, step: Step) -> str:
+        kernel = self._request.environment.kernel_btf
+        return logged_text(step, kernel, addresses=self._request.privileged)
+
     # --- events -------------------------------------------------------------------------------
 
     def _begin(self, event: FunctionEntered) -> None:
-        self._fresh = True
-        self._before = None
-        self._previous = None
+        self._shown.begin()
+        self._pushed.clear()
+        self._kept.clear()
+        self._show_all_next()
+        self._step = None
         self._from = None
         if event.subprog:
             self.write(f"Validating {event.name}() func#{event.subprog}...")
 
-    def _resume(self, previous_pc: int, pc: int) -> None:
-        self._from = (previous_pc, pc)
-        self._fresh = True
+    def _show_all_next(self) -> None:
+        self._registers = self._slots = ALL
+
+    def _resume(self, event: Resumed) -> None:
+        count, step = self._pushed.pop() if self._pushed else (len(self._lines), None)
+        if not self._every:
+            self._cut(count, step)
+        self._shown.pop()
+        self._from = (event.previous_pc, event.pc)
+        self._jumped = None
+        self._remembered.clear()
+        written = 0 if step is None else overwritten(step)
+        self._before = self._shown.arrive(event.frame, written, event.refs)
+        self._step = None
+        self._show_all_next()
+
+    def _cut(self, count: int, step: Step | None) -> None:
+        """Drop what was written since a branch was pushed.
+
+        The end of the line before has been overwritten by then, if a state was written behind it.
+        """
+        del self._lines[count:]
+        if step is not None and step.kind is not Kind.MAY_GOTO:
+            self._lines[-1] = self._text_line(step) + " "
+            self._joins = True
+        self._stands = False
 
     def _prune(self, event: Pruned) -> None:
+        self._arrive(event.frame, event.refs)
         if self._from is not None:
             self.write(f"\nfrom {self._from[0]} to {self._from[1]}: safe")
             self._from = None
-            return
-        if self._previous is not None and self._previous.kind is Kind.JUMP:
-            self._show_changes(event.previous_pc, event.frame, self._refs)
-        self.write(f"{event.pc}: safe")
+        else:
+            self.write(f"{event.pc}: safe")
 
     def _call(self, event: Called) -> None:
-        caller, callee = _line(frame_parts(event.caller)), _line(frame_parts(event.callee))
         if event.returning:
+            callee = self._shown.arrive(event.callee, 0, event.refs)
+            caller = self._shown.arrive(event.caller, 1, event.refs)
             target = event.callee.callsite + 1
-            self.write(f"returning from callee:\n{callee}")
-            self.write(f"to caller at {target}:\n{caller}")
-            self._resume(event.pc, target)
-            self._fresh = False
-            self._previous = None
+            self.write(f"returning from callee:\n{_line(frame_parts(callee, event.refs))}")
+            self.write(f"to caller at {target}:\n{_line(frame_parts(caller, event.refs))}")
+            self._from = (event.pc, target)
+            self._registers = self._slots = 0
         else:
-            self.write(f"caller:\n{caller}")
-            self.write(f"callee:\n{callee}")
-            self._fresh = True
+            caller = self._shown.arrive(event.caller, CALLER_SAVED, event.refs)
+            callee = self._shown.arrive(event.callee, 0, event.refs)
+            self.write(f"caller:\n{_line(frame_parts(caller, event.refs))}")
+            self.write(f"callee:\n{_line(frame_parts(callee, event.refs))}")
+            self._show_all_next()
+        self._step = None
 
     def _enter(self, event: Entered) -> None:
         step = self._program.steps[event.pc]
         if step is None:
             return
-        if self._from is not None and self._level & ALL_PATHS:
-            known = _line(frame_parts(event.frame, event.refs))
+        frame = self._arrive(event.frame, event.refs)
+        if self._from is not None and self._every:
+            known = _line(frame_parts(frame, event.refs))
             self.write(f"\nfrom {self._from[0]} to {self._from[1]}:{known}")
-        self._from = None
-        self._show_changes(event.pc, event.frame, event.refs)
+            self._from = None
+        if self._registers or self._slots:
+            self._show_state(event.pc, frame, event.refs)
         self._show_source(event.pc)
-        self.write(f"{event.pc}: {step_text(step)}")
-        self._step = self._previous = step
-        self._before = event.frame
+        self.write(self._text_line(step))
+        self._stands = True
+        self._step, self._before = step, frame
+        self._jumped = step if step.kind is Kind.JUMP else None
         self._refs = event.refs
-        self._fresh = False
-        self._open = False
+        self._registers |= touched_registers(step)
+        self._slots |= touched_slots(step, frame, self._shown.frames)
+
+    def _text_line(self, step: Step) -> str:
+        return f"{step.pc}: {self._text_of(step)}"
 
     # --- states -------------------------------------------------------------------------------
 
-    def _show_changes(self, pc: int, frame: Frame, refs: tuple[Reference, ...]) -> None:
+    def _arrive(self, frame: Frame, refs: tuple[Reference, ...]) -> Frame:
+        """The walk has come to *frame*: finish the line of the instruction before."""
+        step = self._step
+        shown = self._shown.arrive(frame, 0 if step is None else overwritten(step), refs)
+        if step is not None and step.kind is Kind.CALL and self._before is not None:
+            self._slots |= changed_slots(shown, self._before)
+        if self._jumped is not None:
+            self._show_state(self._jumped.pc, shown, refs)
+        self._step = self._jumped = None
+        for event in self._remembered:
+            self._shown.unlink_single()
+            shown = self._shown.frames[-1]
+            self._kept[id(event.checkpoint)] = (self._shown.frames.copy(), refs)
+        self._remembered.clear()
+        return shown
+
+    def _show_state(self, pc: int, frame: Frame, refs: tuple[Reference, ...]) -> None:
         """Put what changed behind the instruction, or on a line of its own."""
-        parts = self._changes(frame, refs)
-        if not parts:
-            return
-        if self._step is None or self._needs_precision():
-            jump = self._step is not None and self._step.kind is Kind.JUMP
-            at = self._step.pc if jump and self._step is not None else pc
-            self.write(f"{at}:{_line(parts)}")
+        text = _line(frame_parts(frame, refs, self._registers, self._slots))
+        self._registers = self._slots = 0
+        if not self._stands:
+            self.write(f"{pc}:{text}")
             return
         line = self._lines[-1]
         position = len(line) + 1
         end = max(position + MIN_ALIGNMENT // 2, ALIGNMENT)
         width = -(-end // MIN_ALIGNMENT) * MIN_ALIGNMENT - position - 1
-        self._lines[-1] = f"{line}{' ' * width};{_line(parts)}"
-        self._step = None
+        self._lines[-1] = f"{line}{' ' * width};{text}"
+        self._stands = False
 
-    def _needs_precision(self) -> bool:
-        """Whether the exact value of a register mattered to the last instruction.
+    def _add_search(self, event: Searching | Undone | Marked) -> None:
+        if isinstance(event, Searching):
+            self.write(
+                f"mark_precise: frame{event.frame}: last_idx {event.last} "
+                f"first_idx {event.first} subseq_idx {event.subsequent} "
+            )
+        elif isinstance(event, Undone):
+            step = self._program.steps[event.pc]
+            regs, slots = register_set_text(event.regs), slot_set_text(event.slots)
+            line = "" if step is None else self._text_line(step)
+            self.write(f"mark_precise: frame{event.frame}: regs={regs} stack={slots} before {line}")
+        else:
+            self._show_marked(event)
 
-        Linux searches for where it came from then, and writes about it at level 2 in between. It
-        does so for comparisons that can come out one way only, and for sums with a pointer.
-        """
-        step, before = self._step, self._before
-        if step is None or before is None or not self._level & ALL_PATHS:
-            return False
-        operands = [before.regs[step.dst]] + [before.regs[step.src]] * step.reg_source
-        scalars = sum(isinstance(value, Scalar) for value in operands)
-        if step.kind is Kind.JUMP:
-            return not self._open and scalars > 0
-        is_sum = step.kind is Kind.ALU and step.sem in (Sem.ADD, Sem.SUB)
-        return is_sum and len(operands) == 2 and scalars == 1
-
-    def _changes(self, frame: Frame, refs: tuple[Reference, ...]) -> list[str]:
-        if self._fresh:
-            return frame_parts(frame, refs)
-        step = self._previous
-        if step is None or self._before is None:  # a subprogram returned: all is shown already
-            return []
-        if step.kind in (Kind.GOTO, Kind.EXIT):
-            return []
-        touched = 1
-        if step.kind is not Kind.CALL:
-            touched = registers_read(step.op, step.insn) | registers_written(step.op, step.insn)
-        registers = register_parts(frame, touched)
-        slots = slot_parts(frame, self._before, _touched_slots(step, self._before))
-        if not registers and not slots:
-            return []
-        head = [f"frame{frame.number}:"] if frame.number else []
-        held = references_text(refs)
-        return [*head, *registers, *slots, *([held] if held else [])]
+    def _show_marked(self, event: Marked) -> None:
+        regs, slots = register_set_text(event.regs), slot_set_text(event.slots)
+        frames, refs = self._kept.get(
+            id(event.checkpoint), (event.checkpoint.state.frames, event.checkpoint.state.refs)
+        )
+        precise = (event.precise_regs, event.precise_slots)
+        known = _line(frame_parts(frames[event.number], refs, precise=precise))
+        self.write(
+            f"mark_precise: frame{event.number}: parent state regs={regs} stack={slots}: {known}"
+        )
 
     def _show_source(self, pc: int) -> None:
-        info = self._infos.get(pc)
-        if info is None or info is self._shown:
+        info: LineInfo | None = None
+        for each in self._infos:
+            if each.pc > pc:
+                break
+            info = each
+        if info is None or info is self._source:
             return
-        self._shown = info
+        self._source = info
         name = info.file.rsplit("/", 1)[-1]
         self.write(f"; {info.text.lstrip()} @ {name}:{info.line}")
 

@@ -42,6 +42,7 @@ from skep.verifier.values import (
     Value,
 )
 
+ALL: Final = -1  # every register, or every slot
 SLOT_LETTERS: Final = "?rm0dif"  # by type of a stack byte
 DYNPTR_NAMES: Final[tuple[tuple[int, str], ...]] = (
     (DYNPTR_LOCAL, "local"),
@@ -202,34 +203,41 @@ def references_text(refs: tuple[Reference, ...]) -> str:
     return f"refs={','.join(ids)}" if ids else ""
 
 
-def frame_parts(frame: Frame, refs: tuple[Reference, ...] = ()) -> list[str]:
-    """Everything that is known in *frame*, in the order of the log."""
+def frame_parts(
+    frame: Frame,
+    refs: tuple[Reference, ...] = (),
+    registers: int = ALL,
+    slots: int = ALL,
+    precise: tuple[int, int] = (0, 0),
+) -> list[str]:
+    """What is known in *frame*, in the order of the log.
+
+    Args:
+        frame: the frame.
+        refs: what is held.
+        registers: which registers to write, as a bit set.
+        slots: which slots to write, as a bit set by number.
+        precise: registers and slots whose exact value matters.
+    """
     parts = [f"frame{frame.number}:"] if frame.number else []
     for number, value in enumerate(frame.regs):
-        if value is not None:
-            parts.append(f"R{number}={value_text(value, frame.number)}")
+        if value is not None and registers >> number & 1:
+            mattered = precise[0] >> number & 1 == 1
+            parts.append(f"R{number}={value_text(value, frame.number, mattered)}")
     for spi, slot in enumerate(frame.stack):
-        parts.append(slot_text(slot, spi, frame.number))
+        if slots >> spi & 1:
+            parts.append(slot_text(slot, spi, frame.number, precise[1] >> spi & 1 == 1))
     parts.append(references_text(refs))
     parts.append("cb" if frame.in_callback else "")
     parts.append("async_cb" if frame.in_async_callback else "")
     return [part for part in parts if part]
 
 
-def register_parts(frame: Frame, touched: int) -> list[str]:
-    """Registers of *frame* that are in the bit set *touched*."""
-    return [
-        f"R{number}={value_text(value, frame.number)}"
-        for number, value in enumerate(frame.regs)
-        if value is not None and touched >> number & 1
-    ]
+def register_set_text(registers: int) -> str:
+    """A set of registers, as ``r1,r6``."""
+    return ",".join(f"r{number}" for number in range(11) if registers >> number & 1)
 
 
-def slot_parts(frame: Frame, before: Frame, touched: frozenset[int]) -> list[str]:
-    """Slots of *frame* that are in *touched*, or differ from *before*."""
-    texts = [
-        slot_text(slot, spi, frame.number)
-        for spi, slot in enumerate(frame.stack)
-        if spi in touched or slot is not before.slot(spi)
-    ]
-    return [text for text in texts if text]
+def slot_set_text(slots: int) -> str:
+    """A set of stack slots, as ``-8,-16``."""
+    return ",".join(str(-8 * (spi + 1)) for spi in range(64) if slots >> spi & 1)

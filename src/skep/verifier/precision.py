@@ -15,6 +15,7 @@ from mypy_extensions import i64
 
 from skep.errors import InternalError
 from skep.isa.table import Kind, Sem
+from skep.verifier.events import Searching, Undone
 from skep.verifier.program import (
     CALLS,
     COMPARES,
@@ -30,7 +31,13 @@ from skep.verifier.program import (
 from skep.verifier.scalar import Scalar
 from skep.verifier.slot_sets import slot_bit
 from skep.verifier.state import SPILL, Checkpoint, Frame, State, Trace
-from skep.verifier.wanted import CannotFollow, Wanted
+from skep.verifier.telling import (
+    tell_forced,
+    tell_marked,
+    tell_propagated,
+    tell_surrender,
+)
+from skep.verifier.wanted import CannotFollow, Tale, Wanted
 
 ARGUMENTS: Final = 0x3E
 TAIL_CALL: Final = 12
@@ -40,26 +47,32 @@ _HELPER: Final = Sem.HELPER
 _STORE_IMM: Final = Kind.STORE_IMM
 
 
-def mark_register(program: Program, state: State, pc: int, register: int) -> None:
+def mark_register(
+    program: Program, state: State, pc: int, register: int, tale: Tale = None
+) -> None:
     """Mark whatever the scalar in *register* of the innermost frame was made from."""
-    wanted = Wanted(len(state.frames) - 1)
+    wanted = Wanted(len(state.frames) - 1, tale)
     wanted.add(register)
     mark(program, state, pc, wanted)
 
 
-def mark_slot(program: Program, state: State, pc: int, frame: int, spi: int) -> None:
+def mark_slot(
+    program: Program, state: State, pc: int, frame: int, spi: int, tale: Tale = None
+) -> None:
     """Mark whatever the scalar spilled to slot *spi* of frame number *frame* was made from."""
-    wanted = Wanted(len(state.frames) - 1)
+    wanted = Wanted(len(state.frames) - 1, tale)
     wanted.set_slots(frame, slot_bit(spi))
     mark(program, state, pc, wanted)
 
 
-def propagate(program: Program, old: Checkpoint, state: State, pc: int) -> bool:
+def propagate(program: Program, old: Checkpoint, state: State, pc: int, tale: Tale = None) -> bool:
     """Mark in *state*'s past what mattered in the equivalent *old*; tell whether that was new."""
-    wanted = Wanted(len(state.frames) - 1)
+    wanted = Wanted(len(state.frames) - 1, tale)
     for frame in range(len(old.state.frames)):
         wanted.set_regs(frame, old.precise_regs[frame])
         wanted.set_slots(frame, old.precise_slots[frame])
+    if tale is not None:
+        tell_propagated(tale, wanted)
     return mark(program, state, pc, wanted)
 
 
@@ -73,10 +86,14 @@ def mark(program: Program, state: State, pc: int, wanted: Wanted) -> bool:
     subsequent = -1
     skip = True
     while True:
+        if wanted.tale is not None:
+            wanted.tale.append(Searching(wanted.frame, last, current.first_pc, subsequent))
+        if last < 0:
+            break
         try:
             subsequent = _walk(program, current, last, subsequent, wanted, skip)
         except CannotFollow:
-            mark_all(state)
+            mark_all(state, wanted.tale)
             return True
         skip = False
         if wanted.is_empty():
@@ -90,10 +107,8 @@ def mark(program: Program, state: State, pc: int, wanted: Wanted) -> bool:
         subsequent = current.first_pc
         current = parent.state
         last = current.last_pc
-        if last < 0:
-            break
     if not _is_entry(current, wanted):
-        mark_all(state)
+        mark_all(state, wanted.tale)
         return True
     return changed
 
@@ -108,13 +123,18 @@ def _is_entry(state: State, wanted: Wanted) -> bool:
     )
 
 
-def mark_all(state: State) -> None:
+def mark_all(state: State, tale: Tale = None) -> None:
     """Make every scalar of every checkpoint on the path precise."""
+    if tale is not None:
+        tell_surrender(tale, len(state.frames) - 1)
     parent = state.parent
     while parent is not None:
         for number, frame in enumerate(parent.state.frames):
-            parent.precise_regs[number] |= _scalar_registers(frame, -1)
-            parent.precise_slots[number] |= _scalar_slots(frame, -1)
+            regs, slots = _scalar_registers(frame, -1), _scalar_slots(frame, -1)
+            if tale is not None:
+                tell_forced(tale, parent, number, regs, slots)
+            parent.precise_regs[number] |= regs
+            parent.precise_slots[number] |= slots
         parent = parent.state.parent
 
 
@@ -156,6 +176,8 @@ def _mark_checkpoint(checkpoint: Checkpoint, wanted: Wanted) -> bool:
             checkpoint.precise_slots[number] = known | slots
             wanted.set_slots(number, slots)
         changed = changed or regs != 0 or slots != 0
+    if wanted.tale is not None:
+        tell_marked(wanted.tale, checkpoint, wanted)
     return changed
 
 
@@ -175,6 +197,8 @@ def _walk(
         step = steps[pc]
         if step is None:
             raise InternalError(f"backtracking reached slot {pc}")
+        if wanted.tale is not None and not skip:
+            wanted.tale.append(Undone(wanted.frame, wanted.regs, wanted.slots, pc))
         if skip:
             skip = False
         elif not _passes(step, here, wanted):

@@ -3,10 +3,14 @@
 Source: Linux 6.18 kernel/bpf/verifier.c (struct backtrack_state).
 """
 
+from typing import TypeAlias
+
 from mypy_extensions import i64
 
 from skep.errors import InternalError
 from skep.verifier.slot_sets import slot_bit
+
+Tale: TypeAlias = list[object] | None  # where to note, event by event, how the search goes
 
 
 class CannotFollow(Exception):  # noqa: N818 - not an error
@@ -20,10 +24,11 @@ class Wanted:
     in *outer*: registers, then slots, of each.
     """
 
-    __slots__ = ("frame", "outer", "regs", "slots")
+    __slots__ = ("frame", "outer", "regs", "slots", "tale")
 
-    def __init__(self, frame: int) -> None:
+    def __init__(self, frame: int, tale: Tale = None) -> None:
         self.frame = frame
+        self.tale = tale
         self.regs: i64 = 0
         self.slots: i64 = 0
         self.outer: list[int] = [0] * (2 * frame)

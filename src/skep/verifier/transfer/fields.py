@@ -123,5 +123,5 @@ def note_constant_key(check: Check, call: Call, value: Pointer) -> None:
     length = 8 - len(slot.types.lstrip(bytes((SPILL,))))
     if start != 0 or length != shape.key_size:
         return
-    precision.mark_slot(check.program, check.state, check.pc, value.frame, spi)
+    precision.mark_slot(check.program, check.state, check.pc, value.frame, spi, check.tale)
     call.const_key = spilled.value

@@ -40,7 +40,8 @@ def call_subprogram(check: Check, step: Step) -> None:
     check.frame = frame
     check.next_pc = callee.start
     if check.journal is not None:
-        check.journal.append(Called(step.pc, caller.copy(), frame.copy()))
+        event = Called(step.pc, caller.copy(), frame.copy(), refs=check.state.refs)
+        check.journal.append(event)
 
 
 def _enter(check: Check, state: State, subprogram: int, callsite: int) -> Frame:
@@ -217,7 +218,8 @@ def return_to_caller(check: Check, step: Step) -> None:
         caller.regs[0] = value
         check.next_pc = callee.callsite + 1
     if check.journal is not None:
-        check.journal.append(Called(step.pc, caller.copy(), callee.copy(), returning=True))
+        event = Called(step.pc, caller.copy(), callee.copy(), returning=True, refs=state.refs)
+        check.journal.append(event)
     state.frames.pop()
     check.frame = caller
     if callee.in_callback:

@@ -1,0 +1,189 @@
+"""What the log shows of a state: values that nothing will read any more stand in it too.
+
+skep forgets dead registers and slots when it compares states, Linux keeps them. So the log carries
+them on from line to line until an instruction overwrites them.
+
+Source: Linux 6.18 kernel/bpf/verifier.c (clean_live_states, clear_singular_ids), log.c.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from skep.isa.table import Kind, Sem, registers_read, registers_written
+from skep.verifier.program import Step
+from skep.verifier.scalar import Scalar
+from skep.verifier.state import (
+    EMPTY_SLOT,
+    SLOT_SIZE,
+    SPILL,
+    ZERO,
+    Frame,
+    Reference,
+    Slot,
+)
+from skep.verifier.values import PACKET, PACKET_META, STACK, Pointer, Value
+
+CALLER_SAVED: Final = 0x3F
+CONTEXT: Final = 1 << 6  # of loads from packets by LD_ABS and LD_IND
+_LOADS: Final = (Kind.LOAD, Kind.LOAD_SX)
+
+
+# --- what an instruction touches --------------------------------------------------------------
+
+
+def overwritten(step: Step) -> int:
+    """Registers that *step* writes or makes unreadable in the frame it stands in, as a bit set."""
+    if step.kind is Kind.CALL or step.kind is Kind.LEGACY:
+        return CALLER_SAVED
+    return registers_written(step.op, step.insn)
+
+
+def touched_registers(step: Step) -> int:
+    """Registers that the log shows after *step*."""
+    if step.kind is Kind.GOTO or step.kind is Kind.EXIT or step.kind is Kind.MAY_GOTO:
+        return 0
+    if step.kind is Kind.CALL:
+        return 1 if step.sem is Sem.KFUNC and step.imm == 0 else CALLER_SAVED
+    touched = registers_read(step.op, step.insn) | registers_written(step.op, step.insn)
+    return touched | CALLER_SAVED | CONTEXT if step.kind is Kind.LEGACY else touched
+
+
+def touched_slots(step: Step, frame: Frame, frames: Sequence[Frame]) -> int:
+    """Slots that a load or store through a stack pointer touches, as a bit set by number."""
+    if step.size == 0 or step.kind is Kind.ALU or step.kind is Kind.LEGACY:
+        return 0
+    base = frame.regs[step.src if step.kind in _LOADS else step.dst]
+    if not isinstance(base, Pointer) or base.kind != STACK:
+        return 0
+    low = base.off + base.var.smin + step.off
+    if base.var.is_const:
+        return _slot_bit(low)
+    touched = 0
+    for byte in range(low, base.off + base.var.smax + step.off + step.size):
+        touched |= _slot_bit(byte)
+        if step.kind in _LOADS and not _is_zero(frames[base.frame], byte):
+            break
+    return touched
+
+
+def _slot_bit(byte: int) -> int:
+    return 1 << -(byte // SLOT_SIZE) - 1 if byte < 0 else 0
+
+
+def _is_zero(frame: Frame, byte: int) -> bool:
+    return frame.slot(-(byte // SLOT_SIZE) - 1).types[byte % SLOT_SIZE] == ZERO
+
+
+def changed_slots(frame: Frame, before: Frame) -> int:
+    """Slots of *frame* that are not what they were in *before*, as a bit set by number."""
+    changed = 0
+    for spi, slot in enumerate(frame.stack):
+        if slot is not before.slot(spi):
+            changed |= 1 << spi
+    return changed
+
+
+# --- dead values ------------------------------------------------------------------------------
+
+
+class Shown:
+    """The frames of the current path as the log shows them, outermost first."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self._waiting: list[list[Frame]] = []  # of branches that were pushed
+
+    def begin(self) -> None:
+        """Start with a function that is verified on its own."""
+        self.frames = []
+        self._waiting = []
+
+    def push(self) -> None:
+        """A branch is kept for later."""
+        self._waiting.append(self.frames.copy())
+
+    def pop(self) -> None:
+        """The latest branch is taken up."""
+        if self._waiting:
+            self.frames = self._waiting.pop()
+
+    def arrive(self, frame: Frame, written: int, refs: tuple[Reference, ...]) -> Frame:
+        """*frame* as it is shown, after an instruction that wrote the registers *written*."""
+        del self.frames[frame.number + 1 :]
+        shown = frame.copy()
+        if frame.number < len(self.frames):
+            _keep(shown, self.frames[frame.number], written, refs)
+            self.frames[frame.number] = shown
+        else:
+            self.frames.append(shown)
+        return shown
+
+    def unlink_single(self) -> None:
+        """Drop the ids of scalars that share theirs with nothing, as at every checkpoint."""
+        counts: dict[int, int] = {}
+        for frame in self.frames:
+            for value in _values(frame):
+                if isinstance(value, Scalar) and value.id:
+                    counts[int(value.id)] = counts.get(int(value.id), 0) + 1
+        single = {number for number, count in counts.items() if count == 1}
+        if single:
+            self.frames = [_without_ids(frame, single) for frame in self.frames]
+
+
+def _keep(frame: Frame, old: Frame, written: int, refs: tuple[Reference, ...]) -> None:
+    """Put into *frame* what *old* has and *frame* has not, unless it was overwritten."""
+    ranges = _new_ranges(frame, old)
+    for register in range(10):
+        value = old.regs[register]
+        if frame.regs[register] is None and not written >> register & 1 and _is_valid(value, refs):
+            frame.regs[register] = _in_range(value, ranges)
+    for spi, slot in enumerate(old.stack):
+        forgotten = frame.slot(spi) is EMPTY_SLOT and slot is not EMPTY_SLOT
+        if forgotten and slot.object is None and _is_valid(slot.value, refs):
+            frame.set_slot(spi, slot)
+
+
+def _new_ranges(frame: Frame, old: Frame) -> dict[tuple[int, int], int]:
+    """What a comparison has told of packet pointers, by kind and id."""
+    ranges: dict[tuple[int, int], int] = {}
+    for register in range(10):
+        value, before = frame.regs[register], old.regs[register]
+        if not isinstance(value, Pointer) or not isinstance(before, Pointer):
+            continue
+        if value.kind != before.kind or value.id != before.id or value.off != before.off:
+            continue
+        if value.kind in (PACKET, PACKET_META) and value.range > max(before.range, 0):
+            ranges[value.kind, value.id] = value.range
+    return ranges
+
+
+def _in_range(value: Value | None, ranges: dict[tuple[int, int], int]) -> Value | None:
+    if not isinstance(value, Pointer) or (value.kind, value.id) not in ranges:
+        return value
+    found = value.copy()
+    found.range = max(value.range, ranges[value.kind, value.id])
+    return found
+
+
+def _is_valid(value: Value | None, refs: tuple[Reference, ...]) -> bool:
+    """Whether *value* does not belong to a reference that was released."""
+    if not isinstance(value, Pointer) or not value.ref_id:
+        return True
+    return any(reference.id == value.ref_id for reference in refs)
+
+
+def _values(frame: Frame) -> list[Value | None]:
+    spilled = [slot.value for slot in frame.stack if slot.types[0] == SPILL]
+    return [*frame.regs, *spilled]
+
+
+def _without_ids(frame: Frame, single: set[int]) -> Frame:
+    shown = frame.copy()
+    for register, value in enumerate(frame.regs):
+        if isinstance(value, Scalar) and int(value.id) in single:
+            shown.regs[register] = value.without_id()
+    for spi, slot in enumerate(frame.stack):
+        held = slot.value
+        if isinstance(held, Scalar) and int(held.id) in single and slot.types[0] == SPILL:
+            shown.stack[spi] = Slot(slot.types, held.without_id())
+    return shown
