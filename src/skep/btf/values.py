@@ -135,7 +135,7 @@ class _Decoder:
 
     def _array(self, type_: kinds.Array, at: int, depth: int) -> Value:
         if is_text(self._btf, type_.element):
-            return _text(self._data[at : at + type_.count])
+            return text(self._data[at : at + type_.count])
         if type_.count > MAX_ELEMENTS:
             raise ValueError(f"an array of {type_.count} elements")
         size = self._btf.size_of(type_.element)
@@ -180,10 +180,11 @@ def _field(type_: kinds.Type, number: int, bits: int) -> Value:
     return number
 
 
-def _text(raw: bytes) -> Value:
-    text, _, rest = raw.partition(b"\0")
+def text(raw: bytes) -> Value:
+    """The value of an array of characters."""
+    found, _, rest = raw.partition(b"\0")
     try:
-        return raw if any(rest) else text.decode()
+        return raw if any(rest) else found.decode()
     except UnicodeDecodeError:
         return raw
 

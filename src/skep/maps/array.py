@@ -8,6 +8,7 @@ Source: Linux kernel/bpf/arraymap.c.
 
 import ctypes
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from skep.base.memory import PAGE_SIZE, Block
@@ -58,6 +59,18 @@ def array_key_after(key: bytes | None, count: int) -> bytes:
     if index == count - 1:
         raise Refusal("MAP_GET_NEXT_KEY", elements.LAST)
     return (index + 1).to_bytes(4, "little")
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Where values are.
+
+    *offset* bytes into *block*; *strides* lead from element to element, and from CPU to CPU.
+    """
+
+    block: Block
+    offset: int
+    strides: tuple[int, int]
 
 
 class IndexedMap(StoredMap):
@@ -165,6 +178,12 @@ class Array(IndexedValues):
             return None
         return self.values + offset
 
+    @property
+    def memory(self) -> Memory:
+        """Where the values are."""
+        strides = (self._stride, self._stride)
+        return Memory(self.values_block, self.values - self.values_block.address, strides)
+
     def inline_lookup(self) -> InlineLookup | None:
         """array_at with the map's constants."""
         return array_at, (self.values, self.max_entries, self._stride)
@@ -192,6 +211,11 @@ class PercpuArray(IndexedValues):
     def host_value_size(self) -> int:
         """One copy for each CPU."""
         return self._stride * self.cpus
+
+    @property
+    def memory(self) -> Memory:
+        """Where the values are."""
+        return Memory(self.block, self.values - self.address, (self._stride, self.span))
 
     def inline_lookup(self) -> InlineLookup | None:
         """percpu_array_at with the map's constants."""

@@ -43,21 +43,22 @@ class KeyedMap(StoredMap):
         self._library = creation.library
 
     @functools.cached_property
-    def _calls(self) -> ElementCalls:
+    def calls(self) -> ElementCalls:
+        """The quick way to the elements, where they are bytes that stand for themselves."""
         codes = (host_read, host_store, host_drop)
         return self._library.element_calls(codes, self.address, self.key_size, self.host_value_size)
 
     @functools.cached_property
     def _fetch(self) -> Callable[[bytes], bytes | None]:
-        return self._calls.fetch
+        return self.calls.fetch
 
     @functools.cached_property
     def _store(self) -> Callable[[bytes, bytes, int], int]:
-        return self._calls.store
+        return self.calls.store
 
     @functools.cached_property
     def _drop(self) -> Callable[[bytes], int]:
-        return self._calls.drop
+        return self.calls.drop
 
     def update_rows(self, flags: int) -> Mapping[int, Reason]:  # noqa: ARG002 - tries look at them
         """What the answers to an update with *flags* mean."""

@@ -160,7 +160,7 @@ class FdArray(IndexedMap):
         try:
             self.check_target(held)
             old = self._place(index, held)
-        except Exception:
+        except BaseException:
             self._kept.release(held)
             raise
         self._kept.release(old)
@@ -259,7 +259,7 @@ class HashOfMaps(Hash):
                 expect_success("MAP_UPDATE_ELEM", answer)
                 old = self.targets.get(key)
                 self.targets[key] = held
-        except Exception:
+        except BaseException:
             self._kept.release(held)
             raise
         self._kept.release(old)

@@ -6,7 +6,7 @@ from typing import Any
 
 from skep.btf import kinds
 from skep.maps import interface
-from skep.session.codec import codec
+from skep.session.codec import Codec, codec
 
 
 class Section:
@@ -19,26 +19,28 @@ class Section:
     def __init__(self, target: interface.Map) -> None:
         object.__setattr__(self, "_target", target)
         object.__setattr__(self, "_places", dict(_variables(target)))
+        object.__setattr__(self, "_codecs", {})
 
-    def _address(self, name: str) -> tuple[int, int, int]:
+    def _address(self, name: str) -> tuple[int, int, Codec]:
         try:
             offset, size, type_id = self._places[name]
         except KeyError:
             known = ", ".join(self._places) or "none"
             raise AttributeError(f"no variable {name!r}; there are: {known}") from None
-        base = self._target.value_address(0)
-        return base + offset, size, type_id
+        found = self._codecs.get(name)
+        if found is None:
+            found = self._codecs[name] = codec(self._target.btf, type_id, size)
+        return self._target.value_address(0) + offset, size, found
 
     def __getattr__(self, name: str) -> Any:
-        address, size, type_id = self._address(name)
-        data = ctypes.string_at(address, size)
-        return codec(self._target.btf, type_id, size).decode(data)
+        address, size, found = self._address(name)
+        return found.decode(ctypes.string_at(address, size))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if self._target.frozen:
             raise AttributeError(f"{name!r} stands in a frozen section")
-        address, size, type_id = self._address(name)
-        data = codec(self._target.btf, type_id, size).encode(value)
+        address, size, found = self._address(name)
+        data = found.encode(value)
         ctypes.memmove(address, data, size)
 
     def __dir__(self) -> list[str]:
