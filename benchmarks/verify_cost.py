@@ -15,12 +15,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import skep
+from skep.engine.proof_only import ProofEngine
 from skep.errors import BpfError
+from skep.loader.door import Syscall
 from skep.loader.kernel import KernelSyscall
 from skep.loader.load import LoadedObject
 from skep.loader.reader import read_object
 from skep.loader.spec import ObjectSpec
+from skep.loader.target import Target
+from skep.session.objects import new_subsystem, target_of
 
 HERE: Final = Path(__file__).parent
 OWN: Final = (HERE / "programs", HERE.parent / "tests" / "objects")
@@ -84,14 +87,9 @@ def corpus_objects() -> Iterator[tuple[Path, Adjust]]:
         yield CORPUS / file, adjust
 
 
-def kernel_costs(path: Path, adjust: Adjust, rounds: int) -> dict[str, tuple[int, int]]:
-    """Least microseconds and processed instructions of each program that the kernel accepts."""
+def side(loaded: LoadedObject, spec: ObjectSpec, rounds: int) -> dict[str, tuple[int, int]]:
+    """Least microseconds and processed instructions of each program that one side accepts."""
     found: dict[str, tuple[int, int]] = {}
-    try:
-        spec = adjust(read_object(path.read_bytes(), str(path)))
-        loaded = LoadedObject(spec, KernelSyscall(), log_level=4, explain=False, partial=True)
-    except (BpfError, OSError):
-        return found
     with loaded:
         for program in spec.programs:
             times, words = [], [""]
@@ -106,23 +104,25 @@ def kernel_costs(path: Path, adjust: Adjust, rounds: int) -> dict[str, tuple[int
 
 
 def costs(objects: Iterator[tuple[Path, Adjust]], rounds: int) -> list[Cost]:
-    """What every program cost that both sides accept."""
+    """What every program cost that both sides accept, loaded the same way on both."""
     found: list[Cost] = []
     for path, adjust in objects:
-        theirs = kernel_costs(path, adjust, rounds)
-        ours: dict[str, Cost] = {}
-        for _ in range(rounds if theirs else 0):
-            for verdict in skep.verify_file(path, adjust=adjust):
-                if verdict.verdict != "accepted" or verdict.program not in theirs:
-                    continue
-                kernel, insns = theirs[verdict.program]
-                cost = Cost(
-                    f"{path.name} {verdict.program}", verdict.verify_us, kernel,
-                    verdict.insns_processed, insns,
-                )  # fmt: skip
-                before = ours.get(verdict.program, cost)
-                ours[verdict.program] = min(before, cost, key=lambda each: each.ours)
-        found += ours.values()
+        subsystem = new_subsystem(engine=ProofEngine())
+        ways: tuple[tuple[Syscall, Target | None], ...] = (
+            (KernelSyscall(), None), (subsystem, target_of(subsystem)),
+        )  # fmt: skip
+        try:
+            spec = adjust(read_object(path.read_bytes(), str(path)))
+            theirs, ours = (
+                side(LoadedObject(spec, syscall, target, log_level=4, explain=False, partial=True),
+                     spec, rounds)
+                for syscall, target in ways
+            )  # fmt: skip
+        except (BpfError, OSError):
+            continue
+        for name in ours.keys() & theirs.keys():
+            (time, insns), (kernel, kernel_insns) = ours[name], theirs[name]
+            found.append(Cost(f"{path.name} {name}", time, kernel, insns, kernel_insns))
     return found
 
 
