@@ -89,22 +89,19 @@ class Block:
         name: what ``/proc/PID/maps`` shows.
     """
 
+    fd: int = -1  # __del__ may come before __init__ is done
+
     def __init__(self, size: int, name: str = "skep", *, shared: bool = True) -> None:
         self.size = size
         rounded = max(-(-size // PAGE_SIZE), 1) * PAGE_SIZE
         if not shared:
-            self.fd = -1
             self._map = mmap.mmap(-1, rounded, flags=_PRIVATE)
             self._anchor = ctypes.c_char.from_buffer(self._map)
             self.address = ctypes.addressof(self._anchor)
             return
         self.fd = os.memfd_create(name, os.MFD_CLOEXEC)
-        try:
-            os.ftruncate(self.fd, rounded)
-            self._map = mmap.mmap(self.fd, rounded, mmap.MAP_SHARED)
-        except BaseException:
-            os.close(self.fd)
-            raise
+        os.ftruncate(self.fd, rounded)
+        self._map = mmap.mmap(self.fd, rounded, mmap.MAP_SHARED)
         self._anchor = ctypes.c_char.from_buffer(self._map)
         self.address = ctypes.addressof(self._anchor)
 

@@ -56,17 +56,14 @@ def load_btf(state: State, call: Call[BtfLoad]) -> int:
 class Statistics:
     """An open ENABLE_STATS descriptor: run times are counted while there is one."""
 
-    def __init__(self, id: int, state: State) -> None:  # noqa: A002
-        self.id, self._state = id, state
-        state.statistics += 1
+    def __init__(self, id: int) -> None:  # noqa: A002
+        self.id = id
 
     def close(self) -> None:
-        """Count no longer for this one."""
-        self._state.statistics -= 1
+        """Nothing more is held."""
 
 
 def enable_stats(state: State, call: Call[EnableStats]) -> int:
     """ENABLE_STATS: a descriptor; while it is open, runs and their times are counted."""
     call.check(call.attr.type == StatsType.RUN_TIME, reasons.STATS_TYPE)
-    with state.objects.lock:
-        return state.objects.install(Kind.STATS, Statistics(state.new_id(Kind.STATS), state))
+    return state.objects.install(Kind.STATS, Statistics(state.new_id(Kind.STATS)))

@@ -4,6 +4,7 @@ Source: Linux 6.18 kernel/bpf/syscall.c (map_create, map_lookup_elem, map_update
 """
 
 import re
+from collections.abc import Mapping
 from errno import E2BIG, EBADF, EINVAL
 from socket import if_indextoname
 from typing import Any, Final
@@ -76,10 +77,26 @@ def create(state: State, call: Call[MapCreate]) -> int:
     map_.id = state.new_id(Kind.MAP)
     if digest:
         state.owners.reserve(map_, digest)
-    holds = [holding for holding in (inner, types.holding) if holding is not None]
-    for holding in holds:
-        state.objects.take(holding)
-    return state.objects.install(Kind.MAP, map_, holds, attr.map_flags & (RDONLY | WRONLY))
+    return _install(state, call, map_, {"inner_map_fd": inner, "btf_fd": types.holding})
+
+
+def _install(
+    state: State, call: Call[MapCreate], map_: Map, named: Mapping[str, Holding | None]
+) -> int:
+    """A descriptor of *map_*, which holds what the members in *named* name, if it is there yet."""
+    objects, holds = state.objects, []
+    with objects.lock:
+        try:
+            for field, holding in named.items():
+                if holding is not None:
+                    call.check(holding.references, FD_NOT_OPEN, "closed in the meantime", field)
+                    holds.append(objects.take(holding))
+            access = call.attr.map_flags & (RDONLY | WRONLY)
+            return objects.install(Kind.MAP, map_, holds, access)
+        except BaseException:
+            for holding in holds:
+                objects.drop(holding)
+            raise
 
 
 def object_name(call: Call[Any], member: str, reason: Reason) -> str:

@@ -94,7 +94,8 @@ class Objects:
         self._lock = threading.RLock()
         self._fds: dict[int, Holding] = {}
         self._access: dict[int, int] = {}
-        self._closed: list[int] = []  # a heap: free numbers below the highest ever given
+        self._closed: list[int] = []  # a heap: free numbers below the first never given
+        self._fresh = FIRST_FD  # counted: it must be free, also after a call was interrupted
         self._ids: dict[Kind, dict[int, Holding]] = {kind: {} for kind in Kind}
         self._last_id = dict.fromkeys(Kind, 0)
 
@@ -109,9 +110,7 @@ class Objects:
     ) -> int:
         """Make an object of *target* and a descriptor for it; *holds* are referred to already."""
         with self._lock:
-            holding = Holding(kind, target.id, target, 0, holds or [])
-            self._ids[kind][target.id] = holding
-            return self.open(holding, access)
+            return self.open(Holding(kind, target.id, target, 0, holds or []), access)
 
     def keep(self, kind: Kind, target: Target) -> Holding:
         """Make an object of *target* that stays as long as the tables do."""
@@ -123,9 +122,17 @@ class Objects:
     def open(self, holding: Holding, access: int = 0) -> int:
         """A new descriptor: the lowest free number; *access* is RDONLY, WRONLY or 0 for both."""
         with self._lock:
-            fd = heappop(self._closed) if self._closed else FIRST_FD + len(self._fds)
-            self._fds[fd] = self.use(holding)
+            ids = self._ids[holding.kind]
+            if self._closed:
+                fd = heappop(self._closed)
+            else:
+                fd = self._fresh
+                self._fresh += 1
+            # nothing is called from here on: whoever is interrupted has done all of it, or nothing
+            ids[holding.id] = self._fds[fd] = holding
             self._access[fd] = access
+            holding.references += 1
+            holding.users += 1
             return fd
 
     def access(self, fd: int) -> int:
@@ -234,8 +241,7 @@ class Objects:
 
     def count(self, kind: Kind) -> int:
         """How many objects of *kind* there are."""
-        with self._lock:
-            return len(self._ids[kind])
+        return len(self._ids[kind])
 
     @property
     def lock(self) -> "threading.RLock":

@@ -46,16 +46,16 @@ def load(state: State, call: Call[ProgLoad]) -> int:
         request = prepare(state, call, environment, source, log)
         proof = prove(request, log, environment)
         claim_maps(state, call, proof, environment)
-        entry = state.engine.compile(proof)
+        program = LoadedProgram(
+            state.new_id(Kind.PROG), proof, state.engine.compile(proof), source.code,
+            call.credentials.uid, source.token,
+        )  # fmt: skip
+        if request.btf is not None:
+            program.btf_id = environment.program_btf_id
+            program.func_info, program.line_info = (shown_records(call, known) for known in RECORDS)
     except BaseException:
         environment.release()
         raise
-    program = LoadedProgram(
-        state.new_id(Kind.PROG), proof, entry, source.code, call.credentials.uid, source.token
-    )
-    if request.btf is not None:
-        program.btf_id = environment.program_btf_id
-        program.func_info, program.line_info = (shown_records(call, known) for known in RECORDS)
     return state.objects.install(Kind.PROG, program, environment.holds)
 
 

@@ -39,7 +39,6 @@ class State:
         tree: folders and pins.
         owners: which programs each map of programs is for.
         places: what programs can be attached to.
-        statistics: how many ENABLE_STATS descriptors are open.
         kernel_btf_id: the id of the kernel's BTF as an object, if there is one.
     """
 
@@ -57,11 +56,15 @@ class State:
         self.objects = Objects(self._forget, self._empty)
         self.tree = Tree(os.getuid(), os.getgid())
         self.owners = Owners()
-        self.statistics = 0
-        self.places = Places(world, timed=lambda: bool(self.statistics))
+        self.places = Places(world, timed=lambda: self.statistics)
         self.kernel_btf_id = self.new_id(Kind.BTF)
         self._find_kernel_btf: Callable[[], Btf | None] | None = kernel_btf
         self._kernel_btf: Btf | None = None
+
+    @property
+    def statistics(self) -> bool:
+        """Whether runs are counted and timed: an ENABLE_STATS descriptor is open."""
+        return self.objects.count(Kind.STATS) > 0
 
     def _forget(self, gone: Holding) -> None:
         if gone.kind is Kind.MAP:

@@ -229,7 +229,7 @@ def test_many_callers_lose_nothing_and_leave_nothing() -> None:
     assert [(kind, objects.count(kind)) for kind in Kind if objects.count(kind)] == [
         (kind, 1) for kind in [Kind.BTF] if objects.count(kind)
     ]
-    assert subsystem.state.statistics == 0
+    assert not subsystem.state.statistics
     assert alive() <= before
     assert blocks() <= mapped
     steps = sum(worker.steps for worker in workers)
