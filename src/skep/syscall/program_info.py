@@ -112,15 +112,16 @@ def _with_records(call: Call[GetInfo], asked: ProgInfo, program: LoadedProgram) 
 def _jited_lines(call: Call[GetInfo], asked: ProgInfo, program: LoadedProgram) -> int:
     """Where the machine code of each line begins, if that is asked for; how many lines there are.
 
-    A line that became no code of its own is where the code of the next instruction begins.
+    A line that became no code of its own is where that of the next instruction that did begins.
     """
     count = len(program.line_info) // infos.LINE_INFO_SIZE
     if not asked.nr_jited_line_info or not count:
         return count if program.machine_code else 0
-    starts: dict[int, int] = {}
-    for place in program.entry.places():
+    places, starts = program.entry.places(), dict[int, int]()
+    for place in places:
         starts.setdefault(place.pc, place.address)
-    last, addresses = 0, [0] * len(program.proof.insns)
+    last = places[-1].address if places else 0
+    addresses = [last] * len(program.proof.insns)
     for pc in reversed(range(len(addresses))):
         last = addresses[pc] = starts.get(pc, last)
     lines = (addresses[pc] for pc, *_ in LINE.iter_unpack(program.line_info))

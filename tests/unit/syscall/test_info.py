@@ -251,7 +251,7 @@ def test_every_line_has_a_place_in_the_machine_code() -> None:
     spec = read_object((OBJECTS / "counter.bpf.o").read_bytes(), "counter.bpf.o")
     caller = Caller()
     with load(spec, caller.subsystem) as loaded:
-        (fd,) = (program.fd for program in loaded.programs.values())
+        fd = next(iter(loaded.programs.values())).fd
         first = info_of(caller, fd)
         count, size = first.nr_jited_line_info, first.jited_prog_len
         lines, ksym = caller.keep(b"", 8 * count), caller.keep(b"", 8)
