@@ -12,6 +12,7 @@ from skep.btf.graph import Btf
 from skep.btf.kernel import RUNNING, read_btf
 from skep.btf.kinds import Enumerator, Member
 from skep.btf.raw import format_all
+from skep.errors import BtfError
 
 BPFTOOL = shutil.which("bpftool")
 needs_bpftool = pytest.mark.skipif(BPFTOOL is None, reason="bpftool is not installed")

@@ -40,11 +40,11 @@ def test_a_program_that_is_not_there_is_told_with_those_that_are() -> None:
 def test_objects_of_one_subsystem_share_maps_that_are_pinned_by_name() -> None:
     subsystem, pins = skep.Subsystem(), "/sys/fs/bpf/mine"
     with skep.load(OBJECTS / "maps.bpf.o", subsystem=subsystem, pins=pins) as first:
-        shared = [name for name in subsystem.files.names(pins)]
+        shared = subsystem.files.names(pins)
         assert shared
-        ids = [first.maps[name].id for name in shared]
+        ids = [first.maps[name].target.id for name in shared]
     with skep.load(OBJECTS / "maps.bpf.o", subsystem=subsystem, pins=pins) as second:
-        assert [second.maps[name].id for name in shared] == ids
+        assert [second.maps[name].target.id for name in shared] == ids
 
 
 def test_bytes_of_another_length_are_refused(loaded: skep.Object) -> None:
