@@ -17,7 +17,7 @@ from skep.loader.door import Syscall
 from skep.loader.kernel import KernelSyscall
 from skep.loader.load import LoadedObject
 from skep.loader.reader import read_object
-from skep.loader.target import Target
+from skep.loader.target import Target, possible_cpus
 from skep.runtime.world import World
 from skep.syscall.catalog import helper_codes, kfunc_codes
 from skep.syscall.subsystem import Subsystem
@@ -135,7 +135,7 @@ def theirs(headers: Path) -> Callable[[str], Results]:
 def test_programs_give_what_the_kernel_gives(
     name: str, engine: str, headers: Path, theirs: Callable[[str], Results]
 ) -> None:
-    world = World(cpus=4)
+    world = World(cpus=possible_cpus())
     subsystem = Subsystem(world, ENGINES[engine](world))
     ours = results(build(name, headers), subsystem, subsystem.bpf)
 

@@ -62,8 +62,7 @@ class Regions:
     def load(self, address: int, size: int, kind: int) -> int:
         """Read an unsigned number; *kind* is what the verifier says the access touches."""
         if kind == Memory.BTF:
-            start, end = self._objects
-            if not (start <= address and address + size <= end):
+            if not self._is_object(address, size):
                 return 0
         elif not self.holds(address, size):
             return int.from_bytes(self._elsewhere(address, size, kind, write=False), "little")
@@ -72,11 +71,15 @@ class Regions:
     def store(self, address: int, size: int, value: int, kind: int) -> None:
         """Write the low bytes of *value*."""
         data = (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
-        if self.holds(address, size):
+        if self.holds(address, size) or (kind == Memory.BTF and self._is_object(address, size)):
             ctypes.memmove(address, data, size)
         else:
             self._elsewhere(address, size, kind, write=True)
             self._any.write(address, data)
+
+    def _is_object(self, address: int, size: int) -> bool:
+        start, end = self._objects
+        return start <= address and address + size <= end
 
     def _in_packet(self, address: int, size: int) -> bool:
         meta, data = load64(self._run + DATA_META), load64(self._run + DATA)

@@ -20,6 +20,8 @@ class Known(Enum):
 
     PACKET_WRITABLE = "1 if the program may write to packets"
     OBJECT_TYPE = "address of the description of the type that is allocated"
+    PERCPU_OBJECT_TYPE = "the same, of a copy for each CPU"
+    CPUMASK_TYPE = "the same, of struct bpf_cpumask"
 
 
 @dataclass(frozen=True, slots=True)

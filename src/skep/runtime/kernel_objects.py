@@ -2,7 +2,7 @@
 
 Loads through such pointers are guarded: outside the region they give 0 (``Memory.BTF``), as the
 kernel's own do where they would fault. So everything that a world shows as a kernel struct stands
-here.
+here. Its end is the heap of what programs allocate (``skep.runtime.heap``).
 """
 
 import ctypes
@@ -13,17 +13,25 @@ from skep.base.memory import Block
 from skep.btf import kinds
 from skep.btf.graph import Btf
 from skep.errors import BtfError
+from skep.runtime.heap import Heap
 
 REGION_SIZE: Final = 1 << 24
+HEAP_SIZE: Final = 1 << 27
 _GRAIN: Final = 64
 
 
 class KernelObjects:
-    """A region of zeroed memory, and the pieces of it that are in use."""
+    """A region of zeroed memory, and the pieces of it that are in use.
 
-    def __init__(self, size: int = REGION_SIZE) -> None:
-        self._block = Block(size, shared=False)
-        self.address, self.size = self._block.address, size
+    Attributes:
+        address, size: where it is, with the heap.
+        heap: what programs allocate in it.
+    """
+
+    def __init__(self, size: int = REGION_SIZE, cpus: int = 1) -> None:
+        self._block = Block(size + HEAP_SIZE, shared=False)
+        self.address, self.size, self._limit = self._block.address, size + HEAP_SIZE, size
+        self.heap = Heap(self._block, HEAP_SIZE, cpus)
         self._lock = threading.RLock()  # finalizers may come back here
         self._next = _GRAIN
         self._free: dict[int, list[int]] = {}  # by size
@@ -42,7 +50,7 @@ class KernelObjects:
                 address = free.pop()
                 ctypes.memset(address, 0, size)
             else:
-                if self._next + size > self.size:
+                if self._next + size > self._limit:
                     raise MemoryError("the region of kernel objects is full")
                 address = self.address + self._next
                 self._next += size

@@ -147,7 +147,7 @@ class World:
         self.surroundings = surroundings or Surroundings()
         self.door: Door | None = None
         self.tracepoints = Tracepoints()
-        self.objects = KernelObjects()
+        self.objects = KernelObjects(cpus=self.cpus)
         self._seed = seed
         self.secret = os.urandom(16) if seed is None else seed.to_bytes(16, "little")
         self._threads = _Thread(_Seats(self.cpus))
@@ -212,6 +212,8 @@ class World:
         """Take a run block back for the next run."""
         del self._under_way[invocation.handle]
         self._threads.idle.append(invocation)
+        if self.objects.heap.used:
+            self._collect()
         if self._retired:
             self._let_go()
 
@@ -223,6 +225,12 @@ class World:
             self._age += 1
             self._retired.append((self._age, displaced))
         self._let_go()
+
+    def _collect(self) -> None:
+        """Free the room of objects that programs dropped, when no run can see them any more."""
+        dropped = self.objects.heap.detach()
+        if dropped is not None:
+            self.retire(dropped)
 
     def _let_go(self) -> None:
         """Drop what was retired before the oldest run began."""

@@ -11,8 +11,11 @@ from skep.helpers import (
     dynptr,
     elsewhere,
     kfuncs,
+    kfuncs_cpumask,
     kfuncs_dynptr,
+    kfuncs_objects,
     kfuncs_strings,
+    kfuncs_trees,
     maps,
     memory,
     network,
@@ -29,17 +32,23 @@ from skep.helpers import (
     vlan,
 )
 from skep.helpers.binding import Binding
-from skep.helpers.kfunc_binding import KfuncBinding, Known
+from skep.helpers.kfunc_binding import KfuncBinding
 from skep.runtime.world import World
-from skep.uapi.program_types import Packet
-from skep.verifier.interface import CallFact, Proof
+from skep.syscall.object_types import known_in
 
 MODULES: Final = (
     maps, system, control, memory, dynptr, output, checksum, network, reshape, vlan, routing,
     sockets, tunnel, cgroups, storage, stacks, syscalls,
     typed_output, elsewhere,
 )  # fmt: skip
-KFUNC_MODULES: Final = (kfuncs, kfuncs_dynptr, kfuncs_strings)
+KFUNC_MODULES: Final = (
+    kfuncs,
+    kfuncs_dynptr,
+    kfuncs_strings,
+    kfuncs_objects,
+    kfuncs_trees,
+    kfuncs_cpumask,
+)
 BINDINGS: Final[tuple[Binding, ...]] = tuple(
     binding for module in MODULES for binding in module.BINDINGS
 )
@@ -58,14 +67,7 @@ def helper_codes(world: World) -> Iterator[HelperCode]:
 
 def kfunc_codes(world: World) -> Iterator[KfuncCode]:
     """The code of every bound kernel function, for programs that run in *world*."""
-    known = {Known.PACKET_WRITABLE: packet_writable}
+    known = known_in(world)
     for binding in KFUNC_BINDINGS:
         told = known[binding.known] if binding.known else None
         yield KfuncCode(binding.name, binding.native, binding.upcall_in(world), told)
-
-
-def packet_writable(proof: Proof, fact: CallFact) -> int:
-    """1 if the program may write to packets."""
-    del fact
-    row = proof.request.program_type
-    return int(row.packet is Packet.WRITE or row.packet_in_any_helper)

@@ -141,6 +141,7 @@ class CallFact:
     constant_key: int | None = None  # value of a constant 32-bit key or tail-call index
     callback: int = -1  # first pc of the callback, where there is only one
     kfunc: str = ""
+    type_id: int = 0  # of the struct that the kfunc allocates, in the program's BTF
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ from skep.verifier.transfer.subprograms import call_back_later, clear_caller_sav
 from skep.verifier.values import Pointer
 
 MAX_ERRNO: Final = 4095
+ALLOCATIONS: Final = frozenset(("bpf_obj_new_impl", "bpf_percpu_obj_new_impl"))
 
 
 def call_kfunc(check: Check, step: Step) -> None:
@@ -54,7 +55,7 @@ def call_kfunc(check: Check, step: Step) -> None:
     if row.name.startswith("bpf_res_spin_lock"):
         _fail_to_lock(check, step)
     check_arguments(check, call)
-    check.calls[check.pc] = CallFact(kfunc=row.name)
+    _note_fact(check, call)
     _call_back(check, step, call)
     enter_and_leave(check, call)
     _hand_over(check, call)
@@ -69,6 +70,15 @@ def call_kfunc(check: Check, step: Step) -> None:
         check.frame = check.state.own(len(check.state.frames) - 1)
     if call.has(table.ITER_NEXT):
         next_element(check, step, call)
+
+
+def _note_fact(check: Check, call: KfuncCall) -> None:
+    """Remember what is called; an allocation's size is part of the code."""
+    type_id = call.constant if call.name in ALLOCATIONS else 0
+    known = check.calls.get(check.pc)
+    if known is not None and known.type_id != type_id:
+        check.not_supported(f"one call of {call.name}() for objects of several types")
+    check.calls[check.pc] = CallFact(kfunc=call.name, type_id=type_id)
 
 
 def require_function(check: Check, step: Step) -> Btf:
