@@ -130,8 +130,8 @@ def _sources(step: Step) -> int:
 
 def accessed_slot(step: Step, frame: Frame) -> int:
     """The stack slot that a load or store accesses at a known place, else -1."""
-    if step.kind not in (Kind.LOAD, Kind.LOAD_SX, Kind.STORE_REG, Kind.STORE_IMM):
-        return -1
+    if step.fault or step.kind not in (Kind.LOAD, Kind.LOAD_SX, Kind.STORE_REG, Kind.STORE_IMM):
+        return -1  # a fault may be the number of a register that there is not
     base = frame.regs[step.src if step.kind in (Kind.LOAD, Kind.LOAD_SX) else step.dst]
     if not isinstance(base, Pointer) or base.kind != STACK or not base.var.is_const:
         return -1

@@ -16,7 +16,7 @@ from skep.errors import InternalError
 from skep.isa.table import Kind
 from skep.verifier import precision, prune
 from skep.verifier.check import PROG_F_TEST_STATE_FREQ, Check
-from skep.verifier.events import Remembered
+from skep.verifier.events import Looping, Note, Remembered
 from skep.verifier.program import Step
 from skep.verifier.rules.flow import LOOP_PROGRESS
 from skep.verifier.scalar import Scalar
@@ -157,6 +157,8 @@ class Checkpoints:
             and old.may_goto_depth == state.may_goto_depth
             and old.callback_unroll_depth == state.callback_unroll_depth
         ):
+            if check.journal is not None:
+                check.journal.append(Looping(checkpoint, check.frame.copy(), state.refs))
             check.refuse(
                 LOOP_PROGRESS,
                 f"infinite loop detected at insn {step.pc}",
@@ -178,6 +180,7 @@ class Checkpoints:
             if visit is None:
                 raise InternalError(f"a loop without a component at slot {step.pc}")
             visit.edges.append((state.copy(), step.pc, checkpoint))
+            self._tell("backedge", state)
             self._backedges += 1
             self._note_peak()
 
@@ -232,6 +235,7 @@ class Checkpoints:
         checkpoint.loop = visit
         if visit.entry is None:
             visit.entry = checkpoint
+            self._tell("enter", checkpoint.state)
 
     def end_path(self, state: State) -> None:
         """The path of *state* is walked to its end: complete what waited for it."""
@@ -245,8 +249,16 @@ class Checkpoints:
                 return
             visit = checkpoint.loop
             if visit is not None and visit.entry is checkpoint:
+                self._tell("exit", checkpoint.state)
                 self._leave_loop(visit)
             checkpoint = checkpoint.state.parent
+
+    def _tell(self, what: str, state: State) -> None:
+        """Add to the log of level 2 that the walk enters or leaves a loop, or goes round."""
+        tale = self._check.tale
+        if tale is not None:
+            chain = ",".join(str(abs(place)) for place in _callchain(self._check, state))
+            tale.append(Note(f"SCC {what} ({chain})"))
 
     def _leave_loop(self, visit: LoopVisit) -> None:
         """Carry marks round the loop until nothing changes: all its paths have been walked."""

@@ -57,11 +57,28 @@ def refuse(rule: Rule, pc: int, detail: str, *, hint: str = "", errno: int = 0) 
     return Rejected(rule, pc=pc, detail=detail, hint=hint, errno=errno)
 
 
-def decode(request: Request) -> Program:
+def decode(request: Request, functions: list[Function] | None = None) -> Program:
     """Check everything about *request*'s instructions that needs no walk.
+
+    Args:
+        request: what is asked.
+        functions: where its functions are, if they have been found.
 
     Raises:
         Rejected: a static rule does not hold.
+    """
+    insns = list(request.insns)
+    found = find_functions(request) if functions is None else functions
+    for function in found:
+        _check_function(insns, function)
+    return _resolve(request, insns, found)
+
+
+def find_functions(request: Request) -> list[Function]:
+    """Find where the functions of *request*'s program start and end.
+
+    Raises:
+        Rejected: it is too long, or calls what is no function.
     """
     insns = list(request.insns)
     large = request.privileged or request.has_cap_bpf
@@ -69,13 +86,10 @@ def decode(request: Request) -> Program:
     if not 0 < len(insns) <= limit:
         raise refuse(flow.PROGRAM_SIZE, -1, f"{len(insns)} instructions")
     starts = _subprogram_starts(request, insns)
-    functions = [
+    return [
         Function(number, start, starts[number + 1] if number + 1 < len(starts) else len(insns))
         for number, start in enumerate(starts)
     ]
-    for function in functions:
-        _check_function(insns, function)
-    return _resolve(request, insns, functions)
 
 
 def _subprogram_starts(request: Request, insns: list[Insn]) -> list[int]:

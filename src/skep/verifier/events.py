@@ -82,6 +82,15 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True)
+class Looping:
+    """The path has come back to the state of *checkpoint*; it is going to be refused."""
+
+    checkpoint: Checkpoint
+    frame: Frame
+    refs: tuple[Reference, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Arrived:
     """The walk has come to a slot where states are compared; *frame* is what is known."""
 

@@ -35,6 +35,7 @@ def compute_liveness(program: Program) -> None:
         loops = _goes_back(steps)
         _registers(program, steps, loops)
         _slots(program, function, steps, loops)
+    program.has_liveness = True
 
 
 def _steps(program: Program, function: Function) -> list[Step]:

@@ -17,6 +17,7 @@ from skep.verifier.events import (
     Called,
     Entered,
     FunctionEntered,
+    Looping,
     Marked,
     Note,
     Pruned,
@@ -38,7 +39,7 @@ from skep.verifier.shown import (
     touched_registers,
     touched_slots,
 )
-from skep.verifier.state import Frame, Reference
+from skep.verifier.state import Checkpoint, Frame, Reference
 
 PATHS: Final = 1
 ALL_PATHS: Final = 2
@@ -69,6 +70,7 @@ class Log:
         self._refs: tuple[Reference, ...] = ()
         self._shown = Shown()
         self._pushed: list[tuple[int, Step | None]] = []  # lines, step of branches that wait
+        self._round: Checkpoint | None = None  # the state that a loop without end came back to
         self._remembered: list[Remembered] = []
         self._kept: dict[int, tuple[list[Frame], tuple[Reference, ...]]] = {}
 
@@ -103,8 +105,11 @@ class Log:
             self._add_search(event)
         elif isinstance(event, Note):
             self.write(event.text)
+        elif isinstance(event, Looping):
+            self._arrive(event.frame, event.refs)
+            self._round = event.checkpoint
         elif isinstance(event, Refused):
-            self.write(event.detail)
+            self._refuse(event)
 
     def write(self, text: str) -> None:
         """Write a line of its own."""
@@ -123,6 +128,8 @@ class Log:
             return
         for function in self._program.functions:
             self.write(f"func#{function.number} @{function.start}")
+        if not self._program.has_liveness:
+            return
         self.write("Live regs before insn:")
         for step in self._program.steps:
             if step is not None:
@@ -233,6 +240,20 @@ class Log:
     def _text_line(self, step: Step) -> str:
         return f"{step.pc}: {self._text_of(step)}"
 
+    def _refuse(self, event: Refused) -> None:
+        if self._round is not None:
+            self._show_source(event.pc)
+        self.write(event.detail)
+        if self._round is not None:
+            frames, refs = self._frames_of(self._round)
+            current = self._shown.frames[-1]
+            self.write(f"cur state:{_line(frame_parts(current, self._refs))}")
+            self.write(f"old state:{_line(frame_parts(frames[current.number], refs))}")
+
+    def _frames_of(self, checkpoint: Checkpoint) -> tuple[list[Frame], tuple[Reference, ...]]:
+        state = checkpoint.state
+        return self._kept.get(id(checkpoint), (state.frames, state.refs))
+
     # --- states -------------------------------------------------------------------------------
 
     def _arrive(self, frame: Frame, refs: tuple[Reference, ...]) -> Frame:
@@ -281,9 +302,7 @@ class Log:
 
     def _show_marked(self, event: Marked) -> None:
         regs, slots = register_set_text(event.regs), slot_set_text(event.slots)
-        frames, refs = self._kept.get(
-            id(event.checkpoint), (event.checkpoint.state.frames, event.checkpoint.state.refs)
-        )
+        frames, refs = self._frames_of(event.checkpoint)
         precise = (event.precise_regs, event.precise_slots)
         known = _line(frame_parts(frames[event.number], refs, precise=precise))
         self.write(
@@ -308,7 +327,7 @@ def _line(parts: list[str]) -> str:
 
 
 def render(
-    program: Program | None,
+    program: Program,
     request: Request,
     journal: Sequence[object],
     statistics: Statistics,
@@ -317,7 +336,7 @@ def render(
     """Return the log that ``request.log_level`` asks for.
 
     Args:
-        program: None if it could not even be decoded.
+        program: as far as it could be decoded.
         request: what was asked.
         journal: what happened.
         statistics: what it cost.
@@ -326,9 +345,8 @@ def render(
     if request.log_level == 0:
         return ""
     shows_paths = request.log_level & (PATHS | ALL_PATHS) != 0
-    log = Log(program or Program([], []), request)
-    if program is not None:
-        log.write_head()
+    log = Log(program, request)
+    log.write_head()
     refused = False
     for event in journal if shows_paths else ():
         log.add(event)

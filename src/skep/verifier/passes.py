@@ -15,7 +15,7 @@ from skep.verifier.cfg import check_flow, number_loops
 from skep.verifier.check import Check
 from skep.verifier.checkpoints import Checkpoints
 from skep.verifier.debug_info import attach_debug_info
-from skep.verifier.decode import decode
+from skep.verifier.decode import decode, find_functions
 from skep.verifier.depth import check_depth
 from skep.verifier.events import FunctionEntered
 from skep.verifier.explore import Handler, bind, walk
@@ -55,11 +55,12 @@ def verify(request: Request) -> Proof:
 
 def _verify(request: Request) -> Proof:
     began = time.perf_counter_ns()
-    program: Program | None = None
+    program = Program([], [])
     check: Check | None = None
     marks: Checkpoints | None = None
     try:
-        program = decode(request)
+        program.functions = find_functions(request)
+        program = decode(request, program.functions)
         attach_debug_info(request, program)
         check = Check(request, program)
         check_request(check)

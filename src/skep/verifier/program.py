@@ -265,6 +265,7 @@ class Program:
         self.functions = functions
         self.size: int = len(steps)
         self.maps: list[MapShape] = []
+        self.has_liveness: bool = False  # the steps know what is live
         self.function_at: dict[int, Function] = {f.start: f for f in functions}
 
     def function_of(self, pc: int) -> Function:

@@ -86,7 +86,7 @@ class Rejected(CommandError):  # noqa: N818 - a verdict, not a fault
         return explain(self)
 
     def describe(
-        self, request: Request, program: Program | None, journal: Sequence[object], retry: Retry
+        self, request: Request, program: Program, journal: Sequence[object], retry: Retry
     ) -> None:
         """Add what is known only of the whole verification.
 
@@ -95,7 +95,7 @@ class Rejected(CommandError):  # noqa: N818 - a verdict, not a fault
         """
         self._request = request
         self._retry = retry
-        if program is None or not 0 <= self.pc < program.size:
+        if not 0 <= self.pc < program.size:
             return
         step = program.steps[self.pc]
         self.insn = step_text(step) if step is not None else ""

@@ -26,6 +26,7 @@ from skep.verifier.values import PACKET, PACKET_META, STACK, Pointer, Value
 CALLER_SAVED: Final = 0x3F
 CONTEXT: Final = 1 << 6  # of loads from packets by LD_ABS and LD_IND
 _LOADS: Final = (Kind.LOAD, Kind.LOAD_SX)
+_ACCESSES: Final = (*_LOADS, Kind.STORE_REG, Kind.STORE_IMM, Kind.ATOMIC)
 
 
 # --- what an instruction touches --------------------------------------------------------------
@@ -50,9 +51,10 @@ def touched_registers(step: Step) -> int:
 
 def touched_slots(step: Step, frame: Frame, frames: Sequence[Frame]) -> int:
     """Slots that a load or store through a stack pointer touches, as a bit set by number."""
-    if step.size == 0 or step.kind is Kind.ALU or step.kind is Kind.LEGACY:
+    if step.kind not in _ACCESSES:
         return 0
-    base = frame.regs[step.src if step.kind in _LOADS else step.dst]
+    register = step.src if step.kind in _LOADS else step.dst
+    base = frame.regs[register] if register < len(frame.regs) else None
     if not isinstance(base, Pointer) or base.kind != STACK:
         return 0
     low = base.off + base.var.smin + step.off

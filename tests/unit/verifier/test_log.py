@@ -22,6 +22,15 @@ out:
     r0 = *(u32 *)(r10 - 8)
     exit
 """
+DEAD = """
+    r0 = *(u32 *)(r1 + 0)
+    r7 = 5
+    if r0 > 7 goto out
+    r8 = 1
+out:
+    r0 = 0
+    exit
+"""
 BAD = "r0 = r3\nexit\n"
 
 
@@ -73,6 +82,38 @@ def test_a_decided_comparison_shows_its_state_on_a_line_of_its_own() -> None:
 
     assert lines.count("2: (55) if r6 != 0x0 goto pc-2") == 2
     assert "2: R6=1" in lines
+    first = lines.index("2: (55) if r6 != 0x0 goto pc-2")
+    assert lines[first + 1] == "mark_precise: frame0: last_idx 2 first_idx 0 subseq_idx -1 "
+    assert lines[first + 2] == "mark_precise: frame0: regs=r6 stack= before 1: (07) r6 += -1"
+
+
+def test_at_level_1_the_line_of_a_branch_goes_on_with_what_the_other_way_knows() -> None:
+    lines = log_of(DEAD.replace("out:", "exit\nout:\nr0 = r9"), 1)
+
+    assert lines[3].startswith("2: (25) if r0 > 0x7 goto pc+2 5: R0=scalar(smin=umin=umin32=8,")
+    assert lines[4:6] == ["5: (bf) r0 = r9", "R9 !read_ok"]
+
+
+def test_dead_values_stay_in_the_log_until_they_are_overwritten() -> None:
+    lines = log_of(DEAD, 2)
+
+    (taken,) = [line for line in lines if line.startswith("from 2 to 4: ")]
+    assert " R7=5 " in taken
+    assert " R8=" not in taken
+
+
+def test_an_endless_loop_shows_both_states() -> None:
+    lines = log_of("again:\nr6 = 1\ngoto again\n", 1)
+
+    assert lines[-4:-1] == [
+        "infinite loop detected at insn 0",
+        "cur state: R1=ctx() R6=1 R10=fp0",
+        "old state: R1=ctx() R6=1 R10=fp0",
+    ]
+
+
+def test_the_functions_of_a_program_that_ends_badly_are_listed_still() -> None:
+    assert log_of("r0 = 0\n", 2)[:2] == ["func#0 @0", "last insn is not an exit or jmp"]
 
 
 def test_a_refusal_is_the_last_line_before_the_statistics() -> None:
