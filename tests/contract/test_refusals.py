@@ -105,6 +105,7 @@ WITHOUT_ROW = {
     ("maps/stored.py", "check_key"): "the door reads keys of the right size: a mistake in Python",
     ("maps/stored.py", "check_value"): "the same of values",
     ("maps/perf.py", "__init__"): "no command: the ring's owner makes it in Python",
+    ("maps/user_ring.py", "reserve"): "no command: user space writes its records in Python",
     ("maps/families.py", "create_map"): "the door gives it a row, unless only a verdict is wanted",
 }
 BARE = {"CommandError", "NotSupported", "Fault"}

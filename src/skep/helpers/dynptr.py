@@ -18,7 +18,7 @@ SIZE: Final = 8
 OFFSET: Final = 12
 MOST: Final = 0xFF_FFFF
 RDONLY: Final = 1 << 31
-_LOCAL: Final = 1 << 28
+LOCAL: Final = 1 << 28
 _RINGBUF: Final = 2 << 28
 SKB: Final = 3 << 28
 XDP: Final = 4 << 28
@@ -69,7 +69,7 @@ def dynptr_from_mem(run: int, data: int, size: int, flags: int, pointer: int) ->
         return MINUS_E2BIG
     if flags != 0:
         return MINUS_EINVAL
-    return set_dynptr(pointer, data, size | _LOCAL)
+    return set_dynptr(pointer, data, size | LOCAL)
 
 
 @native

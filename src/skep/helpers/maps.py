@@ -3,6 +3,7 @@
 from typing import Final
 
 from skep.helpers.binding import Binding
+from skep.helpers.user_ring import user_ringbuf_drain
 from skep.maps.dispatch import (
     map_delete_elem,
     map_for_each_elem,
@@ -23,4 +24,5 @@ BINDINGS: Final = (
     Binding("map_pop_elem", map_pop_elem),
     Binding("map_peek_elem", map_peek_elem),
     Binding("for_each_map_elem", map_for_each_elem),
+    Binding("user_ringbuf_drain", user_ringbuf_drain),
 )

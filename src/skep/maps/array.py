@@ -126,6 +126,12 @@ class IndexedValues(IndexedMap, KeyedMap):
         read(self.address, first, address_in(keys), address_in(data), count)
         return keys, data
 
+    def close(self) -> None:
+        """Let go what the elements own."""
+        if self.word(words.DISOWN):
+            copies = self.cpus if self.word(SPAN) else 1
+            self._library.bind(array_disown)(self.address, copies)
+
     def portions(self, *, values: bool = True) -> Iterator[tuple[int, bytearray, bytearray]]:
         """See KeyedMap."""
         for first in range(0, self.max_entries, AT_ONCE):

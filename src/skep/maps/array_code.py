@@ -11,7 +11,7 @@ from typing import Final
 from skep.base.native import call, fill, load32, load64, native, store32, store64
 from skep.maps.answer import MINUS_E2BIG, MINUS_EEXIST, MINUS_EINVAL
 from skep.maps.interface import FAMILY, LOCK, MAX_ENTRIES, STRIDE
-from skep.maps.value import EXIST, F_LOCK, NOEXIST, copy_value, read_value, write_value
+from skep.maps.value import EXIST, F_LOCK, NOEXIST, copy_value, disown, read_value, write_value
 from skep.runtime.invocation import CPU, FAULT, SCRATCH
 
 VALUES: Final = FAMILY
@@ -60,6 +60,7 @@ def array_update(this: int, key: int, value: int, flags: int) -> int:
     if answer == 0:
         target = load64(this + VALUES) + index * load64(this + STRIDE)
         write_value(this, target, value, flags)
+        disown(this, target)
     return answer
 
 
@@ -101,7 +102,9 @@ def percpu_array_update(run: int, this: int, key: int, value: int, flags: int) -
     index = load32(key)
     answer = array_flags_answer(this, index, flags)
     if answer == 0:
-        copy_value(this, percpu_array_lookup_on(this, key, load64(run + CPU)), value)
+        target = percpu_array_lookup_on(this, key, load64(run + CPU))
+        copy_value(this, target, value)
+        disown(this, target)
     return answer
 
 
@@ -124,8 +127,21 @@ def percpu_array_copy_in(this: int, key: int, value: int, cpus: int, flags: int)
     if answer == 0:
         stride = load64(this + STRIDE)
         for cpu in range(cpus):
-            copy_value(this, percpu_array_lookup_on(this, key, cpu), value + cpu * stride)
+            target = percpu_array_lookup_on(this, key, cpu)
+            copy_value(this, target, value + cpu * stride)
+            disown(this, target)
     return answer
+
+
+@native
+def array_disown(this: int, copies: int) -> int:
+    """Let go what every element owns, each in as many *copies*."""
+    for copy in range(copies):
+        value = load64(this + VALUES) + copy * load64(this + SPAN)
+        for _index in range(load64(this + MAX_ENTRIES)):
+            disown(this, value)
+            value += load64(this + STRIDE)
+    return 0
 
 
 @native

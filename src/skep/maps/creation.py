@@ -92,6 +92,8 @@ class Creation:
         library: runs the native functions.
         cpus: possible CPUs: copies of each per-CPU value.
         special: (offset, size) of the value's fields that copies leave alone, by offset.
+        owned: address of a function that lets go what a value owns, and what it is told besides
+            the value's address; None if values own nothing.
         lock_offset: where a value has its bpf_spin_lock; -1 if it has none.
         inner: template of a map-in-map.
         resolve: what the fd in an update of a map of file descriptors stands for, counted as one
@@ -112,6 +114,7 @@ class Creation:
     btf_key_type_id: int = 0
     btf_value_type_id: int = 0
     special: tuple[tuple[int, int], ...] = ()
+    owned: tuple[int, int] | None = None
     lock_offset: int = -1
     inner: Map | None = None
     resolve: Callable[[int], Held] = _resolve_nothing

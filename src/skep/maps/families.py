@@ -17,6 +17,7 @@ from skep.maps.storage import CgroupStorage, LocalStorage
 from skep.maps.stream import RingBuffer
 from skep.maps.targets import DeviceHash, SocketArray, TargetArray
 from skep.maps.trie import Trie
+from skep.maps.user_ring import UserRingBuffer
 from skep.uapi import reasons_maps as reasons
 from skep.uapi.reason import Refusal
 
@@ -50,12 +51,12 @@ FAMILIES: Final[Mapping[int, Callable[[Creation], Map]]] = {
     28: LocalStorage,
     29: LocalStorage,
     30: BloomFilter,
+    31: UserRingBuffer,
     32: LocalStorage,
 }
 
 _MISSING: Final[Mapping[int, str]] = {
     26: "struct_ops",
-    31: "user_ringbuf",
     33: "arena",
 }
 _BLOOM_FILTER: Final = 30

@@ -186,6 +186,12 @@ class Hash(KeyedMap):
         return ctypes.string_at(target, self.key_size)
 
     @property
+    def close(self) -> None:
+        """Let go what the elements own."""
+        if self.word(DISOWN):
+            for key in tuple(self.keys()):
+                self.delete(key)
+
     def bucket_count(self) -> int:
         """How many buckets there are."""
         return self._buckets

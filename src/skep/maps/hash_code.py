@@ -47,6 +47,7 @@ from skep.maps.value import (
     F_LOCK,
     NOEXIST,
     copy_value,
+    disown,
     lock,
     unlock,
     write_value,
@@ -186,6 +187,7 @@ def replace_element(this: int, bucket: int, hashed: int, old: int, key: int, val
     """Put a new element in front of *old* (0: none, room is reserved); the bucket is locked."""
     fresh = take_spare(this)
     target = settle(this, fresh, hashed, key)
+    disown(this, target)  # a program may have put something into the element after it was freed
     fill(target, 0, load64(this + STRIDE))
     copy_value(this, target, value)
     if old != 0:
@@ -208,7 +210,8 @@ def hash_update_locked(
     if answer != 0:
         return answer
     if old != 0 and (flags & F_LOCK) != 0:
-        return write_value(this, old + load64(this + VALUE_AT), value, flags)
+        write_value(this, old + load64(this + VALUE_AT), value, flags)
+        return disown(this, old + load64(this + VALUE_AT))
     if old == 0 and reserve(this) == 0:
         return MINUS_E2BIG
     return replace_element(this, bucket, hashed, old, key, value)
@@ -234,9 +237,11 @@ def write_copies(this: int, first: int, value: int, cpu: int, cpus: int) -> int:
     """Write CPU *cpu*'s copy; with *cpus* not 0 all, one behind the other at *value*."""
     span = load64(this + SPAN)
     if cpus == 0:
-        return copy_value(this, first + cpu * span, value)
+        copy_value(this, first + cpu * span, value)
+        return disown(this, first + cpu * span)
     for number in range(cpus):
         copy_value(this, first + number * span, value + number * load64(this + STRIDE))
+        disown(this, first + number * span)
     return 0
 
 
@@ -244,6 +249,7 @@ def write_copies(this: int, first: int, value: int, cpu: int, cpus: int) -> int:
 def clear_copies(this: int, first: int) -> int:
     """Zero all copies of a new element."""
     for number in range(load64(this + CPUS)):
+        disown(this, first + number * load64(this + SPAN))
         fill(first + number * load64(this + SPAN), 0, load64(this + STRIDE))
     return 0
 

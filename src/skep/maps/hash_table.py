@@ -35,8 +35,8 @@ from skep.base.native import (
     store_release64,
     wrap,
 )
-from skep.maps.interface import FAMILY, KEY_SIZE, MAX_ENTRIES, STRIDE
-from skep.maps.value import lesser
+from skep.maps.interface import CPUS, DISOWN, FAMILY, KEY_SIZE, MAX_ENTRIES, STRIDE
+from skep.maps.value import disown, lesser
 
 BUCKETS: Final = FAMILY
 MASK: Final = FAMILY + 8
@@ -225,8 +225,22 @@ def take_spare(this: int) -> int:
 
 
 @native
+def empty(this: int, element: int) -> int:
+    """Let go what the value, or each copy of it, of *element* owns."""
+    if load64(this + DISOWN) == 0:
+        return 0
+    value = element + load64(this + VALUE_AT)
+    if load64(this + SPAN) == 0:
+        return disown(this, value)
+    for cpu in range(load64(this + CPUS)):
+        disown(this, load64(value) + cpu * load64(this + SPAN))
+    return 0
+
+
+@native
 def put(this: int, element: int) -> int:
     """Put *element*, which is in no chain, on the free list."""
+    empty(this, element)
     number = (element - load64(this + POOL)) // load64(this + ESIZE)
     word = load64(this + FREE)
     store32(element + HASH, word & _LOW)

@@ -36,6 +36,8 @@ FAMILY: Final = 64
 SPECIAL: Final = 240
 LOCK: Final = 248
 DESCRIPTOR_SIZE: Final = 256
+DISOWN: Final = DESCRIPTOR_SIZE + 240  # in maps of plain values: who lets go what one owns; or 0
+VALUE_TYPE: Final = DESCRIPTOR_SIZE + 248  # what it is told besides the value
 
 InlineLookup = tuple[NativeFunction, tuple[int, ...]]
 

@@ -33,7 +33,7 @@ from skep.maps.hash_table import (
     used_elements,
 )
 from skep.maps.interface import KEY_SIZE, STRIDE
-from skep.maps.value import EXIST, copy_value, lock, unlock
+from skep.maps.value import EXIST, copy_value, disown, lock, unlock
 from skep.runtime.invocation import CPU
 
 
@@ -80,6 +80,7 @@ def fill_element(this: int, element: int, value: int, cpu: int, cpus: int) -> in
     """Write the value of a new element: plain, one CPU's copy, or all *cpus* copies."""
     place = element + load64(this + VALUE_AT)
     if load64(this + SPAN) == 0:
+        disown(this, place)
         fill(place, 0, load64(this + STRIDE))
         return copy_value(this, place, value)
     clear_copies(this, load64(place))

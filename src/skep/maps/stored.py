@@ -21,7 +21,7 @@ from skep.uapi import reasons_maps as reasons
 from skep.uapi.reason import Reason, Refusal
 
 _BYTES_OFFSET: Final = bytes.__basicsize__ - 1
-_SPECIAL_AREA: Final = 256  # bytes behind the descriptor: room for 31 special fields
+_SPECIAL_AREA: Final = 256  # bytes behind the descriptor: room for 29 special fields, two words
 HEAD_SIZE: Final = DESCRIPTOR_SIZE + _SPECIAL_AREA
 
 
@@ -97,9 +97,12 @@ class StoredMap:
             self.put_word(word, value)
         if creation.special:
             table = self.address + DESCRIPTOR_SIZE
-            for row, (offset, length) in enumerate(creation.special[: _SPECIAL_AREA // 8 - 1]):
+            for row, (offset, length) in enumerate(creation.special[: _SPECIAL_AREA // 8 - 3]):
                 ctypes.c_uint64.from_address(table + 8 * row).value = length << 32 | offset
             self.put_word(words.SPECIAL, table)
+        if creation.owned is not None:
+            self.put_word(words.DISOWN, creation.owned[0])
+            self.put_word(words.VALUE_TYPE, creation.owned[1])
 
     def put_word(self, word: int, value: int) -> None:
         """Store *value* in the descriptor at offset *word*."""

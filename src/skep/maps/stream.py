@@ -22,8 +22,8 @@ _HEADER: Final = struct.Struct("=II")
 _HEAD_PAGES: Final = 2
 
 
-class RingBuffer(StoredMap):
-    """A RINGBUF.
+class RingMap(StoredMap):
+    """What both kinds of ring buffer share: their memory, positions and wake-ups.
 
     ``memory.fd`` is the file to map: consumer page, producer page, ``max_entries`` bytes of data.
     """
@@ -41,7 +41,6 @@ class RingBuffer(StoredMap):
         self.put_word(words.RING_MASK, size - 1)
         self.put_word(words.RING_DATA, self.memory.data)
         self.wakeup = Wakeup(self.address)
-        self._reading = threading.Lock()
 
     def _allocate(self, size: int) -> tuple[Block, int]:
         block, _ = super()._allocate(size)
@@ -53,14 +52,22 @@ class RingBuffer(StoredMap):
         return PAGE_SIZE + self.memory.file_size
 
     @property
-    def dropped(self) -> int:
-        """Records that found no room."""
-        return self.word(words.DROPPED)
-
-    @property
     def unread(self) -> int:
         """Bytes between reader and writer, headers included."""
         return self.word(words.PRODUCER) - self.word(words.CONSUMER)
+
+
+class RingBuffer(RingMap):
+    """A RINGBUF."""
+
+    def __init__(self, creation: Creation) -> None:
+        super().__init__(creation)
+        self._reading = threading.Lock()
+
+    @property
+    def dropped(self) -> int:
+        """Records that found no room."""
+        return self.word(words.DROPPED)
 
     def records(self) -> Iterator[bytes]:
         """Take the records that are there now, oldest first, up to the first unfinished one.

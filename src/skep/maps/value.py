@@ -7,6 +7,7 @@ bytes and the map skip those, and the host reads zeros there.
 from typing import Final
 
 from skep.base.native import (
+    call,
     cmpxchg32,
     copy,
     fill,
@@ -16,7 +17,7 @@ from skep.base.native import (
     relax,
     store_release32,
 )
-from skep.maps.interface import LOCK, SPECIAL, VALUE_SIZE
+from skep.maps.interface import DISOWN, LOCK, SPECIAL, VALUE_SIZE, VALUE_TYPE
 
 ANY: Final = 0
 NOEXIST: Final = 1
@@ -71,6 +72,15 @@ def copy_value(this: int, target: int, source: int) -> int:
 def clear_value(this: int, target: int) -> int:
     """Zero a new value, special fields too."""
     fill(target, 0, load64(this + VALUE_SIZE))
+    return 0
+
+
+@native
+def disown(this: int, value: int) -> int:
+    """Let all go that the special fields of a value own; they are empty then."""
+    function = load64(this + DISOWN)
+    if function != 0:
+        call(function, value, load64(this + VALUE_TYPE))
     return 0
 
 

@@ -23,7 +23,7 @@ from skep.session.listings import choose, open_object
 from skep.session.maps import Map
 from skep.session.placement import Place
 from skep.session.programs import Program
-from skep.session.ring import RingReader
+from skep.session.ring import RingReader, RingWriter
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.maps import as_map
 from skep.syscall.objects import Kind
@@ -191,6 +191,10 @@ class Object:
     def ring(self, name: str, decode: Callable[[bytes], Any] = bytes) -> RingReader:
         """A reader of the ring buffer or perf event array called *name*."""
         return RingReader(self.maps[name], decode)
+
+    def writer(self, name: str, encode: Callable[[Any], bytes] = bytes) -> RingWriter:
+        """A writer of the user ring buffer called *name*."""
+        return RingWriter(self.maps[name], encode)
 
     def printk(self) -> list[str]:
         """Lines that programs wrote with trace_printk so far."""

@@ -1,4 +1,7 @@
-"""RingReader: the records of a ring buffer or of perf rings, for loops sync and async."""
+"""RingReader: the records of a ring buffer or of perf rings, for loops sync and async.
+
+RingWriter: records for programs, through a user ring buffer.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -7,6 +10,7 @@ from typing import Any, Final
 from skep.errors import LoadError
 from skep.maps.perf import PerfEventArray
 from skep.maps.stream import RingBuffer
+from skep.maps.user_ring import UserRecord, UserRingBuffer
 from skep.session.maps import Map
 
 POLL: Final = 0.002  # seconds between looks of an async reader
@@ -62,3 +66,37 @@ class RingReader:
     def close(self) -> None:
         """End asynchronous iteration."""
         self._closed.set()
+
+
+class RingWriter:
+    """Writes records that programs take out with bpf_user_ringbuf_drain().
+
+    Args:
+        map_: a map of type user_ringbuf.
+        encode: makes bytes of a Python value.
+    """
+
+    def __init__(self, map_: Map, encode: Callable[[Any], bytes] = bytes) -> None:
+        if not isinstance(map_.target, UserRingBuffer):
+            raise LoadError(f"a {map_.type_name} map takes no records", name=map_.name)
+        self._ring, self._encode = map_.target, encode
+
+    def write(self, record: Any, timeout: float | None = 0) -> None:
+        """Give programs one record; *timeout* and errors as of ``reserve``."""
+        self._ring.write(self._encode(record), timeout)
+
+    def reserve(self, size: int, timeout: float | None = 0) -> UserRecord:
+        """Room for a record of *size* bytes: fill its ``data``, then ``submit`` or ``discard``.
+
+        ``with writer.reserve(size) as data:`` submits at the end. *timeout* is how many seconds to
+        wait for room, None for as long as it takes.
+
+        Raises:
+            CommandError: ENOSPC, there is no room; E2BIG, there never is.
+        """
+        return self._ring.reserve(size, timeout)
+
+    @property
+    def unread(self) -> int:
+        """Bytes that programs have not taken out yet, headers included."""
+        return self._ring.unread
