@@ -13,7 +13,7 @@ from typing import Final
 
 from skep.base.memory import PAGE_SIZE, Block
 from skep.maps.answer import INDEXED
-from skep.maps.array_code import SPAN, VALUES, array_at, percpu_array_at
+from skep.maps.array_code import SPAN, VALUES, array_at, array_disown, percpu_array_at
 from skep.maps.creation import (
     ACCESS_FLAGS,
     COMMAND,
@@ -32,7 +32,7 @@ from skep.maps.creation import (
     round8,
 )
 from skep.maps.host_code import host_read_indices
-from skep.maps.interface import InlineLookup
+from skep.maps.interface import DISOWN, InlineLookup
 from skep.maps.keyed import AT_ONCE, KeyedMap, address_in
 from skep.maps.stored import HEAD_SIZE, StoredMap
 from skep.uapi import reasons_elements as elements
@@ -128,7 +128,7 @@ class IndexedValues(IndexedMap, KeyedMap):
 
     def close(self) -> None:
         """Let go what the elements own."""
-        if self.word(words.DISOWN):
+        if self.word(DISOWN):
             copies = self.cpus if self.word(SPAN) else 1
             self._library.bind(array_disown)(self.address, copies)
 

@@ -31,7 +31,7 @@ from skep.maps.creation import (
 )
 from skep.maps.hash_code import hash_at, lru_hash_at, lru_percpu_hash_at, percpu_hash_at
 from skep.maps.hash_host import hash_dump, hash_next_key, hash_read
-from skep.maps.interface import InlineLookup
+from skep.maps.interface import DISOWN, InlineLookup
 from skep.maps.keyed import AT_ONCE, KeyedMap, address_in
 from skep.maps.stored import HEAD_SIZE, address_of
 from skep.uapi import reasons_elements as elements
@@ -185,13 +185,13 @@ class Hash(KeyedMap):
             raise Refusal(command, elements.LAST)
         return ctypes.string_at(target, self.key_size)
 
-    @property
     def close(self) -> None:
         """Let go what the elements own."""
         if self.word(DISOWN):
             for key in tuple(self.keys()):
                 self.delete(key)
 
+    @property
     def bucket_count(self) -> int:
         """How many buckets there are."""
         return self._buckets

@@ -23,7 +23,7 @@ Source: Linux 6.18 kernel/bpf/helpers.c (bpf_obj_free_fields, __bpf_obj_drop_imp
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from skep.base.memory import Block
 from skep.base.native import (
@@ -269,6 +269,9 @@ def give_back(heap: int, first: int) -> int:
     return 0
 
 
+_FREE_VALUE: Final = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64)
+
+
 @dataclass(frozen=True, slots=True)
 class Description:
     """What the heap knows of a type: *size* in bytes, and by offset what is special in it.
@@ -294,12 +297,15 @@ class Heap:
     Attributes:
         used: whether a program may allocate in it.
         bind: makes native functions callable, the way that programs run them.
+        address_of: gives the machine address of a native function, 0 if it is not compiled.
     """
 
     def __init__(self, block: Block, size: int, cpus: int) -> None:
         self._block, self._size, self._cpus = block, size, cpus
         self.address, self.used = block.address + block.size - size, False
         self.bind: Callable[[NativeFunction], Callable[..., int]] = lambda function: function
+        self.address_of: Callable[[NativeFunction], int] = lambda _: 0
+        self._callback: Any = None
         self._described: dict[Description, int] = {}
         self._blocks: list[Block] = []
 
@@ -335,6 +341,16 @@ class Heap:
         words[NODES // 8] = block.address + 8 * nodes
         ctypes.memmove(block.address, (ctypes.c_uint64 * len(words))(*words), 8 * len(words))
         return block.address
+
+    @property
+    def free_value_address(self) -> int:
+        """Machine address of ``free_value``."""
+        found = self.address_of(free_value)
+        if found:
+            return found
+        if self._callback is None:
+            self._callback = _FREE_VALUE(free_value)
+        return ctypes.cast(self._callback, ctypes.c_void_p).value or 0
 
     @property
     def live(self) -> int:

@@ -17,6 +17,7 @@ from skep.maps.shape import ShapeMap
 from skep.syscall.call import Call
 from skep.syscall.credentials import Capability
 from skep.syscall.held import holder_for
+from skep.syscall.object_types import what_is_owned
 from skep.syscall.objects import Holding, Kind
 from skep.syscall.permissions import check_map
 from skep.syscall.state import State
@@ -62,6 +63,7 @@ def create(state: State, call: Call[MapCreate]) -> int:
         library=state.engine.library, cpus=state.world.cpus, btf=types.btf,
         btf_key_type_id=attr.btf_key_type_id, btf_value_type_id=attr.btf_value_type_id,
         special=types.special, lock_offset=types.lock_offset,
+        owned=what_is_owned(state.world, types.record, attr.value_size),
         inner=as_map(inner) if inner is not None else None,
         resolve=holder.resolve, release=holder.release,
     )  # fmt: skip

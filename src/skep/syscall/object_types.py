@@ -39,6 +39,14 @@ def describe(record: Record | None, size: int, copies: int = 1) -> Description:
     )
 
 
+def what_is_owned(world: World, record: Record | None, size: int) -> tuple[int, int] | None:
+    """Who lets go what a map's values of *size* bytes own, and the description of their type."""
+    if record is None or not any(field.kind in KINDS for field in record.fields):
+        return None
+    heap = world.objects.heap
+    return heap.free_value_address, heap.describe(describe(record, size))
+
+
 def packet_writable(proof: Proof, fact: CallFact) -> int:
     """1 if the program may write to packets."""
     del fact

@@ -105,7 +105,8 @@ class Subsystem:
         self.credentials = credentials or Credentials(uid=os.getuid(), gid=os.getgid())
         self._last, self._calling = _Last(), _Calling()
         world.door = self
-        world.objects.heap.bind = self.state.engine.library.bind
+        heap, library = world.objects.heap, self.state.engine.library
+        heap.bind, heap.address_of = library.bind, library.address
 
     def as_user(self, credentials: Credentials) -> Self:
         """The same objects and world, as somebody else sees them."""

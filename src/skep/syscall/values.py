@@ -59,14 +59,15 @@ SPECIAL: Final[Mapping[int, str]] = {
 class ValueType:
     """The types of a map to be: *btf*, its object's *holding*, and what is special in a value.
 
-    *special* are (offset, size) of fields that plain copies leave alone, *lock_offset* is where
-    the lock is, -1 for none.
+    *record* has its special fields: *special* are (offset, size) of fields that plain copies leave
+    alone, *lock_offset* is where the lock is, -1 for none.
     """
 
     def __init__(self, holding: Holding | None = None, record: Record | None = None) -> None:
         self.holding = holding
         target = holding.target if holding is not None else None
         self.btf: Btf | None = target.btf if isinstance(target, BtfObject) else None
+        self.record = record
         self.special: tuple[tuple[int, int], ...] = ()
         self.lock_offset = -1
         if record is not None:

@@ -417,3 +417,59 @@ SEC("syscall") int masks(void *ctx)
 	bpf_cpumask_release(c);
 	return sum;
 }
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4);
+	__type(key, int);
+	__type(value, struct held);
+} table SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4);
+	__type(key, int);
+	__type(value, struct held);
+} recent SEC(".maps");
+
+static __always_inline int put(void *map, int key, __u64 number)
+{
+	struct held *v, none = {};
+	struct plain *p, *old;
+
+	if (!bpf_map_lookup_elem(map, &key) && bpf_map_update_elem(map, &key, &none, BPF_ANY))
+		return -1;
+	v = bpf_map_lookup_elem(map, &key);
+	p = obj_new(struct plain);
+	if (!p)
+		return -2;
+	if (!v) {
+		drop(p);
+		return -3;
+	}
+	p->b = number;
+	old = bpf_kptr_xchg(&v->kept, p);
+	if (!old)
+		return 0;
+	number = old->b;
+	drop(old);
+	return number;
+}
+
+SEC("tc") int in_hashes(struct __sk_buff *skb)
+{
+	struct held none = {};
+	__u32 sum = 1;
+	int i, key;
+
+	bpf_for(i, 1, 20) {
+		key = i * 7 % 3;
+		MIX(put(&table, key, i));
+		if (i % 4 == 0)
+			MIX(bpf_map_delete_elem(&table, &key));
+		if (i % 5 == 0)
+			MIX(bpf_map_update_elem(&table, &key, &none, BPF_ANY));
+	}
+	bpf_for(i, 1, 40)
+		put(&recent, i, i);
+	return sum;
+}
