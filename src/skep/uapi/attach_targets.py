@@ -1,6 +1,7 @@
 """Which kernel functions typed programs may be attached to, where BTF does not say it.
 
-Source: Linux 6.18 kernel/bpf/verifier.c (btf_id_deny, noreturn_deny), kernel/bpf/bpf_lsm.c.
+Source: Linux 6.18 kernel/bpf/verifier.c (btf_id_deny, noreturn_deny), kernel/bpf/bpf_lsm.c,
+kernel/trace/bpf_trace.c (btf_allowlist_d_path), net/core/bpf_sk_storage.c.
 """
 
 from typing import Final
@@ -20,15 +21,25 @@ NEVER_RETURN: Final = frozenset(
         "do_group_exit", "kthread_complete_and_exit", "kthread_exit", "make_task_dead",
     )
 )  # fmt: skip
-SYSCALL_PREFIXES: Final = ("__x64_sys_", "__ia32_sys_", "__arm64_sys_", "__s390x_sys_")
+SYSCALL_PREFIXES: Final = ("__x64_sys_", "__arm64_sys_", "__s390x_sys_")
 MODIFIABLE_PREFIX: Final = "security_"
-# functions of the kernel's own tests that may be modified, some by programs that sleep
+# functions of the kernel's own tests that may be modified, and those by programs that sleep
+SLEEPABLE_TESTS: Final = frozenset(("bpf_fentry_test1",))
 MODIFIABLE_TESTS: Final = frozenset(
     (
         "bpf_modify_return_test", "bpf_modify_return_test2", "bpf_modify_return_test_tp",
         "bpf_fentry_test1",
     )
 )  # fmt: skip
+# what is traced while paths may be walked (bpf_d_path)
+WITH_PATHS: Final = frozenset(
+    (
+        "security_file_permission", "security_inode_getattr", "security_file_open",
+        "security_path_truncate", "vfs_truncate", "vfs_fallocate", "dentry_open", "vfs_getattr",
+        "filp_close",
+    )
+)  # fmt: skip
+STORAGE_PREFIX: Final = "bpf_sk_storage"  # what is traced of sockets' storage may not use it
 
 # without their bpf_lsm_ prefix
 DISABLED_LSM_HOOKS: Final = frozenset(
@@ -37,6 +48,12 @@ DISABLED_LSM_HOOKS: Final = frozenset(
         "inode_listsecurity", "inode_copy_up_xattr", "getselfattr", "getprocattr",
         "setprocattr", "key_getsecurity", "audit_rule_match", "xfrm_decode_session",
         "ismaclabel", "file_alloc_security",
+    )
+)  # fmt: skip
+NO_LSM_HOOKS: Final = frozenset(  # other functions that are called so
+    (
+        "find_cgroup_shim", "func_proto", "get_retval_range", "has_d_inode_locked",
+        "hook_returns_errno", "init", "is_sleepable_hook", "is_trusted", "verify_prog",
     )
 )  # fmt: skip
 SLEEPABLE_LSM_HOOKS: Final = frozenset(
@@ -48,6 +65,7 @@ SLEEPABLE_LSM_HOOKS: Final = frozenset(
         "file_ioctl", "file_lock", "file_open", "file_post_open", "file_receive",
         "inode_create", "inode_free_security", "inode_getattr", "inode_getxattr",
         "inode_mknod", "inode_need_killpriv", "inode_post_setxattr", "inode_readlink",
+        "inode_post_removexattr", "inode_removexattr",
         "inode_rename", "inode_rmdir", "inode_setattr", "inode_setxattr", "inode_symlink",
         "inode_unlink", "kernel_module_request", "kernel_read_file", "kernfs_init_security",
         "mmap_file", "netlink_send", "path_chmod", "path_chown", "path_link", "path_mkdir",

@@ -220,5 +220,14 @@ LIMITS: Final = {
 }
 # (program type id, helper id) -> functions attached to that have it, where only some do
 TARGETS: Final = {
-    (26, row): ("bpf_iter_tcp", "bpf_iter_unix") for row in _ids("setsockopt getsockopt")
-}
+    **{
+        (26, row): ("bpf_iter_tcp", "bpf_iter_unix") for row in _ids("setsockopt getsockopt")
+    },
+    **{
+        (29, row): (
+            "bpf_lsm_sock_graft", "bpf_lsm_inet_csk_clone", "bpf_lsm_inet_conn_established",
+            "bpf_lsm_socket_post_create", "bpf_lsm_socket_socketpair",
+        )
+        for row in _ids("setsockopt getsockopt")
+    },
+}  # fmt: skip

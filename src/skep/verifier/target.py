@@ -8,6 +8,7 @@ from typing import Final
 
 from skep.btf import kinds
 from skep.btf.graph import Btf
+from skep.btf.kinds import Kind
 from skep.errors import BtfError
 from skep.uapi import attach_targets as table
 from skep.uapi.flags import AttachType, ProgType
@@ -24,9 +25,15 @@ ITER_PREFIX: Final = "bpf_iter_"
 LSM_PREFIX: Final = "bpf_lsm_"
 MAX_ARGUMENTS: Final = 12
 MAX_ERRNO: Final = 4095
+ENOTSUPP: Final = 524
+MAX_ARGUMENT_SIZE: Final = 16
+SLEEPABLE: Final = 16  # BPF_F_SLEEPABLE
+HOOKS: Final = "security_list_options"  # the union of all LSM hooks
 _FUNCTIONS: Final = (
     AttachType.TRACE_FENTRY, AttachType.TRACE_FEXIT, AttachType.MODIFY_RETURN, AttachType.LSM_MAC,
+    AttachType.LSM_CGROUP,
 )  # fmt: skip
+_PLAIN: Final = (kinds.Int, kinds.Enumeration, kinds.Ptr)
 
 
 class Span:
@@ -59,8 +66,8 @@ class Target:
         self.writable: list[Span] | None = None  # what it may write to, once that was asked
 
 
-def _refuse(detail: str) -> Rejected:
-    return Rejected(flow.ATTACH_TARGET, pc=-1, detail=detail)
+def _refuse(detail: str, number: int = 0) -> Rejected:
+    return Rejected(flow.ATTACH_TARGET, pc=-1, detail=detail, errno=number)
 
 
 def _unknown(what: str) -> Rejected:
@@ -89,8 +96,6 @@ def resolve_target(request: Request) -> Target:
         return _tracepoint(request, btf, type_)
     if attach_type == AttachType.TRACE_ITER:
         return _iterator(request, btf, type_)
-    if attach_type == AttachType.LSM_CGROUP:
-        raise _unknown("expected attach type lsm_cgroup")
     if attach_type not in _FUNCTIONS:
         raise _refuse(f"expected attach type {attach_type} is not one of typed programs")
     target = _function(request, btf, type_)
@@ -127,23 +132,45 @@ def _function(request: Request, btf: Btf, type_: kinds.Type) -> Target:
     proto = btf.func_proto(request.attach_btf_id)
     if len(proto.params) > MAX_ARGUMENTS:
         raise _refuse(f"The function {type_.name} has {len(proto.params)} arguments. Too many.")
-    if proto.variadic:
-        raise _refuse(f"The function {type_.name} with variable args is unsupported.")
+    _check_sizes(btf, type_.name, proto)
     return Target(type_.name, btf, proto, 0)
 
 
+def _check_sizes(btf: Btf, name: str, proto: kinds.FuncProto) -> None:
+    """Refuse what trampolines cannot pass on (btf_distill_func_proto)."""
+    result = btf.resolved(proto.returns) if proto.returns else None
+    if result is not None and not isinstance(result, _PLAIN):
+        raise _refuse(f"The function {name} return type {result.kind.name} is unsupported.")
+    if proto.variadic:
+        raise _refuse(f"The function {name} with variable args is unsupported.")
+    for number, param in enumerate(proto.params):
+        type_ = btf.resolved(param.type)
+        fits = isinstance(type_, (*_PLAIN, kinds.Composite))
+        if not fits or btf.size_of(param.type) > MAX_ARGUMENT_SIZE:
+            raise _refuse(f"The function {name} arg{number} type {type_.kind.name} is unsupported.")
+        if btf.size_of(param.type) == 0:
+            raise _refuse(f"The function {name} has malformed void argument.")
+
+
 def _check_traced(request: Request, target: Target) -> None:
+    """Which functions may be slept in or modified as Linux 7.3 says without error injection.
+
+    Linux 6.18 does not let programs sleep in system calls then.
+    """
     name = target.name
     attach_type = request.expected_attach_type
+    if attach_type in (AttachType.LSM_MAC, AttachType.LSM_CGROUP):
+        raise _refuse("the expected attach type is one of LSM programs", ENOTSUPP)
     syscall = name.startswith(table.SYSCALL_PREFIXES)
-    if request.prog_flags & 16 and not syscall:
-        raise _unknown(f"a sleepable program on {name}")
-    if (
+    if request.prog_flags & SLEEPABLE:
+        if not syscall and name not in table.SLEEPABLE_TESTS:
+            raise _refuse(f"{name} is not sleepable")
+    elif (
         attach_type == AttachType.MODIFY_RETURN
         and not (syscall or name.startswith(table.MODIFIABLE_PREFIX))
         and name not in table.MODIFIABLE_TESTS
     ):
-        raise _unknown(f"modifying the result of {name}")
+        raise _refuse(f"{name}() is not modifiable")
     if name in table.NEVER_TRACED:
         raise _refuse(f"{name} cannot be traced")
     if attach_type != AttachType.TRACE_FENTRY and name in table.NEVER_RETURN:
@@ -152,16 +179,26 @@ def _check_traced(request: Request, target: Target) -> None:
 
 def _check_hook(request: Request, target: Target) -> None:
     hook = target.name.removeprefix(LSM_PREFIX)
-    if hook == target.name:
-        raise _refuse(
-            f"attach_btf_id {request.attach_btf_id} points to wrong type name {target.name}"
-        )
-    if request.prog_flags & 16 and hook not in table.SLEEPABLE_LSM_HOOKS:
+    if request.prog_flags & SLEEPABLE and hook not in table.SLEEPABLE_LSM_HOOKS:
         raise _refuse(f"{target.name} is not sleepable")
     if hook in table.DISABLED_LSM_HOOKS:
         raise _refuse(
             f"attach_btf_id {request.attach_btf_id} points to disabled hook {target.name}"
         )
+    if hook == target.name or not _is_hook(target.btf, hook):
+        raise _refuse(
+            f"attach_btf_id {request.attach_btf_id} points to wrong type name {target.name}"
+        )
     if not target.returns_void:
         boolean = hook in table.BOOLEAN_LSM_HOOKS
         target.return_range = ReturnRange(0, 1) if boolean else ReturnRange(-MAX_ERRNO, 0)
+    if request.expected_attach_type == AttachType.LSM_CGROUP:
+        target.return_range = ReturnRange(1, 1) if target.returns_void else ReturnRange(0, 1)
+
+
+def _is_hook(btf: Btf, hook: str) -> bool:
+    """Whether the kernel has this hook: bpf_lsm_ begins the names of other functions, too."""
+    hooks = btf.by_name(HOOKS, Kind.UNION)
+    if hooks is None:  # BTF that holds only what programs of today need
+        return hook not in table.NO_LSM_HOOKS
+    return any(member.name == hook for member in btf.members(hooks))

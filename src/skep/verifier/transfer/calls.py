@@ -9,11 +9,11 @@ Source: Linux 6.18 kernel/bpf/verifier.c (check_helper_call).
 from typing import Final
 
 from skep.btf.core_patch import POISON_HELPER
-from skep.uapi import struct_ops
-from skep.uapi.flags import ProgType
+from skep.uapi import attach_targets, struct_ops
+from skep.uapi.flags import AttachType, ProgType
 from skep.uapi.helper_rows_core import SPIN_UNLOCK, TAIL_CALL
 from skep.uapi.helper_rows_network import SK_STORAGE_DELETE, SK_STORAGE_GET
-from skep.uapi.helper_rows_tracing import D_PATH
+from skep.uapi.helper_rows_tracing import D_PATH, IMA_FILE_HASH, IMA_INODE_HASH
 from skep.uapi.helper_types import Helper
 from skep.uapi.helpers import by_id, prototype
 from skep.uapi.program_types import PROGRAM_TYPES, effective_attach_type, may_call
@@ -30,6 +30,7 @@ from skep.verifier.rules.calls import (
 from skep.verifier.rules.resources import CALL_UNDER_LOCK
 from skep.verifier.scalar import UNKNOWN
 from skep.verifier.state import SLOT_SIZE
+from skep.verifier.target import LSM_PREFIX
 from skep.verifier.transfer.accesses import write_memory
 from skep.verifier.transfer.arguments import check_argument
 from skep.verifier.transfer.call import Call
@@ -49,7 +50,8 @@ UNRESOLVED: Final = (
     "a CO-RE relocation found no match in the kernel's BTF: ask bpf_core_field_exists(), "
     "bpf_core_type_exists() or bpf_core_enum_value_exists() before the access"
 )
-_PROBE_ONLY: Final = frozenset((SK_STORAGE_GET.id, SK_STORAGE_DELETE.id, D_PATH.id))
+_STORAGE: Final = frozenset((SK_STORAGE_GET.id, SK_STORAGE_DELETE.id))
+_IN_SLEEPABLE_HOOKS: Final = frozenset((D_PATH.id, IMA_FILE_HASH.id, IMA_INODE_HASH.id))
 
 
 _TAIL_CALL: Final = TAIL_CALL.id
@@ -129,9 +131,30 @@ def _available(check: Check, number: int) -> Helper:
         check.refuse(
             HELPER_GPL, "cannot call GPL-restricted function from non-GPL compatible program"
         )
-    if program_type.id == ProgType.SYSCALL and number in _PROBE_ONLY:
+    if not _allowed_here(check, number, target):
         check.refuse(HELPER_AVAILABLE, "helper call is not allowed in probe")
     return helper
+
+
+def _allowed_here(check: Check, number: int, target: str) -> bool:
+    """Whether a helper that not every probe may call may be called from this one."""
+    program_type = check.request.program_type.id
+    attach_type = check.request.expected_attach_type
+    if number not in _STORAGE and number not in _IN_SLEEPABLE_HOOKS:
+        return True
+    if program_type == ProgType.SYSCALL:
+        return False
+    if program_type == ProgType.LSM:
+        hook = target.removeprefix(LSM_PREFIX)
+        return number in _STORAGE or hook in attach_targets.SLEEPABLE_LSM_HOOKS
+    if program_type != ProgType.TRACING or attach_type == AttachType.TRACE_ITER:
+        return True
+    if number == D_PATH.id:
+        return target in attach_targets.WITH_PATHS
+    if attach_type == AttachType.TRACE_RAW_TP:
+        return True
+    traced = attach_type in (AttachType.TRACE_FENTRY, AttachType.TRACE_FEXIT)
+    return traced and not target.startswith(attach_targets.STORAGE_PREFIX)
 
 
 def _types_of(helper: int) -> str:

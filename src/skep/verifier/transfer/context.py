@@ -167,6 +167,8 @@ def _read_argument(check: Check, off: int, size: int) -> Value:
         _refuse(check, off, size, f"func '{target.name}' doesn't have {number + 1}-th argument")
     value = _typed(check, target, target.proto.returns, number, off, size, flags=0)
     limits = target.return_range
+    if check.request.expected_attach_type != AttachType.LSM_MAC:
+        return value
     if limits is not None and isinstance(value, Scalar):
         return narrow_signed32(value, limits.low, limits.high)
     return value
@@ -250,7 +252,9 @@ def _typed(
     """Value of BTF type *type_id*: a number, or a pointer to a kernel object."""
     btf = target.btf
     type_ = btf.resolved(type_id)
-    if isinstance(type_, (kinds.Int, kinds.Enumeration, kinds.Composite)):
+    if isinstance(type_, (kinds.Enumeration, kinds.Composite)):
+        return UNKNOWN
+    if isinstance(type_, kinds.Int) and type_.size <= 8:
         return UNKNOWN
     if not isinstance(type_, kinds.Ptr):
         _refuse(
@@ -261,8 +265,12 @@ def _typed(
     if size != 8:
         _bad_size(check, target, off, size)
     struct, tags = pointee(btf, type_.type)
-    if not isinstance(btf.type(struct), kinds.Composite):
+    pointed = btf.type(struct)
+    if struct == 0 or isinstance(pointed, kinds.Int):
         return UNKNOWN
+    if not isinstance(pointed, kinds.Composite):
+        why = f"func '{target.name}' arg{number} type {pointed.kind.name} is not a struct"
+        _refuse(check, off, size, why)
     pointer = Pointer(BTF_ID, flags | tags)
     pointer.btf, pointer.btf_id = btf, struct
     if flags & MAYBE_NULL:

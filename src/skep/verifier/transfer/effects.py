@@ -8,6 +8,7 @@ from typing import Final
 
 from skep.btf.kinds import Kind
 from skep.uapi import helper_rows_core as core
+from skep.uapi import helper_rows_network as network
 from skep.uapi import helper_rows_tracing as tracing
 from skep.uapi.flags import AttachType, MapType, ProgType
 from skep.verifier.check import Check
@@ -17,6 +18,7 @@ from skep.verifier.rules.calls import (
     CALLBACK_STACK,
     FORMAT_VALID,
     FUNC_IP_AVAILABLE,
+    HELPER_AVAILABLE,
     MAP_CALLBACK,
     STORAGE_FLAGS,
 )
@@ -124,6 +126,17 @@ def _func_ip(check: Check, step: Step, call: Call) -> None:
         )
 
 
+def _set_result(check: Check, step: Step, call: Call) -> None:
+    del step, call
+    if check.request.program_type.id != ProgType.LSM or check.target is None:
+        return
+    if check.target.returns_void:
+        check.refuse(
+            HELPER_AVAILABLE,
+            "BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!",
+        )
+
+
 # --- callbacks --------------------------------------------------------------------------------
 
 
@@ -198,6 +211,7 @@ def _drain(check: Check, step: Step, call: Call) -> None:
 EFFECTS: Final[dict[int, Effect]] = {
     core.TAIL_CALL.id: _tail_call,
     core.GET_LOCAL_STORAGE.id: _local_storage,
+    network.SET_RETVAL.id: _set_result,
     core.SNPRINTF.id: _snprintf,
     core.DYNPTR_FROM_MEM.id: _dynptr_from_mem,
     core.DYNPTR_WRITE.id: _dynptr_write,

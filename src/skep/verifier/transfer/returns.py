@@ -4,7 +4,7 @@ Source: Linux 6.18 kernel/bpf/verifier.c (check_return_code).
 """
 
 from skep.base.bits import S64_MAX, S64_MIN
-from skep.uapi.flags import ProgType
+from skep.uapi.flags import AttachType, ProgType
 from skep.uapi.program_types import ReturnRange, return_range
 from skep.verifier.check import Check
 from skep.verifier.rules import flow
@@ -63,7 +63,7 @@ def require_return_value(check: Check, register: int = 0) -> None:
     separate = frame.subprog != 0
     in_callback = frame.in_async_callback
     exception = frame.in_exception_callback
-    if (not separate or exception) and not in_callback and _returns_void(check):
+    if (not separate or exception) and not in_callback and _may_return_anything(check):
         return
     value = check.read(register)
     if isinstance(value, Pointer) and not check.privileged:
@@ -84,14 +84,18 @@ def require_return_value(check: Check, register: int = 0) -> None:
         return
     limits = _limits(check)
     if limits is not None:
-        bits = 32 if check.request.program_type.id == ProgType.LSM else 64
+        bits = 32 if check.request.expected_attach_type == AttachType.LSM_MAC else 64
         enforce(check, limits.low, limits.high, "At program exit", bits=bits, register=register)
         if isinstance(value, Scalar) and 0 <= limits.low_if_strict <= value.smin:
             check.attach_as_expected = True
 
 
-def _returns_void(check: Check) -> bool:
-    if check.request.program_type.id not in (ProgType.LSM, ProgType.STRUCT_OPS):
+def _may_return_anything(check: Check) -> bool:
+    """Whether the target returns nothing, and the result is not looked at otherwise."""
+    request = check.request
+    if request.expected_attach_type == AttachType.LSM_CGROUP:
+        return False
+    if request.program_type.id not in (ProgType.LSM, ProgType.STRUCT_OPS):
         return False
     return check.target is not None and check.target.returns_void
 
