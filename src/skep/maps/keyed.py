@@ -21,6 +21,7 @@ from skep.maps.host_code import (
     host_store,
     host_store_many,
 )
+from skep.maps.interface import SPECIAL
 from skep.maps.stored import StoredMap, address_of
 from skep.maps.value import F_LOCK
 from skep.uapi.reason import Reason
@@ -45,8 +46,29 @@ class KeyedMap(StoredMap):
     @functools.cached_property
     def calls(self) -> ElementCalls:
         """The quick way to the elements, where they are bytes that stand for themselves."""
+        if self.word(SPECIAL):  # what values own may have to be let go by Python code
+            return ElementCalls(self._read_patiently, self._store_patiently, self._drop_patiently)
         codes = (host_read, host_store, host_drop)
         return self._library.element_calls(codes, self.address, self.key_size, self.host_value_size)
+
+    def _read_patiently(self, key: bytes) -> bytes | None:
+        if len(key) != self.key_size:
+            return None
+        target = self._buffers.reserve(self.host_value_size)
+        if self._library.bind(host_read)(self.address, address_of(key), target, 0):
+            return None
+        return ctypes.string_at(target, self.host_value_size)
+
+    def _store_patiently(self, key: bytes, value: bytes, flags: int) -> int:
+        if len(key) != self.key_size or len(value) != self.host_value_size:
+            return 1
+        store = self._library.bind(host_store)
+        return store(self.address, address_of(key), address_of(value), flags)
+
+    def _drop_patiently(self, key: bytes) -> int:
+        if len(key) != self.key_size:
+            return 1
+        return self._library.bind(host_drop)(self.address, address_of(key))
 
     @functools.cached_property
     def _fetch(self) -> Callable[[bytes], bytes | None]:

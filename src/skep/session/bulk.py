@@ -79,6 +79,8 @@ class Bulk:
         target = self._target
         if not isinstance(target, Array | PercpuArray):
             raise NotSupported(f"a view of {target.name}", "only the values of arrays lie in rows")
+        if target.word(interface.SPECIAL):
+            raise NotSupported(f"a view of {target.name}", "its values have fields of the kernel")
         return arrays.view(target, self.value_type)
 
     def _keys(self, keys: Any) -> "tuple[int, int, object]":
