@@ -202,7 +202,8 @@ class Log:
 
     def _call(self, event: Called) -> None:
         if event.returning:
-            callee = self._shown.arrive(event.callee, 0, event.refs)
+            gone = 0 if self._step is None else overwritten(self._step)  # by a tail call
+            callee = self._shown.arrive(event.callee, gone, event.refs)
             caller = self._shown.arrive(event.caller, 1, event.refs)
             target = event.callee.callsite + 1
             self.write(f"returning from callee:\n{_line(frame_parts(callee, event.refs))}")
@@ -315,7 +316,10 @@ class Log:
             if each.pc > pc:
                 break
             info = each
-        if info is None or info is self._source:
+        shown = self._source
+        if info is None or info is shown:
+            return
+        if shown is not None and (info.file, info.line) == (shown.file, shown.line):
             return
         self._source = info
         name = info.file.rsplit("/", 1)[-1]

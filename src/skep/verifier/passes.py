@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from skep.btf import kinds
 from skep.isa.table import Sem
 from skep.verifier import prototypes
 from skep.verifier.cfg import check_flow, number_loops
 from skep.verifier.check import Check
 from skep.verifier.checkpoints import Checkpoints
-from skep.verifier.debug_info import attach_debug_info
+from skep.verifier.debug_info import GLOBAL_LINKAGE, attach_debug_info
 from skep.verifier.decode import decode, find_functions
 from skep.verifier.depth import check_depth
 from skep.verifier.events import FunctionEntered
@@ -120,6 +121,10 @@ def _walk_all(check: Check, marks: Checkpoints) -> None:
             if function.is_global and function.called and not function.verified:
                 function.verified = True
                 _walk_function(check, marks, handlers, function)
+                check.note(
+                    f"Func#{function.number} ('{function.name}') "
+                    "is safe for any args that match its prototype"
+                )
                 again = True
 
 
@@ -137,12 +142,28 @@ def _walk_function(
     if check.journal is not None:
         check.journal.append(FunctionEntered(function.number, function.name))
     if function.number == 0:
+        _note_prototype(check, function)
         frame.regs[1] = Pointer(CTX)
     else:
         _set_arguments(check, frame, function)
     walk(check, marks, handlers, state)
     if check.journal is not None and check.forgets_paths:
         check.journal.clear()
+
+
+def _note_prototype(check: Check, function: Function) -> None:
+    """Log what would be wrong with the main program's prototype if another function called it."""
+    btf = check.request.btf
+    if check.journal is None or btf is None or not function.type_id:
+        return
+    type_ = btf.type(function.type_id)
+    if isinstance(type_, kinds.Func) and type_.linkage == GLOBAL_LINKAGE:
+        try:
+            prototypes.arguments_of(check.request, function.type_id)
+        except prototypes.BadPrototype as error:
+            check.note(str(error))
+        except prototypes.UnknownPrototype:
+            pass
 
 
 def _set_arguments(check: Check, frame: Frame, function: Function) -> None:

@@ -128,8 +128,10 @@ def _pointer(request: Request, btf: Btf, type_: kinds.Ptr, tags: set[str], index
     try:
         size = btf.size_of(type_.type)
     except BtfError as error:
+        kind = "UNKNOWN" if isinstance(target, kinds.Void) else target.kind.name
+        name = f"{kind} {getattr(target, 'name', '')}"
         raise BadPrototype(
-            f"arg#{index} reference type('{target.kind.name}') size cannot be determined: -22"
+            f"arg#{index} reference type('{name}') size cannot be determined: -22"
         ) from error
     return Argument(MEMORY, size, nullable="nonnull" not in tags)
 

@@ -16,6 +16,7 @@ from skep.verifier.state import (
     EMPTY_SLOT,
     SLOT_SIZE,
     SPILL,
+    STACK_SIZE,
     ZERO,
     Frame,
     Reference,
@@ -60,8 +61,11 @@ def touched_slots(step: Step, frame: Frame, frames: Sequence[Frame]) -> int:
     low = base.off + base.var.smin + step.off
     if base.var.is_const:
         return _slot_bit(low)
+    high = base.off + base.var.smax + step.off + step.size
+    if low < -STACK_SIZE or high > 0:
+        return 0  # it is going to be refused
     touched = 0
-    for byte in range(low, base.off + base.var.smax + step.off + step.size):
+    for byte in range(low, high):
         touched |= _slot_bit(byte)
         if step.kind in _LOADS and not _is_zero(frames[base.frame], byte):
             break
