@@ -11,12 +11,16 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterator
+from array import array
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
+from skep.attach.capture_scan import CURSOR_SIZE, POSITION, scan_records
 from skep.attach.packets import Batch, Packet
+from skep.base.native import NativeFunction
 from skep.errors import CaptureError
 
 PCAP_MAGICS: Final = {
@@ -25,6 +29,7 @@ PCAP_MAGICS: Final = {
     b"\x4d\x3c\xb2\xa1": ("<", 1),
     b"\xa1\xb2\x3c\x4d": (">", 1),
 }
+PCAP_HEADER: Final = 24
 PCAPNG_SECTION: Final = b"\x0a\x0d\x0d\x0a"
 BYTE_ORDER_MAGIC: Final = 0x1A2B3C4D
 INTERFACE_BLOCK: Final = 1
@@ -35,6 +40,7 @@ OPTION_TIME_RESOLUTION: Final = 9
 MAX_COPY: Final = 1 << 30
 MAX_PACKET: Final = 1 << 18  # libpcap's own limit (MAXIMUM_SNAPLEN)
 
+Bind = Callable[[NativeFunction], Callable[..., int]]  # makes native functions callable
 Record = tuple[int, int, int, int, int, int]
 # offset of the data, bytes captured, bytes on the wire, nanoseconds, link type, interface
 
@@ -70,15 +76,18 @@ def scan(data: "bytes | mmap.mmap", source: str) -> Iterator[Record]:
         )  # fmt: skip
 
 
-def _scan_pcap(data: "bytes | mmap.mmap", source: str) -> Iterator[Record]:
+def _scan_pcap(
+    data: "bytes | mmap.mmap", source: str, position: int = PCAP_HEADER, number: int = 0
+) -> Iterator[Record]:
+    """From the record at *position* on, which is the *number*-th."""
     order, scale = PCAP_MAGICS[bytes(data[:4])]
-    if len(data) < 24:
+    if len(data) < PCAP_HEADER:
         raise CaptureError(
             source=source, where="header", offset=len(data), found=f"{len(data)} bytes",
-            expected="24 bytes",
+            expected=f"{PCAP_HEADER} bytes",
         )  # fmt: skip
     link = struct.unpack_from(order + "I", data, 20)[0] & 0xFFFF
-    header, position, number = struct.Struct(order + "4I"), 24, 0
+    header = struct.Struct(order + "4I")
     while position < len(data):
         where = f"record {number}"
         if position + 16 > len(data):
@@ -219,9 +228,16 @@ class Capture:
             data = self._map[offset : offset + captured]
             yield Packet(data, length, stamp, link, interface)
 
-    def batches(self) -> Iterator[Batch]:
-        """Yield the packets where they lie in the mapped file, *batch_size* at a time."""
+    def batches(self, bind: Bind | None = None) -> Iterator[Batch]:
+        """Yield the packets where they lie in the file's image, *batch_size* at a time.
+
+        Each batch stays as it is while the capture is open. With *bind*, native code looks for the
+        packets of a pcap file.
+        """
         anchor = ctypes.c_char.from_buffer(self._map)
+        if bind is not None and bytes(self._map[:4]) in PCAP_MAGICS:
+            yield from self._found_natively(anchor, bind(scan_records))
+            return
         base, batch = ctypes.addressof(anchor), Batch(anchor)
         for offset, captured, *_ in scan(self._map, self.source):
             batch.add(base + offset, captured)
@@ -231,13 +247,31 @@ class Capture:
         if len(batch):
             yield batch
 
+    def _found_natively(self, anchor: ctypes.c_char, find: Callable[..., int]) -> Iterator[Batch]:
+        most, number, position = self.batch_size, 0, min(PCAP_HEADER, len(self._map) - 1)
+        swapped = PCAP_MAGICS[bytes(self._map[:4])][0] == ">"
+        while position < len(self._map):
+            addresses, lengths = array("Q", bytes(8 * most)), array("I", bytes(4 * most))
+            cursor = (ctypes.c_uint64 * (CURSOR_SIZE // 8))(
+                ctypes.addressof(anchor), len(self._map), position, swapped, MAX_PACKET,
+                addresses.buffer_info()[0], lengths.buffer_info()[0],
+            )  # fmt: skip
+            count = find(ctypes.addressof(cursor), most)
+            del addresses[count:], lengths[count:]
+            number += count
+            position = cursor[POSITION // 8]
+            if count:
+                yield Batch(anchor, addresses, lengths)
+            if count < most and position < len(self._map):
+                next(_scan_pcap(self._map, self.source, position, number))  # it says what is wrong
+
     def close(self) -> None:
         """Unmap the file, once no batch of it is left."""
         with suppress(BufferError):  # the mapping goes with the last batch
             self._map.close()
 
 
-def _mapped(file: BinaryIO, head: bytes) -> mmap.mmap:
+def _mapped(file: BufferedReader, head: bytes) -> mmap.mmap:
     """The content of *file*, of which *head* was read: a copy, or the file itself if it is large.
 
     Whoever cuts a mapped file short ends the process that looks at it, so that only those are
@@ -246,9 +280,20 @@ def _mapped(file: BinaryIO, head: bytes) -> mmap.mmap:
     status = os.fstat(file.fileno())
     if stat.S_ISREG(status.st_mode) and status.st_size > MAX_COPY:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    content = head + file.read()
-    memory = mmap.mmap(-1, len(content))
-    memory.write(content)
+    if not stat.S_ISREG(status.st_mode):
+        content = head + file.read()
+        memory = mmap.mmap(-1, len(content))
+        memory.write(content)
+        return memory
+    memory = mmap.mmap(-1, max(status.st_size, len(head)))
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    memory.write(head)
+    with memoryview(memory) as room:
+        filled = len(head)
+        while filled < len(room) and (count := file.readinto(room[filled:])):
+            filled += count
+    if filled < len(memory):  # it was cut meanwhile
+        memory.resize(filled)
     return memory
 
 

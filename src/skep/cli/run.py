@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 from skep.cli.output import print_json
+from skep.errors import NotSupported
 
 if TYPE_CHECKING:
     from skep.session.objects import Object
@@ -13,6 +14,7 @@ EPILOG: Final = """exit status: 0 ran, 1 rejected by the verifier, 2 a file, nam
 
 examples:
   skep run prog.bpf.o --pcap capture.pcap
+  skep run prog.bpf.o --pcap capture.pcap -j 4
   skep run prog.bpf.o --packet "$(cat packet.hex)" --repeat 1000000
   skep run prog.bpf.o --live lo --duration 5 --json
 """
@@ -39,6 +41,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb.add_argument("--repeat", type=repeats, default=1, metavar="N", help="runs of each packet")
     verb.add_argument("--count", type=positive, metavar="N", help="stop after N packets")
     verb.add_argument("--duration", type=seconds, metavar="S", help="stop after S seconds")
+    verb.add_argument("--jobs", "-j", type=positive, default=1, metavar="N",
+                      help="threads for --pcap, at most one for each CPU")  # fmt: skip
     verb.add_argument("--btf", metavar="FILE", help="kernel BTF in force")
     verb.add_argument("--json", action="store_true", help="one JSON document")
     verb.set_defaults(execute=execute)
@@ -90,6 +94,8 @@ def names(arguments: argparse.Namespace) -> list[str] | None:
 
 def perform(program: "Program", arguments: argparse.Namespace) -> dict[str, object]:
     """Run the program on what the options name."""
+    if arguments.jobs > 1 and not arguments.pcap:
+        raise NotSupported("--jobs without --pcap", "only the packets of a capture stay in memory")
     if arguments.pcap or arguments.live:
         return replay(program, arguments)
     from pathlib import Path
@@ -119,7 +125,11 @@ def replay(program: "Program", arguments: argparse.Namespace) -> dict[str, objec
     source = Capture(arguments.pcap) if arguments.pcap else LiveInterface(arguments.live)
     try:
         return program.replay(
-            source, repeat=arguments.repeat, count=arguments.count, duration=arguments.duration
+            source,
+            repeat=arguments.repeat,
+            count=arguments.count,
+            duration=arguments.duration,
+            jobs=arguments.jobs,
         )
     finally:
         source.close()
@@ -144,7 +154,12 @@ def report(document: dict[str, object]) -> None:
     print(f"{document['program']} ({document['type']}): {document['runs']} runs", end="")
     nanoseconds = document["ns_per_run"]
     assert isinstance(nanoseconds, int | float)
-    print(f", {nanoseconds:.1f} ns per run")
+    print(f", {nanoseconds:.1f} ns per run", end="")
+    seconds, packets = document.get("seconds"), document.get("packets")
+    if isinstance(seconds, float) and isinstance(packets, int) and document.get("jobs") != 1:
+        rate = packets / max(seconds, 1e-9)
+        print(f", {rate:.0f} packets per second on {document['jobs']} threads", end="")
+    print()
     for value, times in sorted(returns.items()):
         print(f"  returned {value}: {times}")
     for key in ("data_out", "ctx_out"):

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from skep.attach.capture import Capture
 from skep.attach.packets import Batch, PacketSource
 from skep.base.bits import U32
 from skep.errors import NotSupported
 from skep.loader import logged
-from skep.session.replay import PacketRunner
+from skep.session.replay import PacketRunner, Replay
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import contexts
@@ -120,28 +121,37 @@ class Program:
         repeat: int = 1,
         count: int | None = None,
         duration: float | None = None,
+        jobs: int = 1,
+        keep: bool = False,
     ) -> dict[str, Any]:
         """Run on the packets of *source* until it ends, *count* packets or *duration* seconds.
 
+        Args:
+            source: a capture or an interface.
+            repeat: how often each packet is run.
+            count: packets after which to stop.
+            duration: seconds after which to stop.
+            jobs: on how many threads, each with a virtual CPU of its own: at most as many as there
+                are; more than one for a ``Capture`` only.
+            keep: remember what the program returned for each packet.
+
         Returns:
-            ``returns`` (return values by count), ``runs``, ``packets``, ``ns_per_run``.
+            ``returns`` (return values by count), ``runs``, ``packets``, ``jobs``, ``ns_per_run``
+            (of one thread, in the native loop), ``seconds`` (all in all); with *keep* ``values``,
+            r0 of each packet in the order of the packets, of its last run.
+
+        Raises:
+            NotSupported: several jobs on packets that do not stay where they are.
         """
-        returns: Counter[int] = Counter()
-        packets = spent = 0
-        deadline = time.monotonic() + duration if duration else float("inf")
-        for batch in source.batches():
-            limited = _cut(batch, count - packets) if count else batch
-            began = time.perf_counter_ns()
-            for _ in range(repeat if len(limited) else 0):
-                returns += self.run_batch(limited)
-            spent += time.perf_counter_ns() - began if len(limited) else 0
-            packets += len(limited)
-            if (count and packets >= count) or time.monotonic() >= deadline:
-                break
-        runs = sum(returns.values())
-        nanoseconds = spent / max(runs, 1)
-        return {"returns": dict(returns), "packets": packets, "runs": runs,
-                "ns_per_run": nanoseconds}  # fmt: skip
+        if jobs < 1:
+            raise ValueError(f"{jobs} jobs")
+        if jobs > 1 and not isinstance(source, Capture):
+            raise NotSupported("several jobs", "only the packets of a capture stay where they are")
+        state = self._subsystem.state
+        bind = state.engine.library.bind if state.compiles else None
+        batches = source.batches(bind) if isinstance(source, Capture) else source.batches()
+        replay = Replay(batches, self._packets, repeat, count, duration, keep)
+        return replay.run(min(jobs, state.world.cpus))
 
     @property
     def summary(self) -> str:
@@ -185,10 +195,6 @@ class Program:
 
     def __repr__(self) -> str:
         return f"<skep.Program {self.name}: {self.type_name}>"
-
-
-def _cut(batch: Batch, most: int) -> Batch:
-    return Batch(batch.memory, batch.addresses[:most], batch.lengths[:most])
 
 
 def _address(buffer: "ctypes.Array[ctypes.c_char] | None") -> int:
