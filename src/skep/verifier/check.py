@@ -95,6 +95,7 @@ class Check:
         self.memory = bytearray(program.size)
         self.slots: dict[int, int] = {}  # offset of the native slot that a context load reads
         self.masks: dict[int, tuple[int, int]] = {}  # how unprivileged arithmetic is masked
+        self.masks_differ: bool = False  # some masked arithmetic adds an unknown number
         self.attach_as_expected = False  # some result means something under that attach type only
         self.buffers: dict[str, int] = {}  # how far accesses reach into buffers of unknown size
         self.calls: dict[int, CallFact] = {}

@@ -130,6 +130,7 @@ class Checkpoints:
 
     def _equal(self, checkpoint: Checkpoint, state: State, level: int) -> bool:
         self._comparison.begin(level, self._check.ids)
+        self._comparison.strict = self._check.masks_differ
         return prune.states_equal(checkpoint, state, self._comparison, self._live)
 
     def _compare_open(self, checkpoint: Checkpoint, step: Step) -> int:

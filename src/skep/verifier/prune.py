@@ -64,13 +64,16 @@ class Comparison:
         level: RELAXED, EXACT or WITHIN.
         fresh: an id above all in use.
         uninitialised: the program may read stack bytes that were never written.
+
+    *strict*: numbers must be equal, since they decide how later arithmetic is masked.
     """
 
-    __slots__ = ("ids", "level", "trust", "uninitialised")
+    __slots__ = ("ids", "level", "strict", "trust", "uninitialised")
 
     def __init__(self, level: int, fresh: int, uninitialised: bool) -> None:
         self.level = level
         self.uninitialised = uninitialised
+        self.strict: bool = False
         self.trust: bool = True  # what RCU protects may lose its protection
         self.ids = Renaming(fresh)
 
@@ -175,7 +178,7 @@ def _covers(
     if isinstance(old, Scalar):
         if not isinstance(new, Scalar):
             return False
-        if level == EXACT:
+        if level == EXACT or how.strict:
             return (old is new or _identical(old, new)) and how.ids.same(old.id, new.id)
         if not precise and level == RELAXED:
             return True

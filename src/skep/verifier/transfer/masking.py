@@ -1,7 +1,8 @@
 """Arithmetic on pointers by unprivileged programs, which the kernel masks against speculation.
 
-It masks with one limit for each instruction, so all paths must agree on kind and limit; and it
-masks only pointers to the stack and to map values, which must stay inside.
+Machine code is not masked here; the verdicts are Linux's. It masks with one limit for each
+instruction, so all paths must agree on kind and limit; and it masks only pointers to the stack and
+to map values, which must stay inside.
 
 Source: Linux 6.18 kernel/bpf/verifier.c (sanitize_ptr_alu, sanitize_val_alu, retrieve_ptr_limit,
 sanitize_check_bounds).
@@ -38,14 +39,13 @@ def require_maskable(
         if not offset.is_const and (offset.smin < 0) != (offset.smax < 0):
             _refuse(check, f"R{step.src} has unknown scalar with mixed signed bounds, {_FOR_ROOT}")
         before = _limit(check, step, pointer, left)
+        check.masks_differ |= not offset.is_const
     _require_inside(check, step, moved)
     if not step.reg_source:
         return
     limit = abs(before - _limit(check, step, moved, left))
     kind = (4 if offset.smin < 0 else 0) | (16 if offset.is_const else 0) | (1 if first else 2)
     _agree(check, step, kind, limit)
-    if not offset.is_const:
-        check.not_supported("masking of speculative pointer arithmetic for unprivileged users")
 
 
 def _refuse(check: Check, message: str) -> NoReturn:
