@@ -36,13 +36,17 @@ class BranchPushed:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """A kept branch is taken up: ``from previous_pc to pc``; *frame* is what is known there."""
+    """A kept branch is taken up: ``from previous_pc to pc``; *frame* is what is known there.
+
+    *left* is the latest slot that was examined before.
+    """
 
     previous_pc: int
     pc: int
     frame: Frame
     refs: tuple[Reference, ...]
     speculative: bool = False
+    left: int = -1
 
 
 @dataclass(frozen=True, slots=True)

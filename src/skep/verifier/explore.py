@@ -248,9 +248,19 @@ def _resume(check: Check, marks: Checkpoints) -> bool:
     check.pc = waiting.previous_pc
     check.next_pc = waiting.pc
     if journal is not None:
+        left = _latest_slot(journal)
         if check.forgets_paths:
             del journal[waiting.mark :]
-        journal.append(
-            Resumed(waiting.previous_pc, waiting.pc, check.frame.copy(), check.state.refs)
-        )
+        frame, refs = check.frame.copy(), check.state.refs
+        journal.append(Resumed(waiting.previous_pc, waiting.pc, frame, refs, left=left))
     return True
+
+
+def _latest_slot(journal: list[object]) -> int:
+    """The slot that was examined last."""
+    for event in reversed(journal):
+        if isinstance(event, Entered):
+            return event.pc
+        if isinstance(event, Resumed):
+            return event.left
+    return -1

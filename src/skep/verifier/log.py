@@ -7,6 +7,7 @@ in between, as about the search for exact values at level 2, it stands on a line
 Source: Linux 6.18 kernel/bpf/verifier.c (do_check, print_verification_stats), kernel/bpf/log.c.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final
 
@@ -59,6 +60,7 @@ class Log:
         self._lines: list[str] = []
         self._joins = False  # the last line goes on
         self._infos = list(request.line_infos)
+        self._starts = [info.pc for info in self._infos]
         self._source: LineInfo | None = None  # the latest that was written
         self._from: tuple[int, int] | None = None  # a branch was taken up just now
         self._step: Step | None = None  # the instruction before
@@ -172,6 +174,7 @@ class Log:
         count, step = self._pushed.pop() if self._pushed else (len(self._lines), None)
         if not self._every:
             self._cut(count, step)
+            self._source = self._source_at(event.left)
         self._shown.pop()
         self._from = (event.previous_pc, event.pc)
         self._jumped = None
@@ -261,8 +264,8 @@ class Log:
         """The walk has come to *frame*: finish the line of the instruction before."""
         step = self._step
         shown = self._shown.arrive(frame, 0 if step is None else overwritten(step), refs)
-        if step is not None and step.kind is Kind.CALL and self._before is not None:
-            self._slots |= changed_slots(shown, self._before)
+        if step is not None and self._before is not None:
+            self._slots |= changed_slots(step, shown, self._before)
         if self._jumped is not None:
             self._show_state(self._jumped.pc, shown, refs)
         self._step = self._jumped = None
@@ -310,13 +313,12 @@ class Log:
             f"mark_precise: frame{event.number}: parent state regs={regs} stack={slots}: {known}"
         )
 
+    def _source_at(self, pc: int) -> LineInfo | None:
+        at = bisect_right(self._starts, pc)
+        return self._infos[at - 1] if at else None
+
     def _show_source(self, pc: int) -> None:
-        info: LineInfo | None = None
-        for each in self._infos:
-            if each.pc > pc:
-                break
-            info = each
-        shown = self._source
+        info, shown = self._source_at(pc), self._source
         if info is None or info is shown:
             return
         if shown is not None and (info.file, info.line) == (shown.file, shown.line):

@@ -176,6 +176,7 @@ def _object_text(where: str, thing: StackObject) -> str:
     if thing.kind == DYNPTR:
         parts = [f"id={thing.id}"] if thing.id else []
         parts += [f"ref_id={thing.ref_id}"] if thing.ref_id else []
+        parts += [f"dynptr_id={thing.id}"] if thing.id else []
         return f"{where}=dynptr_{dynptr_name(thing.flavor)}({','.join(parts)})"
     name = _type_name(thing.btf, thing.btf_id).removeprefix("bpf_iter_") or "<invalid>"
     state = {ITER_ACTIVE: "active", ITER_DRAINED: "drained"}.get(thing.active, "<invalid>")

@@ -52,6 +52,8 @@ def touched_registers(step: Step) -> int:
 
 def touched_slots(step: Step, frame: Frame, frames: Sequence[Frame]) -> int:
     """Slots that a load or store through a stack pointer touches, as a bit set by number."""
+    if step.kind is Kind.CALL:
+        return _used_objects(frame)
     if step.kind not in _ACCESSES:
         return 0
     register = step.src if step.kind in _LOADS else step.dst
@@ -72,6 +74,25 @@ def touched_slots(step: Step, frame: Frame, frames: Sequence[Frame]) -> int:
     return touched
 
 
+def _used_objects(frame: Frame) -> int:
+    """Slots of the dynptrs and iterators that the arguments of a call point to."""
+    touched = 0
+    for register in range(1, 6):
+        value = frame.regs[register]
+        if not isinstance(value, Pointer) or value.kind != STACK or not value.var.is_const:
+            continue
+        first = -(value.off + value.var.smin) // SLOT_SIZE - 1
+        thing = frame.slot(first).object if value.frame == frame.number and first >= 0 else None
+        if thing is None:
+            continue
+        for spi in range(first, -1, -1):
+            other = frame.slot(spi).object
+            if other is None or other.id != thing.id or other.ref_id != thing.ref_id:
+                break
+            touched |= 1 << spi
+    return touched
+
+
 def _slot_bit(byte: int) -> int:
     return 1 << -(byte // SLOT_SIZE) - 1 if byte < 0 else 0
 
@@ -80,9 +101,11 @@ def _is_zero(frame: Frame, byte: int) -> bool:
     return frame.slot(-(byte // SLOT_SIZE) - 1).types[byte % SLOT_SIZE] == ZERO
 
 
-def changed_slots(frame: Frame, before: Frame) -> int:
-    """Slots of *frame* that are not what they were in *before*, as a bit set by number."""
+def changed_slots(step: Step, frame: Frame, before: Frame) -> int:
+    """Slots that the helper or kernel function that *step* calls changed, as a bit set."""
     changed = 0
+    if step.kind is not Kind.CALL or step.sem is Sem.LOCAL:
+        return changed
     for spi, slot in enumerate(frame.stack):
         if slot is not before.slot(spi):
             changed |= 1 << spi

@@ -210,6 +210,7 @@ def _argument(
                     _bad_size(check, target, off, size)
                 return pointer
             flags = MAYBE_NULL | (TRUSTED if row.trusted else 0)
+            return _typed(check, target, param.type, number, off, size, flags=flags, listed=True)
     elif request.expected_attach_type == AttachType.TRACE_RAW_TP:
         nulls, errors = RAW_TRACEPOINTS.get(target.name, ((), ()))
         if number in nulls:
@@ -226,7 +227,7 @@ def _member_argument(
     param = target.proto.params[number]
     nullable = number in structure.nullable.get(target.name, ())
     flags = TRUSTED | (MAYBE_NULL if nullable or param.name.endswith("__nullable") else 0)
-    value = _typed(check, target, param.type, number, off, size, flags=flags)
+    value = _typed(check, target, param.type, number, off, size, flags=flags, listed=nullable)
     plain, fuller = structure.promoted
     if isinstance(value, Pointer) and plain and not value.flags & (USER | PERCPU | UNTRUSTED):
         found = target.btf.by_name(fuller, Kind.STRUCT)
@@ -247,9 +248,20 @@ def _bad_size(check: Check, target: Target, off: int, size: int) -> NoReturn:
 
 
 def _typed(
-    check: Check, target: Target, type_id: int, number: int, off: int, size: int, *, flags: int
+    check: Check,
+    target: Target,
+    type_id: int,
+    number: int,
+    off: int,
+    size: int,
+    *,
+    flags: int,
+    listed: bool = False,
 ) -> Value:
-    """Value of BTF type *type_id*: a number, or a pointer to a kernel object."""
+    """Value of BTF type *type_id*: a number, or a pointer to a kernel object.
+
+    The log tells of the latter, unless the argument is one of those that Linux *listed*.
+    """
     btf = target.btf
     type_ = btf.resolved(type_id)
     if isinstance(type_, (kinds.Enumeration, kinds.Composite)):
@@ -271,6 +283,11 @@ def _typed(
     if not isinstance(pointed, kinds.Composite):
         why = f"func '{target.name}' arg{number} type {pointed.kind.name} is not a struct"
         _refuse(check, off, size, why)
+    if not listed:
+        check.note(
+            f"func '{target.name}' arg{number} has btf_id {struct} "
+            f"type {pointed.kind.name} '{pointed.name}'"
+        )
     pointer = Pointer(BTF_ID, flags | tags)
     pointer.btf, pointer.btf_id = btf, struct
     if flags & MAYBE_NULL:
