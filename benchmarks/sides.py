@@ -78,8 +78,8 @@ class Side:
             for name, size in (("flows", 1), ("recent", 1), ("cpu_flows", os.cpu_count() or 1)):
                 self._put(maps, name, struct.pack("<I", key), struct.pack("<Q", key) * size)
         for address, bits in ROUTES:
-            key = struct.pack("<I", bits) + address.to_bytes(4, "big")
-            self._put(maps, "routes", key, struct.pack("<Q", bits))
+            route = struct.pack("<I", bits) + address.to_bytes(4, "big")
+            self._put(maps, "routes", route, struct.pack("<Q", bits))
         for name, index, target in (("jumps", 1, "tail_target"), ("chain", 0, "tail_chain_33")):
             value = struct.pack("<I", self._fds.get(target, 0))
             self._put(maps, name, struct.pack("<I", index), value)

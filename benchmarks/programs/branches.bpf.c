@@ -60,6 +60,32 @@ int parse_ports(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
+// What `tcpdump 'tcp dst port 443'` looks at: XDP_PASS for a match.
+SEC("xdp")
+int tcp_dst_443(struct xdp_md *ctx)
+{
+	void *data = HEAD(ctx), *end = END(ctx);
+	struct ethhdr *eth = data;
+	struct ipv6hdr *six = (void *)(eth + 1);
+	struct iphdr *four = (void *)(eth + 1);
+	__be16 *port;
+
+	if ((void *)(four + 1) > end)
+		return XDP_DROP;
+	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
+		if (four->protocol != 6 || four->frag_off & bpf_htons(0x1fff))
+			return XDP_DROP;
+		port = (void *)four + (four->ihl & 15) * 4 + 2;
+	} else if (eth->h_proto == bpf_htons(ETH_P_IPV6)) {
+		if ((void *)(six + 1) > end || six->nexthdr != 6)
+			return XDP_DROP;
+		port = (void *)(six + 1) + 2;
+	} else {
+		return XDP_DROP;
+	}
+	return (void *)(port + 1) <= end && *port == bpf_htons(443) ? XDP_PASS : XDP_DROP;
+}
+
 // Walk the options of a TCP header that stands at byte 64 of the packet.
 SEC("xdp")
 int tcp_options(struct xdp_md *ctx)

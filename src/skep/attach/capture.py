@@ -209,7 +209,7 @@ class Capture:
         batch_size: packets a batch.
     """
 
-    def __init__(self, path: str | Path, batch_size: int = 4096) -> None:
+    def __init__(self, path: str | Path, batch_size: int = 16384) -> None:
         self.source = str(path)
         self.batch_size = batch_size
         with Path(path).open("rb") as file:
@@ -285,7 +285,8 @@ def _mapped(file: BufferedReader, head: bytes) -> mmap.mmap:
         memory = mmap.mmap(-1, len(content))
         memory.write(content)
         return memory
-    memory = mmap.mmap(-1, max(status.st_size, len(head)))
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    memory = mmap.mmap(-1, max(status.st_size, len(head)), flags)
     memory.madvise(mmap.MADV_HUGEPAGE)
     memory.write(head)
     with memoryview(memory) as room:

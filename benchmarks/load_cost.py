@@ -1,0 +1,138 @@
+"""(c) Load latency: from PROG_LOAD to the answer of the first run, by tier and size of the program.
+
+Tiers: *quick* code, which programs start with; *optimised*, as the background makes it for what
+runs; *cached*, optimised code that an earlier process left on disk; the *interpreter*. The
+kernel's PROG_LOAD and first run stand beside them. Programs are generated: arithmetic, stack,
+packet reads and branches; every round gets a new one, so that no cache knows it, unless it is to.
+The milliseconds of the tiers include verification, which is shown by itself, too. CPU time of the
+thread, the least of the rounds.
+"""
+
+import ctypes
+import os
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from sides import PACKET
+from skep.engine.interface import Engine
+from skep.engine.interpreter import Interpreter
+from skep.engine.llvm.cache import DiskCache
+from skep.engine.llvm.engine import LlvmEngine
+from skep.engine.llvm.machine import FULL, QUICK, Machine
+from skep.isa.assembler import assemble
+from skep.isa.codec import encode
+from skep.loader.door import Syscall
+from skep.runtime.world import World
+from skep.session.objects import new_subsystem
+from skep.uapi.commands import PROG_LOAD, PROG_TEST_RUN, ProgLoad, TestRun
+
+SIZES: Final = (10, 100, 1000, 4000)
+XDP: Final = 6
+HEAD: Final = """
+r2 = *(u32 *)(r1 + 0)
+r3 = *(u32 *)(r1 + 4)
+r4 = r2
+r4 += 64
+if r4 > r3 goto out
+r0 = {seed}
+"""
+TAIL: Final = """
+out:
+r0 = 2
+exit
+"""
+LIMITS: Final = {100: 3.0, 4000: 10.0}
+
+
+def program(size: int, seed: int) -> bytes:
+    """A program of *size* instructions that is unlike every other."""
+    chance = random.Random(seed)
+    lines: list[str] = []
+    while len(lines) < size - 9:
+        number = len(lines)
+        lines += chance.choice((
+            [f"r0 += {chance.randrange(1000)}"],
+            [f"w0 ^= {chance.randrange(1 << 30)}"],
+            [f"r5 = *(u8 *)(r2 + {chance.randrange(64)})", "r0 += r5"],
+            [f"*(u64 *)(r10 - {8 * chance.randrange(1, 9)}) = r0"],
+            [f"if w0 > {chance.randrange(1 << 30)} goto j{number}", "r0 *= 3", f"j{number}:"],
+        ))  # fmt: skip
+    return encode(assemble(HEAD.format(seed=seed) + "\n".join(lines) + TAIL))
+
+
+class Way:
+    """One place where programs are loaded and run."""
+
+    def __init__(self, name: str, syscall: Syscall) -> None:
+        self.name, self._syscall = name, syscall
+        self._data = ctypes.create_string_buffer(PACKET, len(PACKET))
+        self._license = ctypes.create_string_buffer(b"GPL")
+
+    def first_answer(self, code: bytes) -> tuple[float, float]:
+        """Milliseconds of PROG_LOAD, and of it with the first run."""
+        room = ctypes.create_string_buffer(code, len(code))
+        attr = bytearray(ProgLoad(prog_type=XDP, insn_cnt=len(code) // 8,
+                                  insns=ctypes.addressof(room),
+                                  license=ctypes.addressof(self._license)).encode())  # fmt: skip
+        began = time.thread_time_ns()
+        fd = self._syscall.bpf(PROG_LOAD.number, attr)
+        loaded = time.thread_time_ns()
+        if fd < 0:
+            raise OSError(-fd, f"{self.name}: {os.strerror(-fd)}")
+        run = TestRun(prog_fd=fd, repeat=1, data_size_in=len(PACKET),
+                      data_in=ctypes.addressof(self._data)).encode()  # fmt: skip
+        answer = self._syscall.bpf(PROG_TEST_RUN.number, bytearray(run))
+        ended = time.thread_time_ns()
+        self._syscall.close(fd)
+        if answer < 0:
+            raise OSError(-answer, f"{self.name}: {os.strerror(-answer)}")
+        return (loaded - began) / 1e6, (ended - began) / 1e6
+
+
+def engines(folder: Path) -> dict[str, Callable[[World], Engine]]:
+    """How each tier's engine is made."""
+    return {
+        "quick": lambda _: LlvmEngine(machine=Machine(), tier=QUICK),
+        "optimised": lambda _: LlvmEngine(machine=Machine(), tier=FULL),
+        "cached": lambda _: LlvmEngine(machine=Machine(DiskCache(folder)), tier=FULL),
+        "interpreter": lambda _: Interpreter(),
+    }
+
+
+def measure(kernel: Syscall | None, rounds: int) -> list[dict[str, Any]]:
+    """Print the table; its rows for JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        ways = [
+            Way(name, new_subsystem(engine=make(World())))
+            for name, make in engines(Path(folder)).items()
+        ]
+        if kernel is not None:
+            ways.append(Way("kernel", kernel))
+        print(f"{'ms to the first answer':24}" + "".join(f"{way.name:>12}" for way in ways)
+              + f"{'kernel load':>13}")  # fmt: skip
+        return [row_of(size, ways, rounds) for size in SIZES]
+
+
+def row_of(size: int, ways: list[Way], rounds: int) -> dict[str, Any]:
+    """Time programs of *size* instructions in all *ways*; print and return the row."""
+    times: dict[str, list[float]] = {way.name: [] for way in ways}
+    kernel_load = []
+    for turn in range(rounds + 1):
+        code = program(size, 1000 * size + turn)
+        for way in ways:
+            if way.name == "cached":
+                way.first_answer(code)  # leaves the code on disk
+            load, first = way.first_answer(code)
+            if turn:  # the first one warms up
+                times[way.name].append(first)
+                kernel_load += [load] if way.name == "kernel" else []
+    best = {name: min(spent) for name, spent in times.items()}
+    text = f"load {size:5} instructions  " + "".join(f"{best[way.name]:12.2f}" for way in ways)
+    text += f"{min(kernel_load):13.2f}" if kernel_load else ""
+    limit = LIMITS.get(size)
+    print(text + (f"   limit of quick {limit:.0f}" if limit else ""), flush=True)
+    return {"name": f"load {size}", "unit": "ms", **best}

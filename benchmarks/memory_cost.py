@@ -1,0 +1,106 @@
+"""(f) Memory: resident size of loading, of each program and each map, beside the kernel's memlock.
+
+Each figure comes from a process of its own, which does the thing many times and divides what its
+resident size grew by. ``memlock`` is what the kernel's fdinfo charges for the same map.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from skep.loader.kernel import KernelSyscall
+from skep.uapi.commands import MAP_CREATE, MapCreate
+
+PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+MAPS: Final = (
+    ("array 64Ki x 8", 2, 4, 8, 65536),
+    ("hash 64Ki x 8+8", 1, 8, 8, 65536),
+    ("lru_hash 64Ki x 8+8", 9, 8, 8, 65536),
+    ("percpu_array 4Ki x 8", 6, 4, 8, 4096),
+)
+START: Final = """
+import ctypes, gc, sys
+sys.path.insert(0, {here!r})
+def resident():
+    gc.collect()
+    return int(open("/proc/self/statm").read().split()[1]) * {page}
+bare = resident()
+import skep
+from load_cost import program
+from skep.session.objects import new_subsystem
+from skep.uapi.commands import MAP_CREATE, PROG_LOAD, MapCreate, ProgLoad
+imported = resident()
+bpf = new_subsystem()
+license = ctypes.create_string_buffer(b"GPL")
+def load(size, seed):
+    code = program(size, seed)
+    room = ctypes.create_string_buffer(code, len(code))
+    attr = ProgLoad(prog_type=6, insn_cnt=len(code) // 8, insns=ctypes.addressof(room),
+                    license=ctypes.addressof(license)).encode()
+    assert bpf.bpf(PROG_LOAD.number, bytearray(attr)) > 0
+load(100, 1)
+first = resident()
+"""
+BASE: Final = START + "print(bare, imported - bare, first - imported)"
+PROGRAMS: Final = (
+    START
+    + """
+for seed in range({count}):
+    load({size}, seed + 2)
+print((resident() - first) // {count})
+"""
+)
+MAP: Final = (
+    START
+    + """
+for _ in range({count}):
+    attr = MapCreate(map_type={kind}, key_size={key}, value_size={value}, max_entries={entries})
+    assert bpf.bpf(MAP_CREATE.number, bytearray(attr.encode())) > 0
+print((resident() - first) // {count})
+"""
+)
+
+
+def figures(code: str, **names: object) -> list[int]:
+    """What a process that runs *code* prints."""
+    here = str(Path(__file__).parent)
+    text = code.format(here=here, page=PAGE, **names)
+    done = subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True)
+    return [int(word) for word in done.stdout.split()]
+
+
+def memlock(kind: int, key: int, value: int, entries: int) -> int | None:
+    """Bytes that the running kernel charges for such a map, or None."""
+    kernel = KernelSyscall()
+    attr = MapCreate(map_type=kind, key_size=key, value_size=value, max_entries=entries)
+    fd = kernel.bpf(MAP_CREATE.number, bytearray(attr.encode()))
+    if fd < 0:
+        return None
+    found = re.search(r"memlock:\s*(\d+)", Path(f"/proc/self/fdinfo/{fd}").read_text())
+    kernel.close(fd)
+    return int(found.group(1)) if found else None
+
+
+def show(name: str, ours: int, kernel: int | None = None) -> dict[str, Any]:
+    """Print one row; the row for JSON."""
+    text = f"memory {name:32} {ours / 1024:12.1f} KiB"
+    print(text + (f"   kernel's memlock {kernel / 1024:12.1f} KiB" if kernel else ""), flush=True)
+    return {"name": f"memory {name}", "unit": "bytes", "skep": ours, "kernel": kernel}
+
+
+def measure(kernel: bool) -> list[dict[str, Any]]:
+    """Print the table; its rows for JSON."""
+    bare, imported, first = figures(BASE)
+    rows = [show("Python and ctypes", bare), show("import skep, reading kernel types", imported),
+            show("subsystem, LLVM, first program", first)]  # fmt: skip
+    for size, count in ((100, 200), (1000, 40)):
+        (each,) = figures(PROGRAMS, size=size, count=count)
+        rows.append(show(f"a program of {size} instructions", each))
+    for name, kind, key, value, entries in MAPS:
+        (each,) = figures(MAP, kind=kind, key=key, value=value, entries=entries, count=20)
+        charged = memlock(kind, key, value, entries) if kernel else None
+        rows.append(show(f"map {name}, empty", each, charged))
+    return rows
