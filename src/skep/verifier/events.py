@@ -103,6 +103,15 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
+class StackRead:
+    """A callee reads the bytes ``fp + low .. fp + high`` of a frame."""
+
+    frame: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
 class Searching:
     """Where exact values came from is looked for, from slot *last* back to slot *first*.
 

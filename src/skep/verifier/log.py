@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final
 
-from skep.isa.table import Kind
+from skep.isa.table import Kind, Sem
 from skep.verifier.events import (
     Arrived,
     BranchPushed,
@@ -21,15 +21,18 @@ from skep.verifier.events import (
     Looping,
     Marked,
     Note,
+    PathEnded,
     Pruned,
     Refused,
     Remembered,
     Resumed,
     Searching,
+    StackRead,
     Undone,
 )
 from skep.verifier.interface import LineInfo, Request, Statistics
 from skep.verifier.listing import logged_text
+from skep.verifier.live_lines import LiveLines
 from skep.verifier.notation import ALL, frame_parts, register_set_text, slot_set_text
 from skep.verifier.program import Program, Step
 from skep.verifier.shown import (
@@ -37,8 +40,11 @@ from skep.verifier.shown import (
     Shown,
     changed_slots,
     overwritten,
+    read_slots,
+    slots_between,
     touched_registers,
     touched_slots,
+    whole_slot,
 )
 from skep.verifier.state import Checkpoint, Frame, Reference
 
@@ -71,6 +77,8 @@ class Log:
         self._before: Frame | None = None
         self._refs: tuple[Reference, ...] = ()
         self._shown = Shown()
+        self._live = LiveLines(program, self.write)
+        self._pc = -1
         self._pushed: list[tuple[int, Step | None]] = []  # lines, step of branches that wait
         self._round: Checkpoint | None = None  # the state that a loop without end came back to
         self._remembered: list[Remembered] = []
@@ -103,6 +111,11 @@ class Log:
             self._begin(event)
         elif isinstance(event, Arrived):
             self._arrive(event.frame, event.refs)
+        elif isinstance(event, StackRead):
+            mask = slots_between(event.low, event.high)
+            self._live.read(self._shown.frames, self._pc, event.frame, mask)
+        elif isinstance(event, PathEnded):
+            self._end_path()
         elif isinstance(event, (Searching, Undone, Marked)):
             self._add_search(event)
         elif isinstance(event, Note):
@@ -205,6 +218,7 @@ class Log:
 
     def _call(self, event: Called) -> None:
         if event.returning:
+            self._end_path()
             gone = 0 if self._step is None else overwritten(self._step)  # by a tail call
             callee = self._shown.arrive(event.callee, gone, event.refs)
             caller = self._shown.arrive(event.caller, 1, event.refs)
@@ -240,6 +254,21 @@ class Log:
         self._refs = event.refs
         self._registers |= touched_registers(step)
         self._slots |= touched_slots(step, frame, self._shown.frames)
+        if self._every:
+            self._note_slots(step, frame)
+
+    def _note_slots(self, step: Step, frame: Frame) -> None:
+        self._pc = step.pc
+        if step.sem is Sem.LOCAL:
+            return  # the callee's marks are the call's
+        number, mask = whole_slot(step, frame)
+        self._live.wrote(self._shown.frames, step.pc, {number: mask})
+        number, mask = read_slots(step, frame, self._shown.frames)
+        self._live.read(self._shown.frames, step.pc, number, mask)
+
+    def _end_path(self) -> None:
+        if self._every and self._shown.frames:
+            self._live.update(self._shown.frames)
 
     def _text_line(self, step: Step) -> str:
         return f"{step.pc}: {self._text_of(step)}"
@@ -270,6 +299,7 @@ class Log:
             self._show_state(self._jumped.pc, shown, refs)
         self._step = self._jumped = None
         for event in self._remembered:
+            self._shown.refresh(event.checkpoint.state.frames[:-1], refs)
             self._shown.unlink_single()
             shown = self._shown.frames[-1]
             self._kept[id(event.checkpoint)] = (self._shown.frames.copy(), refs)

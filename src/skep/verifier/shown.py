@@ -74,6 +74,35 @@ def touched_slots(step: Step, frame: Frame, frames: Sequence[Frame]) -> int:
     return touched
 
 
+def whole_slot(step: Step, frame: Frame) -> tuple[int, int]:
+    """Frame and slot, as a bit set, that a store of eight bytes overwrites; (0, 0) if none."""
+    if step.kind not in _ACCESSES or step.kind in _LOADS or step.size != SLOT_SIZE:
+        return 0, 0
+    base = frame.regs[step.dst] if step.dst < len(frame.regs) else None
+    if not isinstance(base, Pointer) or base.kind != STACK or not base.var.is_const:
+        return 0, 0
+    low = base.off + base.var.smin + step.off
+    return base.frame, 0 if low % SLOT_SIZE else _slot_bit(low)
+
+
+def read_slots(step: Step, frame: Frame, frames: Sequence[Frame]) -> tuple[int, int]:
+    """Frame and slots, as a bit set, that a load reads; (0, 0) if none."""
+    if step.kind not in _LOADS and step.kind is not Kind.ATOMIC:
+        return 0, 0
+    register = step.src if step.kind in _LOADS else step.dst
+    base = frame.regs[register] if register < len(frame.regs) else None
+    number = base.frame if isinstance(base, Pointer) and base.kind == STACK else 0
+    return number, touched_slots(step, frame, frames)
+
+
+def slots_between(low: int, high: int) -> int:
+    """Slots that hold bytes of ``fp + low .. fp + high``, as a bit set."""
+    touched = 0
+    for byte in range(max(low, -STACK_SIZE), min(high, 0)):
+        touched |= _slot_bit(byte)
+    return touched
+
+
 def _used_objects(frame: Frame) -> int:
     """Slots of the dynptrs and iterators that the arguments of a call point to."""
     touched = 0
@@ -147,6 +176,14 @@ class Shown:
             self.frames.append(shown)
         return shown
 
+    def refresh(self, callers: Sequence[Frame], refs: tuple[Reference, ...]) -> None:
+        """Callees may have written to the frames *callers*, outermost first."""
+        for number, frame in enumerate(callers):
+            if number < len(self.frames):
+                shown = frame.copy()
+                _keep(shown, self.frames[number], 0, refs)
+                self.frames[number] = shown
+
     def unlink_single(self) -> None:
         """Drop the ids of scalars that share theirs with nothing, as at every checkpoint."""
         counts: dict[int, int] = {}
@@ -161,15 +198,16 @@ class Shown:
 
 def _keep(frame: Frame, old: Frame, written: int, refs: tuple[Reference, ...]) -> None:
     """Put into *frame* what *old* has and *frame* has not, unless it was overwritten."""
-    ranges = _new_ranges(frame, old)
+    ranges, checked = _new_ranges(frame, old), _null_checked(frame, old)
     for register in range(10):
         value = old.regs[register]
         if frame.regs[register] is None and not written >> register & 1 and _is_valid(value, refs):
-            frame.regs[register] = _in_range(value, ranges)
+            frame.regs[register] = _told(_in_range(value, ranges), checked)
     for spi, slot in enumerate(old.stack):
         forgotten = frame.slot(spi) is EMPTY_SLOT and slot is not EMPTY_SLOT
         if forgotten and slot.object is None and _is_valid(slot.value, refs):
-            frame.set_slot(spi, slot)
+            told = _told(slot.value, checked)
+            frame.set_slot(spi, slot if told is slot.value else Slot(slot.types, told))
 
 
 def _new_ranges(frame: Frame, old: Frame) -> dict[tuple[int, int], int]:
@@ -184,6 +222,32 @@ def _new_ranges(frame: Frame, old: Frame) -> dict[tuple[int, int], int]:
         if value.kind in (PACKET, PACKET_META) and value.range > max(before.range, 0):
             ranges[value.kind, value.id] = value.range
     return ranges
+
+
+def _null_checked(frame: Frame, old: Frame) -> dict[int, Value]:
+    """What a NULL check has made of pointers that might be NULL, by id."""
+    found: dict[int, Value] = {}
+    for value, before in zip(_values(frame), _values(old), strict=False):
+        if not isinstance(before, Pointer) or not before.may_be_null or value is None:
+            continue
+        if isinstance(value, Pointer):
+            if value.kind == before.kind and not value.may_be_null:
+                found[before.id] = value
+        elif value.is_number(0):
+            found[before.id] = value
+    return found
+
+
+def _told(value: Value | None, checked: dict[int, Value]) -> Value | None:
+    """*value* as the NULL check of a pointer with the same id leaves it."""
+    if not isinstance(value, Pointer) or not value.may_be_null or value.id not in checked:
+        return value
+    known = checked[value.id]
+    if not isinstance(known, Pointer):
+        return known
+    found = value.copy()
+    found.flags, found.id = known.flags, known.id
+    return found
 
 
 def _in_range(value: Value | None, ranges: dict[tuple[int, int], int]) -> Value | None:
@@ -202,7 +266,7 @@ def _is_valid(value: Value | None, refs: tuple[Reference, ...]) -> bool:
 
 
 def _values(frame: Frame) -> list[Value | None]:
-    spilled = [slot.value for slot in frame.stack if slot.types[0] == SPILL]
+    spilled = [slot.value if slot.types[0] == SPILL else None for slot in frame.stack]
     return [*frame.regs, *spilled]
 
 

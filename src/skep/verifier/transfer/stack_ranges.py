@@ -8,6 +8,7 @@ import errno
 from typing import Final
 
 from skep.verifier.check import Check
+from skep.verifier.events import StackRead
 from skep.verifier.rules.memory import (
     STACK_CONSTANT_OFFSET,
     STACK_IN_FRAME,
@@ -142,6 +143,8 @@ def require_initialised(
     if raw and var.is_const:
         _require_no_dynptr(check, check.state.frames[pointer.frame], low, high)
         return True
+    if check.tale is not None:
+        check.tale.append(StackRead(pointer.frame, low, high))
     at = _first_unset(check, pointer.frame, low, high, write)
     if at < high:
         place = f"off {low}+" if var.is_const else f"var_off {tnum_text(var)}+"
