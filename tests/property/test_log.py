@@ -79,6 +79,7 @@ def test_a_small_buffer_holds_the_first_messages_whole_and_counts_the_others(
         assert len(everything[len(kept)]) > room - sum(map(len, kept))
 
 
+@pytest.mark.acceptance("L20")
 def test_the_count_of_dropped_messages_stops_at_its_greatest_value() -> None:
     data = fit([b"#" * 9] * (MAX_DROPPED + 5), END_SIZE)
 

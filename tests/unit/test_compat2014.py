@@ -101,7 +101,7 @@ def test_the_draft_counts_what_the_kernel_counts() -> None:
     assert (done.stdout, done.stderr) == ("(0, 10)\n", "")
 
 
-@pytest.mark.acceptance("M13")
+@pytest.mark.acceptance("M13", "M38")
 def test_the_wrappers_answer_minus_one_and_errno() -> None:
     bpf = Bpf2014()
     key, value = ctypes.c_int(1), ctypes.c_longlong()
@@ -117,6 +117,7 @@ def test_the_wrappers_answer_minus_one_and_errno() -> None:
     assert (bpf.bpf_create_map(0, 4, 8, 1), bpf.errno) == (-1, errno.EINVAL)
 
 
+@pytest.mark.acceptance("M13")
 def test_an_unsafe_program_leaves_its_reason_in_the_log() -> None:
     bpf = Bpf2014()
     prog = [BPF_MOV64_REG(BPF_REG_0, BPF_REG_2), BPF_EXIT_INSN()]

@@ -99,6 +99,7 @@ def test_a_filter_that_returns_0_lets_nothing_through(caller: HookCaller) -> Non
     assert (filtered, socket.deliver(SAMPLE)) == (None, SAMPLE)
 
 
+@pytest.mark.acceptance("M34")
 def test_what_setsockopt_refuses(caller: HookCaller) -> None:
     socket, setsockopt = caller.subsystem.places.socket(), caller.subsystem.setsockopt
     filter_ = caller.returning(1, ProgType.SOCKET_FILTER)

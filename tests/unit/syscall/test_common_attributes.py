@@ -113,11 +113,14 @@ def test_more_than_a_page_is_too_much(caller: CommonCaller) -> None:
     assert caller.map(2) == -E2BIG
 
 
+@pytest.mark.acceptance("L7")
 def test_the_attr_is_looked_at_first(caller: CommonCaller) -> None:
     attr = bytearray(200)
     attr[190] = 1
 
     assert caller.subsystem.bpf(14 | COMMON_ATTRS, attr, None, None, 24) == -E2BIG
+    attr[190] = 0
+    assert caller.subsystem.bpf(14 | COMMON_ATTRS, attr, None, None, 24) == -EFAULT
 
 
 @pytest.mark.acceptance("L7")

@@ -163,6 +163,24 @@ def test_the_macros_of_c_and_of_python_make_the_same_instructions(
     assert code == encode([insn for part in expected_program(7) for insn in part])
 
 
+@pytest.mark.acceptance("M1")
+def test_the_macros_make_the_instructions_of_the_draft() -> None:
+    m = compat2014
+    made = [
+        m.BPF_MOV64_REG(1, 2), m.BPF_MOV64_IMM(1, -3), m.BPF_ALU64_IMM(m.BPF_ADD, 1, -3),
+        m.BPF_ALU64_REG(m.BPF_ADD, 1, 2), m.BPF_LD_ABS(m.BPF_B, 23), m.BPF_EXIT_INSN(),
+        m.BPF_LDX_MEM(m.BPF_W, 1, 2, -4), m.BPF_STX_MEM(m.BPF_W, 1, 2, -4),
+        m.BPF_ST_MEM(m.BPF_DW, 1, -8, 5), m.BPF_XADD(m.BPF_DW, 1, 2, -8),
+        m.BPF_JMP_IMM(m.BPF_JNE, 1, 7, -2), m.BPF_CALL_FUNC(6), m.BPF_LD_MAP_FD(1, 9),
+    ]  # fmt: skip
+
+    assert encode([insn for part in made for insn in part]) == bytes.fromhex(
+        "bf21000000000000 b7010000fdffffff 07010000fdffffff 0f21000000000000 3000000017000000"
+        "9500000000000000 6121fcff00000000 6321fcff00000000 7a01f8ff05000000 db21f8ff00000000"
+        "5501feff07000000 8500000006000000 1811000009000000 0000000000000000"
+    )
+
+
 def expected_program(fd: int) -> list[list[Insn]]:
     m = compat2014
     return [

@@ -89,6 +89,7 @@ def test_a_refusal_names_member_offset_value_rule_and_errno(caller: LoggingCalle
     assert (record.field, record.offset, record.size, record.found) == ("key_size", 4, 4, "5")
     assert record.rule
     assert record.allowed
+    assert record.message == "keys have 4 bytes"
 
 
 @pytest.mark.acceptance("L23", "L27")
@@ -178,6 +179,7 @@ def test_less_than_eight_bytes_are_einval_where_linux_looks(caller: LoggingCalle
     assert caller.log == b""
 
 
+@pytest.mark.acceptance("L7")
 def test_a_log_of_messages_that_was_cut_is_enospc_only_where_its_size_is_told(
     caller: LoggingCaller,
 ) -> None:
@@ -273,8 +275,10 @@ def test_every_way_to_ask_gives_the_same_log(caller: LoggingCaller, level: int, 
         assert first[1]
 
 
-@pytest.mark.acceptance("L9", "L26")
+@pytest.mark.acceptance("L8", "L9", "L10", "L26")
 def test_flags_of_the_command_are_enough() -> None:
+    assert (COMMON_ATTRS, LOGGED, COMMAND_FLAGS_MASK) == (1 << 16, 1 << 31, 0xFFFF_0000)
+    assert USES_EXTENDED_ATTR == 1 << 17
     known = COMMON_ATTRS | LOGGED | USES_EXTENDED_ATTR
 
     assert not hasattr(Subsystem, "bpf2")
