@@ -65,27 +65,33 @@ class Layout:
     @classmethod
     def wire_size(cls) -> int:
         """Bytes up to the end of the last member."""
-        return max((member.end for member in _members(cls)), default=0)
+        return _wire(cls)[0].size
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Read *data*; members beyond its end are zero."""
-        size = cls.wire_size()
-        padded = data if len(data) >= size else data + bytes(size - len(data))
-        values = {
-            member.name: struct.unpack_from("<" + member.wire.code, padded, member.offset)[0]
-            for member in _members(cls)
-        }
-        return cls(**values)
+        wire, names = _wire(cls)
+        padded = data if len(data) >= wire.size else data + bytes(wire.size - len(data))
+        return cls(**dict(zip(names, wire.unpack_from(padded), strict=True)))
 
     def encode(self) -> bytes:
         """Give the wire bytes, ``wire_size`` of them."""
-        data = bytearray(self.wire_size())
-        for member in _members(type(self)):
-            value = getattr(self, member.name)
-            if value:
-                struct.pack_into("<" + member.wire.code, data, member.offset, value)
-        return bytes(data)
+        wire, names = _wire(type(self))
+        return wire.pack(*[getattr(self, name) for name in names])
+
+
+def _wire(cls: object) -> tuple[struct.Struct, tuple[str, ...]]:
+    return _packing(cls)
+
+
+@cache
+def _packing(cls: Any) -> tuple[struct.Struct, tuple[str, ...]]:
+    """The whole struct as one code, and the names of its members in order."""
+    code, position = "<", 0
+    for member in _members(cls):
+        code += f"{member.offset - position}x{member.wire.code}"
+        position = member.end
+    return struct.Struct(code), tuple(member.name for member in _members(cls))
 
 
 def _members(cls: object) -> tuple[Member, ...]:
