@@ -214,6 +214,11 @@ def relax() -> None:
     time.sleep(0)
 
 
+def prefetch(address: int) -> None:
+    """Tell the processor that memory at *address* is wanted soon; any address will do."""
+    del address
+
+
 def call(address: int, *arguments: int) -> int:
     """Call the compiled function at *address*; up to six integer arguments."""
     prototype = ctypes.CFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * len(arguments))
@@ -224,5 +229,5 @@ INTRINSICS: Final = (
     wrap, wrap32, slt, sle, load8, load16, load32, load64, store8, store16, store32, store64,
     load_acquire32, load_acquire64, store_release32, store_release64, atomic_add32, atomic_add64,
     atomic_xchg64, cmpxchg32, cmpxchg64, copy, move, fill, same, swap16, swap32, swap64,
-    leading_zeros64, clock_ns, relax, call,
+    leading_zeros64, clock_ns, relax, prefetch, call,
 )  # fmt: skip

@@ -1,6 +1,8 @@
 """What only the host does to hash maps, in native code: consistent reads and walks by key."""
 
-from skep.base.native import copy, fill, load64, load_acquire64, native, store64
+from typing import Final
+
+from skep.base.native import copy, fill, load64, load_acquire64, native, prefetch, store64
 from skep.maps.answer import MINUS_ENOENT
 from skep.maps.hash_table import (
     BUCKET_LOCK,
@@ -20,6 +22,8 @@ from skep.maps.hash_table import (
 )
 from skep.maps.interface import CPUS, KEY_SIZE, STRIDE, VALUE_SIZE
 from skep.maps.value import copy_value, lock, read_value, unlock
+
+_AHEAD: Final = 12  # buckets whose elements are asked for before their turn
 
 
 @native
@@ -157,6 +161,8 @@ def hash_dump(  # noqa: PLR0917 - one call, all in registers
     full = 0
     while full == 0 and index < count:
         bucket = load64(this + BUCKETS) + index * BUCKET_SIZE
+        if index + _AHEAD < count:
+            prefetch(load64(bucket + _AHEAD * BUCKET_SIZE))
         first = load_acquire64(bucket)
         if first != 0 and (first & 1) == 0:
             lock(bucket + BUCKET_LOCK)

@@ -28,6 +28,7 @@ from skep.base.native import (
     load64,
     load_acquire64,
     native,
+    prefetch,
     relax,
     same,
     store32,
@@ -140,6 +141,22 @@ def find_in(this: int, key: int) -> int:
     hashed = hash_key(key, size, load64(this + SEED))
     index = hashed & load64(this + MASK)
     return find(load64(this + BUCKETS) + index * BUCKET_SIZE, index, hashed, key, size)
+
+
+@native
+def expect_key(this: int, key: int) -> int:
+    """Ask for the bucket of *key*, which is wanted soon."""
+    hashed = hash_key(key, load64(this + KEY_SIZE), load64(this + SEED))
+    prefetch(load64(this + BUCKETS) + (hashed & load64(this + MASK)) * BUCKET_SIZE)
+    return 0
+
+
+@native
+def expect_element(this: int, key: int) -> int:
+    """Ask for the first element in the bucket of *key*, which was asked for before."""
+    hashed = hash_key(key, load64(this + KEY_SIZE), load64(this + SEED))
+    prefetch(load64(load64(this + BUCKETS) + (hashed & load64(this + MASK)) * BUCKET_SIZE))
+    return 0
 
 
 @native

@@ -17,10 +17,12 @@ from skep.maps.array_code import (
 )
 from skep.maps.hash_code import hash_delete, hash_update, percpu_hash_update_on
 from skep.maps.hash_host import hash_read
+from skep.maps.hash_table import expect_element, expect_key
 from skep.maps.interface import CPUS, KEY_SIZE, MAX_ENTRIES, STRIDE, TYPE, VALUE_SIZE
 from skep.maps.lru import lru_hash_update, lru_update_on
 from skep.maps.trie_code import trie_delete, trie_read, trie_update
 
+HASH: Final = 1
 ARRAY: Final = 2
 PERCPU_HASH: Final = 5
 PERCPU_ARRAY: Final = 6
@@ -30,6 +32,9 @@ LPM_TRIE: Final = 11
 
 _PERCPU: Final = 1 << PERCPU_HASH | 1 << LRU_PERCPU_HASH | 1 << PERCPU_ARRAY
 _ARRAYS: Final = 1 << ARRAY | 1 << PERCPU_ARRAY
+_HASHES: Final = 1 << HASH | 1 << PERCPU_HASH | 1 << LRU_HASH | 1 << LRU_PERCPU_HASH
+_FAR: Final = 16  # operations ahead of the one at hand
+_NEAR: Final = 8
 
 
 @native
@@ -88,6 +93,22 @@ def host_drop(this: int, key: int) -> int:
 
 
 @native
+def expect(this: int, keys: int, left: int) -> int:
+    """Ask for the memory that the operations on the keys behind the one at *keys* will touch.
+
+    Memory that no cache has would stop each of them; *left* keys stand at *keys*.
+    """
+    if not _HASHES >> load64(this + TYPE) & 1:
+        return 0
+    size = load64(this + KEY_SIZE)
+    if left > _FAR:
+        expect_key(this, keys + _FAR * size)
+    if left > _NEAR:
+        expect_element(this, keys + _NEAR * size)
+    return 0
+
+
+@native
 def host_store_many(this: int, keys: int, values: int, count: int, flags: int, why: int) -> int:
     """Store *count* elements, up to the first that is refused; returns how many were stored.
 
@@ -96,6 +117,7 @@ def host_store_many(this: int, keys: int, values: int, count: int, flags: int, w
     key_size = load64(this + KEY_SIZE)
     value_size = host_value_size(this)
     for done in range(count):
+        expect(this, keys + done * key_size, count - done)
         answer = host_store(this, keys + done * key_size, values + done * value_size, flags)
         if answer != 0:
             store64(why, answer)
@@ -110,6 +132,7 @@ def host_read_many(this: int, keys: int, values: int, found: int, count: int) ->
     value_size = host_value_size(this)
     seen = 0
     for number in range(count):
+        expect(this, keys + number * key_size, count - number)
         target = values + number * value_size
         there = host_read(this, keys + number * key_size, target, 0) == 0
         store8(found + number, there)
@@ -126,6 +149,7 @@ def host_drop_many(this: int, keys: int, count: int, why: int) -> int:
     key_size = load64(this + KEY_SIZE)
     removed = 0
     for number in range(count):
+        expect(this, keys + number * key_size, count - number)
         answer = host_drop(this, keys + number * key_size)
         if answer == 0:
             removed += 1

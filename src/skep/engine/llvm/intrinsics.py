@@ -143,6 +143,12 @@ def _relax(body: Body, _: Sequence[str]) -> str:
     return ""
 
 
+def _prefetch(body: Body, args: Sequence[str]) -> str:
+    pointer = body.pointer(args[0])
+    body.emit(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 3, i32 1)")
+    return ""
+
+
 def _call(body: Body, args: Sequence[str]) -> str:
     pointer = body.pointer(args[0])
     return body.value(f"call i64 {pointer}({integers(args[1:])})")
@@ -180,12 +186,13 @@ LOWER: Final[Mapping[str, Lowering]] = {
     "leading_zeros64": _leading_zeros,
     "clock_ns": _clock,
     "relax": _relax,
+    "prefetch": _prefetch,
     "call": _call,
 }  # fmt: skip
 
 VOID: Final = frozenset(
     {
         "store8", "store16", "store32", "store64", "store_release32", "store_release64",
-        "copy", "move", "fill", "relax",
+        "copy", "move", "fill", "relax", "prefetch",
     }
 )  # fmt: skip
