@@ -1,52 +1,54 @@
-"""Times skep beside the running kernel: programs, verification, loading, start-up, logs.
+"""Times skep beside the running kernel, in one run: ``make bench``.
 
-usage: run.py [--rounds N] [--json FILE] [--only PART]
+usage: run.py [--rounds N] [--json FILE] [--only PART]...
 
-Every figure is the median of N rounds with its least and greatest; a ratio below 1 means that skep
-is faster. Where the kernel does not answer bpf(2), its columns are empty.
+Each part says what it measures and how in its module; docs/explanation/performance.md says how to
+read it. A ratio below 1 means that skep is faster. Where the kernel does not answer bpf(2), its
+columns are empty; where SKEP_BENCH_UBPF names a libubpf.so, its JIT is timed too.
 """
 
 import argparse
-import ctypes
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import event_cost
+import load_cost
 import log_cost
+import maps
+import memory_cost
+import program_cost
+import replay_cost
 import skep
 import verify_cost
-from skep.errors import BpfError
+from program_cost import Spread, spread
 from skep.loader.kernel import KernelSyscall
-from skep.loader.load import LoadedObject, load
+from skep.loader.load import LoadedObject
 from skep.loader.reader import read_object
-from skep.loader.spec import ObjectSpec
-from skep.uapi.commands import MAP_UPDATE_ELEM, PROG_TEST_RUN, MapElem, TestRun
+from skep.uapi.commands import MAP_CREATE, MapCreate
 
 HERE = Path(__file__).parent
 OBJECT = HERE / "programs" / "bench.bpf.o"
-PROGRAMS = (
-    "nop", "parse_tcp", "checksum_1k", "fnv_1k", "count_array", "count_hash", "count_percpu",
-    "update_lru", "ring_output", "tail_call", "loop_1000", "call_subprogram",
+PARTS = (
+    "programs", "load", "event", "replay", "memory", "maps", "verify", "start", "log", "corpus",
 )  # fmt: skip
-PARTS = ("programs", "verify", "load", "start", "log", "corpus")
-ETHERNET_IPV4 = bytes(12) + b"\x08\x00"
-TCP_PACKET = (ETHERNET_IPV4 + bytes.fromhex("4500040000004000400600007f0000017f000001")
-              + bytes.fromhex("9c4001bb") + bytes(1024))[:1024]  # fmt: skip
-REPEAT = {"checksum_1k": 100_000, "fnv_1k": 50_000, "loop_1000": 50_000}
-Spread = tuple[float, float, float]
 
 
-def spread(values: list[float]) -> Spread:
-    """Least, median, greatest."""
-    return min(values), statistics.median(values), max(values)
+def answers() -> bool:
+    """Whether the running kernel lets us create maps, so that we can compare."""
+    kernel, attr = KernelSyscall(), MapCreate(map_type=2, key_size=4, value_size=4, max_entries=1)
+    fd = kernel.bpf(MAP_CREATE.number, bytearray(attr.encode()))
+    if fd < 0:
+        print(f"no kernel to compare with: {os.strerror(-fd)}")
+        return False
+    kernel.close(fd)
+    return True
 
 
 def show(name: str, ours: Spread, kernel: Spread | None, unit: str) -> dict[str, Any]:
@@ -61,62 +63,7 @@ def show(name: str, ours: Spread, kernel: Spread | None, unit: str) -> dict[str,
     return {"name": name, "unit": unit, "skep": ours, "kernel": kernel, "ratio": ratio}
 
 
-class KernelSide:
-    """The same object in the running kernel."""
-
-    def __init__(self) -> None:
-        self.syscall = KernelSyscall()
-        self.loaded: LoadedObject = load(read_object(OBJECT.read_bytes()), self.syscall)
-        key, value = ctypes.c_uint32(1), ctypes.c_uint32(self.loaded.programs["tail_target"].fd)
-        attr = MapElem(map_fd=self.loaded.maps["jumps"], key=ctypes.addressof(key),
-                       value=ctypes.addressof(value))  # fmt: skip
-        self.syscall.bpf(MAP_UPDATE_ELEM.number, bytearray(attr.encode()))
-
-    def run(self, name: str, repeat: int) -> float:
-        """Nanoseconds of one run, as TEST_RUN reports it."""
-        data = ctypes.create_string_buffer(TCP_PACKET, len(TCP_PACKET))
-        attr = bytearray(TestRun(prog_fd=self.loaded.programs[name].fd, repeat=repeat,
-                                 data_size_in=len(TCP_PACKET), data_in=ctypes.addressof(data),
-                                 ).encode())  # fmt: skip
-        answer = self.syscall.bpf(PROG_TEST_RUN.number, attr)
-        if answer < 0:
-            raise OSError(-answer, os.strerror(-answer))
-        return float(TestRun.decode(bytes(attr)).duration)
-
-
-def kernel_side() -> KernelSide | None:
-    """The kernel, or None where it does not let us."""
-    try:
-        return KernelSide()
-    except (BpfError, OSError) as error:
-        print(f"no kernel to compare with: {error}")
-        return None
-
-
-def bench_programs(kernel: KernelSide | None, rounds: int) -> list[dict[str, Any]]:
-    """Run time of each program: PROG_TEST_RUN's own loop on both sides, in turn."""
-    rows = []
-    with skep.load(OBJECT) as loaded:
-        loaded.maps["jumps"][1] = loaded.programs["tail_target"]
-        for name in PROGRAMS:
-            repeat = REPEAT.get(name, 1_000_000)
-            ours, theirs = [], []
-            for _ in range(rounds):
-                ours.append(timed_run(loaded.programs[name], repeat))
-                if kernel is not None:
-                    theirs.append(kernel.run(name, repeat))
-            rows.append(show(name, spread(ours), spread(theirs) if theirs else None, "ns"))
-    return rows
-
-
-def timed_run(program: skep.Program, repeat: int) -> float:
-    """Nanoseconds of one of *repeat* runs; the call's own cost is spread over them."""
-    began = time.perf_counter_ns()
-    program.run(data=TCP_PACKET, repeat=repeat)
-    return (time.perf_counter_ns() - began) / repeat
-
-
-def bench_verify(kernel: KernelSide | None, rounds: int) -> list[dict[str, Any]]:
+def bench_verify(kernel: bool, rounds: int) -> list[dict[str, Any]]:
     """Verification: nanoseconds per processed instruction, our clock and the kernel's own."""
     rows = []
     for name in ("checksum_1k", "fnv_1k", "parse_tcp"):
@@ -140,29 +87,6 @@ def kernel_verification(name: str) -> float:
     return 1000 * microseconds / int(words[words.index("processed") + 1])
 
 
-def bench_load(kernel: KernelSide | None, rounds: int) -> list[dict[str, Any]]:
-    """From object file to a program that has run once, milliseconds; kernel beside it."""
-    rows = []
-    spec = read_object(OBJECT.read_bytes())
-    for name in ("parse_tcp", "count_hash", "loop_1000"):
-        ours = [milliseconds(partial(first_run, name)) for _ in range(rounds)]
-        kernel_load = partial(load_in_kernel, spec, name)
-        theirs = [milliseconds(kernel_load) for _ in range(rounds)] if kernel else []
-        rows.append(show(f"load {name}", spread(ours), spread(theirs) if theirs else None, "ms"))
-    return rows
-
-
-def load_in_kernel(spec: ObjectSpec, name: str) -> None:
-    """Load one program into the running kernel, and drop it."""
-    load(spec, KernelSyscall(), programs=[name]).close()
-
-
-def first_run(name: str) -> None:
-    """Load one program and run it once."""
-    with skep.load(OBJECT, programs=[name]) as loaded:
-        loaded.programs[name].run(data=TCP_PACKET)
-
-
 def milliseconds(action: Callable[[], None]) -> float:
     """Time of *action*."""
     began = time.perf_counter()
@@ -173,35 +97,38 @@ def milliseconds(action: Callable[[], None]) -> float:
 def bench_start(rounds: int) -> list[dict[str, Any]]:
     """Start-up of ``skep --help``, whole process, milliseconds."""
     command = [sys.executable, "-m", "skep", "--help"]
-    times = [
-        milliseconds(lambda: subprocess.run(command, check=True, capture_output=True) and None)
-        for _ in range(rounds)
-    ]
+
+    def start() -> None:
+        subprocess.run(command, check=True, capture_output=True)
+
+    times = [milliseconds(start) for _ in range(rounds)]
     return [show("skep --help", spread(times), None, "ms")]
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", help="write all rows here")
-    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--only", choices=PARTS, action="append", help="may be given several times")
     options = parser.parse_args()
     print(f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, "
-          f"{options.rounds} rounds: median [least .. greatest]")  # fmt: skip
-    kernel = kernel_side()
+          f"{options.rounds} rounds, load {os.getloadavg()[0]:.1f}")  # fmt: skip
+    kernel = answers()
+    rounds = options.rounds
     parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
-        "programs": lambda: bench_programs(kernel, options.rounds),
-        "verify": lambda: bench_verify(kernel, options.rounds),
-        "load": lambda: bench_load(kernel, options.rounds),
-        "start": lambda: bench_start(options.rounds),
-        "log": lambda: log_cost.measure(kernel is not None),
-        "corpus": lambda: verify_cost.measure(3) if kernel is not None else [],
+        "programs": lambda: program_cost.measure(rounds),
+        "load": lambda: load_cost.measure(KernelSyscall() if kernel else None, rounds),
+        "event": lambda: event_cost.measure(rounds),
+        "replay": lambda: replay_cost.measure(kernel, rounds),
+        "memory": lambda: memory_cost.measure(kernel),
+        "maps": lambda: maps.measure(3),
+        "verify": lambda: bench_verify(kernel, rounds),
+        "start": lambda: bench_start(rounds),
+        "log": lambda: log_cost.measure(kernel),
+        "corpus": lambda: verify_cost.measure(3) if kernel else [],
     }
-    rows = {name: part() for name, part in parts.items() if options.only in (None, name)}
-    ratios = [row["ratio"] for row in rows.get("programs", []) if row["ratio"]]
-    if ratios:
-        print(f"programs: geometric mean of the ratios {statistics.geometric_mean(ratios):.2f}")
+    rows = {name: part() for name, part in parts.items() if name in (options.only or parts)}
     if options.json:
         Path(options.json).write_text(json.dumps(rows, indent=1))
 
