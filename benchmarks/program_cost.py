@@ -18,7 +18,7 @@ HERE: Final = Path(__file__).parent / "programs"
 OBJECTS: Final = ("bench", "compute", "branches", "calls", "kfuncs")
 LEFT_OUT: Final = frozenset({
     "tail_target", "chain_end",  # only called by others
-    "ring_output",  # nobody consumes here, so the ring fills; benchmarks/maps.py times rings
+    "ring_output",  # nobody consumes here, so the ring fills
 })  # fmt: skip
 RANDOM: Final = frozenset({"update_lru"})
 SLICE: Final = 4_000_000  # nanoseconds that one timing is to take
