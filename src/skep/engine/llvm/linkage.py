@@ -92,8 +92,8 @@ class Linkage:
         return f'call i64 @"{self.translator.symbol(function)}"({integers(spelled)}) alwaysinline'
 
     def native(self, function: NativeFunction, *args: str) -> str:
-        """Spell a call of a native function of the engine's own."""
-        return f'call i64 @"{self.translator.symbol(function)}"({integers(args)})'
+        """Spell a call of a native function of the engine's own; they are small."""
+        return f'call i64 @"{self.translator.symbol(function)}"({integers(args)}) alwaysinline'
 
     def text(self) -> str:
         """Declarations, and the native functions that came along."""
