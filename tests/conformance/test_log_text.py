@@ -51,7 +51,6 @@ def logs(target: str, level: int) -> dict[str, tuple[str, str]]:
     return found
 
 
-@pytest.mark.acceptance("B6")
 @pytest.mark.parametrize(
     ("level", "verdict", "share"),
     [(1, "REJECT", 0.98), (2, "REJECT", 0.95), (1, "ACCEPT", 0.98), (2, "ACCEPT", 0.85)],
