@@ -18,6 +18,7 @@ from skep.base.native import (
     copy,
     load32,
     load64,
+    load_acquire32,
     load_acquire64,
     native,
     store32,
@@ -107,6 +108,31 @@ def ring_commit(record: int, flags: int, discard: int) -> int:
     waiting = load_acquire64(this + CONSUMER) & load64(this + RING_MASK)
     if (flags & FORCE_WAKEUP) != 0 or (waiting == place and (flags & NO_WAKEUP) == 0):
         wake(this)
+    return 0
+
+
+@native
+def ring_take(this: int, target: int, room: int) -> int:
+    """Take the oldest record out, for the one reader: 1 + its size, or 0 if none is finished.
+
+    A record of more than *room* bytes stays where it is.
+    """
+    mask = load64(this + RING_MASK)
+    place = load64(this + CONSUMER)
+    while place != load_acquire64(this + PRODUCER):
+        record = load64(this + RING_DATA) + (place & mask)
+        header = load_acquire32(record)
+        size = header & _LENGTH
+        if (header & BUSY) != 0:
+            return 0
+        if (header & DISCARD) == 0 and size > room:
+            return 1 + size
+        if (header & DISCARD) == 0:
+            copy(target, record + HEADER, size)
+        place = wrap(place + record_size(header))
+        store_release64(this + CONSUMER, place)
+        if (header & DISCARD) == 0:
+            return 1 + size
     return 0
 
 

@@ -4,7 +4,6 @@ Source: Linux kernel/bpf/ringbuf.c.
 """
 
 import ctypes
-import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +17,6 @@ from skep.maps.stored import StoredMap
 from skep.maps.wake import Wakeup
 from skep.uapi import reasons_maps as reasons
 
-_HEADER: Final = struct.Struct("=II")
 _HEAD_PAGES: Final = 2
 
 
@@ -63,6 +61,8 @@ class RingBuffer(RingMap):
     def __init__(self, creation: Creation) -> None:
         super().__init__(creation)
         self._reading = threading.Lock()
+        self._take_record = creation.library.bind(words.ring_take)
+        self._room = PAGE_SIZE  # bytes that the longest record so far needs
 
     @property
     def dropped(self) -> int:
@@ -79,20 +79,15 @@ class RingBuffer(RingMap):
 
     def _take(self) -> bytes | None:
         """The oldest record, None if there is none that is finished."""
+        room = self._room
         with self._reading:
-            place = self.word(words.CONSUMER)
-            while place != self.word(words.PRODUCER):
-                header = self.memory.data + (place & self.max_entries - 1)
-                length, _ = _HEADER.unpack(ctypes.string_at(header, words.HEADER))
-                if length & words.BUSY:
-                    return None
-                size = length & ~words.DISCARD
-                record = ctypes.string_at(header + words.HEADER, size)
-                place += (size + words.HEADER + 7) & ~7
-                self.put_word(words.CONSUMER, place)
-                if not length & words.DISCARD:
-                    return record
-        return None
+            target = self._buffers.reserve(room)
+            size = self._take_record(self.address, target, room) - 1
+            while size > room:
+                room = self._room = size
+                target = self._buffers.reserve(room)
+                size = self._take_record(self.address, target, room) - 1
+        return ctypes.string_at(target, size) if size >= 0 else None
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until there is something to read, *timeout* seconds at most; False if not."""
