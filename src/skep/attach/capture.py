@@ -248,7 +248,9 @@ class Capture:
             yield batch
 
     def _found_natively(self, anchor: ctypes.c_char, find: Callable[..., int]) -> Iterator[Batch]:
-        most, number, position = self.batch_size, 0, min(PCAP_HEADER, len(self._map) - 1)
+        most, number, position = self.batch_size, 0, PCAP_HEADER
+        if len(self._map) < PCAP_HEADER:
+            next(_scan_pcap(self._map, self.source))  # it says what is wrong
         swapped = PCAP_MAGICS[bytes(self._map[:4])][0] == ">"
         while position < len(self._map):
             addresses, lengths = array("Q", bytes(8 * most)), array("I", bytes(4 * most))

@@ -119,6 +119,45 @@ def test_a_capture_that_ends_within_a_record_says_so(tmp_path: Path, jobs: int) 
         program_of(Caller(Subsystem(World(cpus=2))), LENGTH).replay(Capture(path), jobs=jobs)
 
 
+@pytest.mark.parametrize("cut", [4, 23])
+def test_a_capture_that_ends_within_its_header_says_so(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "x.pcap"
+    capture_of(path, []).close()
+    os.truncate(path, cut)
+    with pytest.raises(CaptureError, match=f"found {cut} bytes"):
+        program_of(Caller(), LENGTH).replay(Capture(path))
+
+
+@pytest.mark.parametrize("sizes", [[], [60], [60] * 16, [60] * 17])
+def test_a_capture_may_end_with_or_within_a_batch_or_hold_nothing(
+    tmp_path: Path, sizes: list[int]
+) -> None:
+    outcome = program_of(Caller(), LENGTH).replay(capture_of(tmp_path / "x.pcap", sizes))
+
+    assert outcome["packets"] == len(sizes)
+
+
+@pytest.mark.parametrize("length", [(1 << 18) + 1, 0xFFFF_FFFF])
+def test_a_record_of_impossible_length_is_refused(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "x.pcap"
+    capture_of(path, [60, 60]).close()
+    content = bytearray(path.read_bytes())
+    content[24 + 76 + 8 : 24 + 76 + 12] = length.to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(CaptureError, match="record 1"):
+        program_of(Caller(), LENGTH).replay(Capture(path))
+
+
+def test_a_big_endian_capture_gives_the_same_packets(tmp_path: Path) -> None:
+    path = tmp_path / "x.pcap"
+    header = struct.pack(">IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+    records = (struct.pack(">4I", 1, 2, size, size) + bytes(size) for size in SIZES)
+    path.write_bytes(header + b"".join(records))
+    outcome = program_of(Caller(), LENGTH).replay(Capture(path), keep=True)
+
+    assert list(outcome["values"]) == SIZES
+
+
 def test_the_interpreter_replays_too(tmp_path: Path) -> None:
     caller = Caller(Subsystem(World(cpus=2), Interpreter()))
     outcome = program_of(caller, LENGTH).replay(capture_of(tmp_path / "x.pcap", [20, 30]), jobs=2)
