@@ -38,11 +38,13 @@ from skep.base.native import (
     store64,
 )
 from skep.runtime.invocation import (
+    ALLOWANCE,
     CHECKSUM,
     DATA,
     DATA_END,
     DATA_META,
     FAULT,
+    FUEL,
     HEAD,
     LIMIT,
     LINK_HEADER,
@@ -97,6 +99,7 @@ def run_batch(run: int, entry: int, batch: int, count: int, results: int) -> int
         place_packet(run, batch, load64(addresses + 8 * i), load32(lengths + 4 * i))
         fill_context(run, context)
         store64(run + TAIL_CALLS, 0)
+        store64(run + FUEL, load64(run + ALLOWANCE))
         store64(run + CHECKSUM, checksum)
         result = call(entry, run, context)
         if results != 0:

@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from skep.base.bits import U32, U64, signed, unsigned
-from skep.engine.machinery import MAY_GOTO_LIMIT, NO_WORD, packet_word, spend
+from skep.base.native import load64
+from skep.engine.machinery import MAY_GOTO_LIMIT, NO_WORD, STOPPED, packet_word, spend
 from skep.engine.regions import Outside, Regions
 from skep.errors import InternalError, NotSupported, RunError
 from skep.isa.flow import jump_target
 from skep.isa.insn import Insn
 from skep.isa.meaning import compare, evaluate
 from skep.isa.table import Kind, Op, Sem, op_of
+from skep.runtime.invocation import FAULT
 from skep.verifier.interface import Memory, Proof
 
 STACK_SIZE: Final = 512
@@ -123,6 +125,15 @@ class Execution:
         finally:
             self.regions.revoke(base)
 
+    def callback(self, pc: int, arguments: list[int]) -> int:
+        """Run the function at slot *pc* for a helper, which may do so again and again."""
+        self._spend(pc)
+        return self.function(pc, arguments)
+
+    def _spend(self, pc: int) -> None:
+        if spend(self.run):
+            raise RunError(STOPPED[load64(self.run + FAULT)], pc=pc)
+
     def _loop(self, pc: int, registers: list[int]) -> int:
         budget = MAY_GOTO_LIMIT
         while True:
@@ -143,8 +154,8 @@ class Execution:
                 target = pc + 1 if jumped is None else jumped
             if target == LEAVE:
                 return registers[0]
-            if target <= pc and spend(self.run):
-                raise RunError("the run is out of fuel", pc=pc)
+            if target <= pc:
+                self._spend(pc)
             pc = target
 
     def _alu(self, registers: list[int], insn: Insn, op: Op) -> None:

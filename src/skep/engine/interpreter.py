@@ -13,6 +13,7 @@ from skep.base.bits import U32, U64
 from skep.base.native import load64, store64
 from skep.engine.batch import run_batch
 from skep.engine.execution import Code, Execution, Step
+from skep.engine.held import Effects, give, heap_in, let_go, of_helper, of_kfunc, take
 from skep.engine.interface import CodePart, CodePlace, HelperCode, KfuncCode, NativeLibrary
 from skep.engine.library import PlainLibrary
 from skep.engine.machinery import Stop, tail_target
@@ -29,6 +30,7 @@ from skep.verifier.interface import Proof
 
 FOR_EACH_MAP_ELEM: Final = 164
 SIZE_ARGUMENT: Final[Mapping[int, int]] = {131: 2, 203: 3}  # ringbuf_reserve, dynptr_data
+THROW: Final = "bpf_throw"
 UNKNOWN_CONTEXT_SIZE: Final = 1 << 16  # what syscall programs may be given
 
 
@@ -55,7 +57,7 @@ class Interpreter:
         self.helpers = {code.id: code for code in helpers}
         self.kfuncs = {code.name: code for code in kfuncs}
         self.library: NativeLibrary = library or PlainLibrary()
-        self.objects = objects[0], objects[0] + objects[1]
+        self.objects, self.heap = (objects[0], objects[0] + objects[1]), heap_in(objects)
         self.upcalls = Upcalls()
         self.entries: WeakValueDictionary[int, InterpretedEntry] = WeakValueDictionary()
 
@@ -64,6 +66,14 @@ class Interpreter:
         entry = InterpretedEntry(self, proof)
         self.entries[entry.address] = entry
         return entry
+
+
+class _Thrown(Exception):  # noqa: N818 - what happened
+    """bpf_throw: the program ends with *cookie*."""
+
+    def __init__(self, cookie: int) -> None:
+        super().__init__(cookie)
+        self.cookie = cookie
 
 
 class InterpretedEntry:
@@ -99,6 +109,7 @@ class InterpretedEntry:
         except BaseException as error:
             if load64(run + FAULT) == Stop.NONE:
                 store64(run + FAULT, Stop.ACCESS if isinstance(error, RunError) else Stop.UPCALL)
+            self._engine.library.bind(let_go)(run, self._engine.heap)
             raise
 
     def places(self) -> Sequence[CodePlace]:
@@ -113,6 +124,8 @@ class InterpretedEntry:
     def batch(self, run: int, batch: int, count: int, results: int, /) -> None:
         """Run on many packets, see ``skep.engine.batch``; raises as a single run does."""
         self._engine.library.bind(run_batch)(run, self.address, batch, count, results)
+        if load64(run + FAULT) != Stop.NONE:
+            self._engine.library.bind(let_go)(run, self._engine.heap)
         self._engine.upcalls.check(run)
 
     def begin(self, run: int, context: int, step: Step | None) -> int:
@@ -121,7 +134,11 @@ class InterpretedEntry:
         regions.grant(context, self._context_size)
         execution = Execution(self._code, run, regions, self, step)
         with self._entered(execution):
-            return execution.function(0, [context])
+            try:
+                return execution.function(0, [context])
+            except _Thrown as thrown:
+                store64(run + FAULT, Stop.NONE)
+                return thrown.cookie
 
     def callback(self, pc: int) -> int:
         """Machine address of the function at slot *pc*."""
@@ -142,6 +159,8 @@ class InterpretedEntry:
             row = uapi.by_id(number)
             raise NotSupported(f"helper {row.name if row else number}", "there is no code for it")
         arguments = registers[1:6]
+        effects = of_helper(number)
+        self._note_given(execution.run, effects, registers)
         if code.native is not None:
             function = self._engine.library.bind(code.native)
             result = function(execution.run, *arguments[: arity(code.native) - 1]) & U64
@@ -149,6 +168,7 @@ class InterpretedEntry:
             result = code.upcall(execution.run, *registers[1:6]) & U64
         else:
             raise NotSupported(f"helper {number}", "its row holds no code")
+        self._note_taken(execution.run, effects, registers, result)
         self._engine.upcalls.check(execution.run)
         self._grant_result(execution.regions, number, arguments, result)
         return result
@@ -157,10 +177,14 @@ class InterpretedEntry:
         """Call a kernel function on the program's registers."""
         proof = execution.code.proof
         fact = proof.calls.get(pc)
+        if fact is not None and fact.kfunc == THROW:
+            raise _Thrown(registers[1])
         code = self._engine.kfuncs.get(fact.kfunc) if fact else None
         if fact is None or code is None:
             name = fact.kfunc if fact else str(proof.insns[pc].imm)
             raise NotSupported(f"kfunc {name}", "the engine has no code for it")
+        effects = of_kfunc(fact.kfunc)
+        self._note_given(execution.run, effects, registers)
         arguments = registers[1 : code.registers + 1]
         if code.known is not None:
             arguments.append(code.known(proof, fact))
@@ -170,8 +194,19 @@ class InterpretedEntry:
             result = code.upcall(execution.run, *registers[1:6]) & U64
         else:
             raise NotSupported(f"kfunc {fact.kfunc}", "its row holds no code")
+        self._note_taken(execution.run, effects, registers, result)
         self._engine.upcalls.check(execution.run)
         return result
+
+    def _note_given(self, run: int, effects: Effects, registers: list[int]) -> None:
+        for effect in effects.gives:
+            self._engine.library.bind(give)(run, effect.kind, registers[effect.register])
+
+    def _note_taken(self, run: int, effects: Effects, registers: list[int], result: int) -> None:
+        for effect in effects.takes:
+            value = registers[effect.register] if effect.register else result
+            answer = result if effect.only_if_zero else 0
+            self._engine.library.bind(take)(run, effect.kind, value, answer)
 
     def tail_call(self, execution: Execution, pc: int, registers: list[int]) -> int | None:
         """Go on in another program, if the array has one and the limit allows it."""
@@ -207,7 +242,7 @@ class InterpretedEntry:
             execution.regions.grant(key, load64(array + KEY_SIZE))
             execution.regions.grant(value, load64(array + VALUE_SIZE))
         try:
-            return execution.function(pc, list(arguments))
+            return execution.callback(pc, list(arguments))
         except Exception as error:  # noqa: BLE001 - raised again when the helper has returned
             self._engine.upcalls.fail(run, error, Stop.ACCESS)
             return 1

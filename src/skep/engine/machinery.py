@@ -4,10 +4,12 @@ Source: Linux kernel/bpf/core.c (tail calls), net/core/filter.c (bpf_skb_load_he
 net/core/skbuff.c (bpf_internal_load_pointer_neg_helper).
 """
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final
 
 from skep.base.native import (
+    clock_ns,
     load8,
     load16,
     load32,
@@ -25,6 +27,7 @@ from skep.maps.nested import SLOTS
 from skep.runtime.invocation import (
     DATA,
     DATA_END,
+    DEADLINE,
     FAULT,
     FUEL,
     HEAD,
@@ -32,6 +35,7 @@ from skep.runtime.invocation import (
     MAX_TAIL_CALLS,
     NETWORK_HEADER,
     TAIL_CALLS,
+    THROWN,
 )
 
 MAY_GOTO_LIMIT: Final = 8 << 20
@@ -47,9 +51,19 @@ class Stop(IntEnum):
     UPCALL = 1  # a helper in Python raised; the engine holds the exception
     FUEL = 2  # the run was metered and took too many back edges
     ACCESS = 3  # the interpreter refused a memory access
+    THROW = 4  # bpf_throw: the program ends, wherever it is
+    DEADLINE = 5  # the run took too long
 
 
+STOPPED: Final[Mapping[int, str]] = {
+    Stop.FUEL: "the run is out of fuel",
+    Stop.DEADLINE: "the run took longer than its deadline allows",
+}
 OUT_OF_FUEL: Final = int(Stop.FUEL)
+THROWING: Final = int(Stop.THROW)
+TOO_LATE: Final = int(Stop.DEADLINE)
+_LOOK_AT_CLOCK: Final = 0xFF  # every so many back edges
+_MONOTONIC: Final = 1
 
 
 @native
@@ -73,10 +87,40 @@ def spend(run: int) -> int:
     if fuel == 0:
         return 0
     if fuel == 1:
-        store64(run + FAULT, OUT_OF_FUEL)
+        if load64(run + FAULT) == 0:
+            store64(run + FAULT, OUT_OF_FUEL)
         return 1
     store64(run + FUEL, fuel - 1)
+    if (fuel & _LOOK_AT_CLOCK) == 0 and load64(run + DEADLINE) != 0:
+        return is_late(run)
     return 0
+
+
+@native
+def is_late(run: int) -> int:
+    """Whether the deadline has passed; the run has no more fuel then."""
+    if clock_ns(_MONOTONIC) < load64(run + DEADLINE):
+        return 0
+    store64(run + FAULT, TOO_LATE)
+    store64(run + FUEL, 1)
+    return 1
+
+
+@native
+def throw(run: int, cookie: int) -> int:
+    """Let the program end with *cookie* as its result."""
+    store64(run + THROWN, cookie)
+    store64(run + FAULT, THROWING)
+    return 0
+
+
+@native
+def thrown(run: int) -> int:
+    """The result of a program that is ending early: what was thrown, if something was."""
+    if load64(run + FAULT) != THROWING:
+        return 0
+    store64(run + FAULT, 0)
+    return load64(run + THROWN)
 
 
 @native

@@ -4,13 +4,15 @@ Blocks are reused: ``begin`` resets what belongs to one run and keeps the random
 """
 
 import ctypes
+import time
 from collections import deque
+from dataclasses import dataclass
 from typing import Final
 
 from skep.base.bits import U64
 from skep.base.memory import Block
 from skep.runtime import invocation as words
-from skep.runtime.invocation import RUN_SIZE, Origin
+from skep.runtime.invocation import HELD_SIZE, RUN_SIZE, Origin
 
 SCRATCH_SIZE: Final = 3072  # helpers nest: more than the 512 bytes that one of them may use
 _COMM_AT: Final = RUN_SIZE
@@ -19,6 +21,24 @@ TUNNEL_SIZE: Final = 384
 _TUNNEL_AT: Final = _SCRATCH_AT + SCRATCH_SIZE
 _BLOCK_SIZE: Final = _TUNNEL_AT + TUNNEL_SIZE
 _MOST_CLONES: Final = 1024
+ENDLESS: Final = 1 << 62  # back edges: what a run with nothing but a deadline may take
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long runs may last, as far as metered engines see to it; 0 is no limit.
+
+    Args:
+        fuel: jumps backwards and calls of callbacks that a run may make.
+        deadline_ns: nanoseconds from the beginning of a call of a program to its end.
+    """
+
+    fuel: int = 0
+    deadline_ns: int = 0
+
+    def __bool__(self) -> bool:
+        """Whether there is a limit."""
+        return self.fuel != 0 or self.deadline_ns != 0
 
 
 class Invocation:
@@ -42,6 +62,7 @@ class Invocation:
         self.task: object = None
         self.clones: deque[tuple[int, int, bytes]] = deque(maxlen=_MOST_CLONES)
         self.storage: dict[tuple[int, int], ctypes.Array[ctypes.c_char]] = {}
+        self._held: Block | None = None
         self.discarded: list[ctypes.Array[ctypes.c_char]] = []
         self._tunnel = ctypes.c_uint64.from_address(self.address + _TUNNEL_AT)
         self._put(words.HANDLE, handle)
@@ -64,7 +85,8 @@ class Invocation:
             words.TAIL_CALLS, words.REDIRECT, words.REDIRECT_KEY, words.REDIRECT_FLAGS,
             words.FUEL, words.FAULT, words.ORIGIN, words.COOKIE, words.RETVAL, words.CONTEXT,
             words.DATA, words.DATA_END, words.DATA_META, words.HEAD, words.LIMIT,
-            words.LINK_HEADER, words.NETWORK_HEADER, words.CHECKSUM,
+            words.LINK_HEADER, words.NETWORK_HEADER, words.CHECKSUM, words.DEADLINE,
+            words.ALLOWANCE,
         ):  # fmt: skip
             block[word >> 3] = 0
         block[words.CPU >> 3] = cpu
@@ -114,6 +136,17 @@ class Invocation:
     def set_fuel(self, back_edges: int) -> None:
         """Set how many back edges the run may take; 0: any number."""
         self._put(words.FUEL, back_edges)
+        self._put(words.ALLOWANCE, back_edges)
+
+    def limit(self, limits: Limits) -> None:
+        """Limit the run; what it holds is noted, to be given back if it is stopped."""
+        if self._held is None:
+            self._held = Block(HELD_SIZE, shared=False)
+            self._put(words.HELD, self._held.address)
+        ctypes.c_uint64.from_address(self._held.address).value = 0
+        self.set_fuel(limits.fuel or ENDLESS)
+        if limits.deadline_ns:
+            self._put(words.DEADLINE, time.monotonic_ns() + limits.deadline_ns)
 
     @property
     def cpu(self) -> int:

@@ -35,6 +35,10 @@ r0; so does every native helper. *run* is the address of a run block::
     224     SOCKET      cookie of the socket that the run's packet has
     232     TUNNEL      address of what skb_set_tunnel_key set (skep.helpers.tunnel)
     240     CHECKSUM    0: not checked; 1 + n: n + 1 checksums known good; 255: sum is known
+    248     HELD        address of the table of what the run holds (skep.engine.held), or 0
+    256     THROWN      what bpf_throw was given
+    264     DEADLINE    CLOCK_MONOTONIC in ns at which the run is stopped; 0: never
+    272     ALLOWANCE   FUEL that each run of a batch begins with
 """
 
 from enum import IntEnum
@@ -71,7 +75,12 @@ CGROUP: Final = 216
 SOCKET: Final = 224
 TUNNEL: Final = 232
 CHECKSUM: Final = 240
-RUN_SIZE: Final = 256
+HELD: Final = 248
+THROWN: Final = 256
+DEADLINE: Final = 264
+ALLOWANCE: Final = 272
+RUN_SIZE: Final = 320
+HELD_SIZE: Final = 8192
 
 MAX_TAIL_CALLS: Final = 33
 

@@ -17,13 +17,14 @@ from weakref import WeakValueDictionary
 
 from skep.base.memory import OwnMemory, UserMemory
 from skep.btf.graph import Btf
-from skep.runtime.block import Invocation
+from skep.runtime.block import Invocation, Limits
 from skep.runtime.kernel_objects import KernelObjects
 from skep.runtime.surroundings import Surroundings
 from skep.runtime.tracepoints import Tracepoint, Tracepoints
 
 _MOST_CPUS: Final = 8192  # NR_CPUS of the kernels that distributions ship
 _COMM_SIZE: Final = 16
+NO_LIMITS: Final = Limits()
 
 
 class Door(Protocol):
@@ -121,6 +122,7 @@ class World:
         printk: takes each line that trace_printk writes, without its newline.
         memory: what probe reads see; this process's memory if none is given.
         surroundings: devices, cgroups and namespace; this machine's if none are given.
+        limits: how long runs may last, as far as metered engines see to it.
 
     Attributes:
         door: the subsystem that serves its programs, once there is one.
@@ -138,6 +140,7 @@ class World:
         printk: Callable[[str], None] | None = None,
         memory: UserMemory | None = None,
         surroundings: Surroundings | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         self.cpus = min(cpus or os.cpu_count() or 1, _MOST_CPUS)
         self.clock_ns = clock_ns
@@ -145,6 +148,7 @@ class World:
         self.printk: Callable[[str], None] = printk or (lambda _line: None)
         self.memory: UserMemory = memory or OwnMemory()
         self.surroundings = surroundings or Surroundings()
+        self.limits = limits
         self.door: Door | None = None
         self.tracepoints = Tracepoints()
         self.objects = KernelObjects(cpus=self.cpus)
@@ -201,6 +205,8 @@ class World:
         idle = self._threads.idle
         invocation = idle.pop() if idle else self._make()
         invocation.begin(cpu=self.cpu if cpu is None else cpu, clock_ns=self.clock_ns or 0)
+        if self.limits:
+            invocation.limit(self.limits)
         task = self.current_task()
         if invocation.task is not task:
             invocation.task = task

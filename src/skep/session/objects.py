@@ -16,7 +16,8 @@ from skep.loader.door import ProgramRefused
 from skep.loader.reader import read_object
 from skep.loader.spec import Content, ObjectSpec
 from skep.loader.target import Target
-from skep.runtime.world import World
+from skep.runtime.block import Limits
+from skep.runtime.world import NO_LIMITS, World
 from skep.session.attachment import Attachment, attach, attach_on
 from skep.session.globals import Section
 from skep.session.listings import choose, open_object
@@ -37,10 +38,11 @@ def new_subsystem(
     btf: str | Btf | None = None,
     printk: Callable[[str], None] | None = None,
     engine: Engine | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Subsystem:
     """A subsystem of its own over the kernel types of *btf*: a file, types, or the default."""
     types = kernel_btf(btf) if isinstance(btf, str) else btf
-    return Subsystem(World(printk=printk), engine, types)
+    return Subsystem(World(printk=printk, limits=limits), engine, types)
 
 
 def target_of(subsystem: Subsystem) -> Target:
@@ -58,6 +60,8 @@ def load(
     programs: Iterable[str] | None = None,
     pins: str | None = None,
     subsystem: Subsystem | None = None,
+    fuel: int = 0,
+    deadline_ns: int = 0,
 ) -> "Object":
     """Load an object file: create its maps, verify and compile its programs.
 
@@ -68,6 +72,9 @@ def load(
         pins: directory of maps that are pinned by name, in a bpffs of the subsystem; it is made if
             it is not there.
         subsystem: where to load; by default one of the object's own.
+        fuel: how often a run may jump backwards or call a callback before it is stopped; 0 for
+            any number. The limits are those of the object's own subsystem.
+        deadline_ns: how long one call of a program may last; 0 for as long as it likes.
 
     Raises:
         ElfError, BtfError: the file is malformed.
@@ -76,7 +83,7 @@ def load(
         Rejected: a program was refused by the verifier.
     """
     lines: list[str] = []
-    own = subsystem or new_subsystem(btf, lines.append)
+    own = subsystem or new_subsystem(btf, lines.append, limits=Limits(fuel, deadline_ns))
     spec = spec_of(source)
     names = None if programs is None else list(programs)
     choose(spec, names)  # a name that is not there is told before anything is made

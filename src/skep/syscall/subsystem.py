@@ -332,4 +332,5 @@ def _default_engine(world: World) -> Engine:
     from skep.engine.llvm.engine import LlvmEngine
 
     objects = world.objects.address, world.objects.size
-    return LlvmEngine(tuple(helper_codes(world)), kfuncs=tuple(kfunc_codes(world)), objects=objects)
+    helpers, kfuncs = tuple(helper_codes(world)), tuple(kfunc_codes(world))
+    return LlvmEngine(helpers, kfuncs=kfuncs, objects=objects, metered=bool(world.limits))

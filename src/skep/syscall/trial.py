@@ -11,9 +11,9 @@ from typing import Final
 
 from skep.attach import contexts
 from skep.attach.contexts import Stage
-from skep.base.native import call, native, store64
+from skep.base.native import call, load64, native, store64
 from skep.runtime.block import Invocation
-from skep.runtime.invocation import DATA, DATA_META, TAIL_CALLS
+from skep.runtime.invocation import ALLOWANCE, DATA, DATA_META, FAULT, FUEL, TAIL_CALLS
 from skep.syscall.call import Call
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.state import State
@@ -33,7 +33,10 @@ def run_often(run: int, entry: int, context: int, count: int) -> int:
     result = 0
     for _ in range(count):
         store64(run + TAIL_CALLS, 0)
+        store64(run + FUEL, load64(run + ALLOWANCE))
         result = call(entry, run, context)
+        if load64(run + FAULT) != 0:
+            return result
     return result
 
 
@@ -104,6 +107,8 @@ class Trial:
                 slow = time.perf_counter_ns() - began > PATIENCE
                 step = max(step // 2, 1) if slow else step * 2
             store64(run + TAIL_CALLS, 0)
+            if not invocation.fault:
+                store64(run + FUEL, invocation.get(ALLOWANCE))
         return entry(run, context)
 
     def finish(self, data: bytes, fragments: bytes = b"") -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from skep.engine.llvm import alu, memory
-from skep.engine.llvm.control import Site, call, packet_load, subprogram_symbol
+from skep.engine.llvm.control import THROW, Ending, Site, call, packet_load, subprogram_symbol
 from skep.engine.llvm.frame import Frame
 from skep.engine.llvm.lines import Notes
 from skep.engine.llvm.linkage import Linkage
@@ -80,6 +80,8 @@ class _Function:
     ) -> None:
         self.proof, self.linkage, self.part, self.metered = proof, linkage, part, metered
         self.objects = objects
+        throws = any(fact.kfunc == THROW for fact in proof.calls.values())
+        self.ending = Ending(metered, throws, part)
         self.frame = Frame(min(-(-part.stack_depth // 8) * 8, 512))
         self.ops = {pc: op for pc, op in self._instructions() if self._is_seen(pc)}
         self.leaders = self._leaders()
@@ -172,7 +174,7 @@ class _Function:
 
     def _control(self, pc: int, op: Op, insn: Insn) -> None:
         frame = self.frame
-        site = Site(self.proof, self.linkage, frame, pc, insn, op)
+        site = Site(self.proof, self.linkage, frame, pc, insn, op, self.ending)
         match op.kind:
             case Kind.JUMP | Kind.GOTO | Kind.MAY_GOTO:
                 self._jump(pc, op, insn)

@@ -1,24 +1,48 @@
 """Calls of a program as LLVM IR: helpers, look-ups in line, subprograms, tail calls, exits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
+from skep.engine import held
 from skep.engine.llvm.frame import Frame
 from skep.engine.llvm.linkage import Linkage
 from skep.engine.llvm.text import integers
-from skep.engine.machinery import NO_WORD, packet_word, tail_target
+from skep.engine.machinery import NO_WORD, packet_word, tail_target, throw, thrown
 from skep.errors import NotSupported
 from skep.isa.insn import Insn
 from skep.isa.table import Op, Sem
 from skep.maps.interface import InlineLookup
+from skep.runtime.invocation import FAULT
 from skep.uapi import helpers as uapi
-from skep.verifier.interface import CallFact, MapShape, Proof
+from skep.verifier.interface import CallFact, MapShape, Proof, Subprogram
 
 MAP_LOOKUP_ELEM: Final = 1
 TAIL_CALL: Final = 12
 ARRAY: Final = 2  # map type
 ARGUMENTS: Final = range(1, 6)
+THROW: Final = "bpf_throw"
+CALLING: Final = frozenset({164, 180, 181, 209})  # helpers that call the program back
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a function ends before its time.
+
+    Args:
+        metered: a run may be stopped, so what it holds is noted.
+        throws: the program may throw.
+        part: the function.
+    """
+
+    metered: bool
+    throws: bool
+    part: Subprogram
+
+    @property
+    def result(self) -> str:
+        """What the function returns then: a callback, that its helper shall stop."""
+        return "1" if self.part.is_callback else "0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +55,7 @@ class Site:
     pc: int
     insn: Insn
     op: Op
+    ending: "Ending"
 
     @property
     def fact(self) -> CallFact | None:
@@ -46,11 +71,17 @@ def subprogram_symbol(start: int) -> str:
 def call(site: Site) -> None:
     """Write a call of any kind; its result goes to r0, and r1 to r5 become unreadable."""
     frame = site.frame
+    before = [frame.get(register) for register in ARGUMENTS]
+    if site.ending.metered:
+        _note_given(site, before)
     if site.op.sem is Sem.LOCAL:
         result = _call_local(site)
     elif site.op.sem is Sem.INDIRECT:
         target = frame.body.pointer(frame.get(site.insn.dst))
         result = f"call i64 {target}({integers(_arguments(frame))})"
+    elif site.op.sem is Sem.KFUNC and site.fact and site.fact.kfunc == THROW:
+        _throw(site)
+        return
     elif site.op.sem is Sem.KFUNC:
         result = _call_kfunc(site)
     elif site.insn.imm == TAIL_CALL:
@@ -59,8 +90,62 @@ def call(site: Site) -> None:
     else:
         result = _call_helper(site)
     value = frame.body.value(result)
+    if site.ending.metered:
+        _note_taken(site, before, value)
     frame.forget(ARGUMENTS)
     frame.set(0, value)
+    if site.ending.metered or site.ending.throws:
+        _leave_early(site)
+
+
+def _effects(site: Site) -> held.Effects:
+    if site.op.sem is Sem.HELPER:
+        return held.of_helper(site.insn.imm)
+    if site.op.sem is Sem.KFUNC and site.fact is not None:
+        return held.of_kfunc(site.fact.kfunc)
+    return held.NOTHING
+
+
+def _note_given(site: Site, before: Sequence[str]) -> None:
+    for effect in _effects(site).gives:
+        value = before[effect.register - 1]
+        note = site.linkage.native(held.give, site.frame.run, str(effect.kind), value)
+        site.frame.body.value(note)
+
+
+def _note_taken(site: Site, before: Sequence[str], result: str) -> None:
+    for effect in _effects(site).takes:
+        value = before[effect.register - 1] if effect.register else result
+        answer = result if effect.only_if_zero else "0"
+        note = site.linkage.native(held.take, site.frame.run, str(effect.kind), value, answer)
+        site.frame.body.value(note)
+
+
+def _throw(site: Site) -> None:
+    """``bpf_throw(cookie)``: the program ends, from whichever function."""
+    frame, body = site.frame, site.frame.body
+    if site.ending.part.start != 0:
+        body.value(site.linkage.native(throw, frame.run, frame.get(1)))
+        body.end(f"ret i64 {site.ending.result}")
+    else:
+        body.end(f"ret i64 {frame.get(1)}")
+
+
+def _leave_early(site: Site) -> None:
+    """After a call of what may have ended the run: end this function too."""
+    if site.op.sem is Sem.KFUNC or (site.op.sem is Sem.HELPER and site.insn.imm not in CALLING):
+        return
+    frame, body = site.frame, site.frame.body
+    place = body.pointer(body.value(f"add i64 {frame.run}, {FAULT}"))
+    fault = body.value(f"load i64, ptr {place}")
+    leave, stay = body.fresh("leave"), body.fresh("stay")
+    body.fork(body.value(f"icmp ne i64 {fault}, 0"), leave, stay)
+    body.label(leave)
+    result = site.ending.result
+    if site.ending.throws and site.ending.part.start == 0:
+        result = body.value(site.linkage.native(thrown, frame.run))
+    body.end(f"ret i64 {result}")
+    body.label(stay)
 
 
 def _arguments(frame: Frame) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from skep.base.native import load64
 from skep.engine.batch import run_batch
+from skep.engine.held import heap_in, let_go
 from skep.engine.interface import CodePart, CodePlace, HelperCode, KfuncCode
 from skep.engine.llvm.cache import DiskCache
 from skep.engine.llvm.compiler import generate, has_loops
@@ -17,7 +18,7 @@ from skep.engine.llvm.linkage import Linkage
 from skep.engine.llvm.machine import FAST, FULL, QUICK, STRAIGHT, Machine, Tier
 from skep.engine.llvm.symbols import functions
 from skep.engine.llvm.tiers import Code, Growth
-from skep.engine.machinery import Stop
+from skep.engine.machinery import STOPPED
 from skep.engine.upcalls import Upcalls
 from skep.errors import RunError
 from skep.runtime.invocation import FAULT
@@ -42,11 +43,13 @@ class CompiledEntry:
         starts: Sequence[int],
         *,
         metered: bool,
+        heap: int,
         growth: Growth | None = None,
         trace: Callable[[Code], Sequence[CodePlace]],
     ) -> None:
         self._code, self._upcalls = code, upcalls  # they live as long as the code may run
         self._library, self._starts, self._metered = library, starts, metered
+        self._heap = heap
         self._growth, self._trace = growth, trace
         self._function = code.function if growth is None else self._run_quick
         self.address: int = code.address if growth is None else growth.gate.address
@@ -97,9 +100,12 @@ class CompiledEntry:
         self._check(run)
 
     def _check(self, run: int) -> None:
+        fault = load64(run + FAULT)
+        if fault and self._metered:
+            self._library.bind(let_go)(run, self._heap)
         self._upcalls.check(run)
-        if load64(run + FAULT) == Stop.FUEL:
-            raise RunError("the run is out of fuel")
+        if fault in STOPPED:
+            raise RunError(STOPPED[fault])
 
 
 class LlvmEngine:
@@ -134,6 +140,7 @@ class LlvmEngine:
         self._machine = machine or Machine(DiskCache())
         self.library = library or CompiledLibrary(self._machine)
         self._objects, self._metered, self._tier = objects, metered, tier
+        self._heap = heap_in(objects)
         self._upcalls = Upcalls()
         self._gates = Gates(self._machine)
 
@@ -164,8 +171,8 @@ class LlvmEngine:
             code = make(tier)
         starts = [part.start for part in proof.subprograms]
         return CompiledEntry(
-            code, self._upcalls, self.library, starts, metered=self._metered, growth=growth,
-            trace=partial(self._trace, proof),
+            code, self._upcalls, self.library, starts, metered=self._metered,
+            heap=self._heap, growth=growth, trace=partial(self._trace, proof),
         )  # fmt: skip
 
     def _trace(self, proof: Proof, code: Code) -> Sequence[CodePlace]:
