@@ -15,6 +15,8 @@ pytestmark = pytest.mark.skipif(bool(WHY), reason=WHY)
 
 CREATE, LOOKUP, TAKE, UPDATE, DELETE = 0, 24, 25, 26, 27
 PAGE = 4096
+Side = RunningKernel | Subsystem
+Sides = list[tuple[Side, int]]
 KINDS = {"hash": 1, "array": 2, "lru hash": 9}
 
 
@@ -35,10 +37,11 @@ class Edge:
 
 
 @pytest.fixture(name="sides", params=KINDS)
-def _sides(request: pytest.FixtureRequest) -> Iterator[list[tuple[object, int]]]:
+def _sides(request: pytest.FixtureRequest) -> Iterator[Sides]:
     kernel, ours = RunningKernel(), Subsystem()
-    sides = []
-    for side in (kernel, ours):
+    sides: Sides = []
+    each: tuple[Side, ...] = (kernel, ours)
+    for side in each:
         attr = bytearray(struct.pack("=5I", KINDS[request.param], 4, 8, 64, 0).ljust(72, b"\0"))
         fd = side.bpf(CREATE, attr)
         assert fd >= 0
@@ -48,20 +51,18 @@ def _sides(request: pytest.FixtureRequest) -> Iterator[list[tuple[object, int]]]
 
 
 def ask(
-    side: object, fd: int, command: int, keys: int, values: int, count: int
+    side: Side, fd: int, command: int, keys: int, values: int, count: int
 ) -> tuple[int, int, bytes]:
     place = ctypes.create_string_buffer(8)
     out = ctypes.addressof(place) if command in (LOOKUP, TAKE) else 0
     attr = bytearray(struct.pack("=QQQQIIQQ", 0, out, keys, values, count, fd, 0, 0))
-    result = side.bpf(command, attr)  # type: ignore[attr-defined]
+    result = side.bpf(command, attr)
     return result, struct.unpack_from("=I", attr, 32)[0], b""
 
 
 @pytest.mark.parametrize("there", [0, 1, 5])
 @pytest.mark.parametrize("what", ["keys", "values"])
-def test_elements_whose_memory_is_there_are_moved(
-    what: str, there: int, sides: list[tuple[object, int]]
-) -> None:
+def test_elements_whose_memory_is_there_are_moved(what: str, there: int, sides: Sides) -> None:
     answers = []
     for side, fd in sides:
         edge, room = Edge(), ctypes.create_string_buffer(bytes(range(200)) * 8, 1600)
@@ -78,7 +79,7 @@ def test_elements_whose_memory_is_there_are_moved(
     assert answers[0] == answers[1]
 
 
-def test_whole_maps_go_in_and_out(sides: list[tuple[object, int]]) -> None:
+def test_whole_maps_go_in_and_out(sides: Sides) -> None:
     answers = []
     for side, fd in sides:
         keys = ctypes.create_string_buffer(struct.pack("=40I", *range(40)), 4000)
