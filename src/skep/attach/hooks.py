@@ -16,6 +16,7 @@ from skep.attach.contexts import Stage
 from skep.attach.links import Attachable, Link
 from skep.base.bits import U32
 from skep.base.native import store64
+from skep.errors import RunError
 from skep.runtime.block import Invocation
 from skep.runtime.invocation import RETVAL, TAIL_CALLS
 from skep.runtime.world import World
@@ -64,7 +65,11 @@ class Event:
         run = self.invocation.address
         store64(run + TAIL_CALLS, 0)
         began = time.perf_counter_ns() if self._timed else 0
-        result: int = program.entry(run, self.stage.address)
+        try:
+            result: int = program.entry(run, self.stage.address)
+        except RunError as error:
+            program.tell(error)
+            raise
         if self._timed:
             program.count_runs(1, time.perf_counter_ns() - began)
         return result & U32

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Final, Protocol
 
 from skep.base.memory import UserMemory
+from skep.errors import RunError
 from skep.uapi import infos, reasons_links
 from skep.uapi.link_types import LinkKind
 from skep.uapi.program_types import ProgramType
@@ -44,6 +45,10 @@ class Attachable(Protocol):
 
     def count_runs(self, runs: int, nanoseconds: int) -> None:
         """Add to what statistics tell."""
+        ...
+
+    def tell(self, error: RunError) -> None:
+        """Let those know who ask why a run was stopped."""
         ...
 
 

@@ -84,7 +84,7 @@ def _of_program(state: State, program: LoadedProgram) -> Lines:
         ("prog_id", program.id),
         ("run_time_ns", program.run_ns),
         ("run_cnt", program.run_count),
-        ("recursion_misses", 0),
+        ("recursion_misses", program.misses),
         ("verified_insns", program.proof.statistics.insns_processed),
     ]
 

@@ -35,6 +35,7 @@ class LoadedProgram:
         btf_id: id of its BTF object, 0 if it has none.
         func_info, line_info: the records that it was loaded with, each of its known size.
         run_count, run_ns: runs and their time while statistics are on.
+        misses: runs that were skipped, since they would have been within another.
         streams: 1 is its standard output; 2 its standard error, where a run that had to be stopped
             says why.
     """
@@ -60,7 +61,7 @@ class LoadedProgram:
         self.uid, self.token = uid, token
         self.btf_id = 0
         self.func_info = self.line_info = b""
-        self.run_count = self.run_ns = 0
+        self.run_count = self.run_ns = self.misses = 0
         self._counting = threading.Lock()
         self.streams: Mapping[int, Stream] = {int(number): Stream() for number in StreamId}
 
@@ -73,6 +74,11 @@ class LoadedProgram:
             self.run_count += runs
             self.run_ns += nanoseconds
 
+    def count_miss(self) -> None:
+        """Add a run that was skipped; any thread may."""
+        with self._counting:
+            self.misses += 1
+
     @property
     def machine_code(self) -> Sequence[CodePart]:
         """Where the machine code of each of its functions lies."""
@@ -84,8 +90,12 @@ class LoadedProgram:
         try:
             yield
         except RunError as error:
-            self.streams[StreamId.STDERR].write(f"ERROR: {error}\n".encode())
+            self.tell(error)
             raise
+
+    def tell(self, error: RunError) -> None:
+        """Write to the program's standard error why a run was stopped."""
+        self.streams[StreamId.STDERR].write(f"ERROR: {error}\n".encode())
 
     def tags(self) -> bytes:
         """The tags of all its subprograms, each of ``TAG_SIZE`` bytes."""

@@ -47,7 +47,7 @@ def program_info(state: State, call: Call[GetInfo], holding: Holding) -> int:
         gpl_compatible=int(is_gpl_compatible(program.proof.request.license)),
         ifindex=0, netns_dev=0, netns_ino=0,
         nr_map_ids=give(call, asked, "map_ids", asked.nr_map_ids, ids, 4),
-        run_time_ns=program.run_ns, run_cnt=program.run_count, recursion_misses=0,
+        run_time_ns=program.run_ns, run_cnt=program.run_count, recursion_misses=program.misses,
         verified_insns=program.proof.statistics.insns_processed, btf_id=program.btf_id,
     )  # fmt: skip
     _check_record_sizes(call, asked)

@@ -1,6 +1,7 @@
 """State: everything that outlives one call of bpf(2)."""
 
 import os
+import threading
 from collections.abc import Callable
 
 from skep.attach.places import Places
@@ -26,6 +27,13 @@ class BtfObject:
         """Nothing more is held."""
 
 
+class Active(threading.local):
+    """Ids of the programs that run on events in a thread."""
+
+    def __init__(self) -> None:
+        self.ids: set[int] = set()
+
+
 class State:
     """What handlers work on.
 
@@ -38,6 +46,7 @@ class State:
         objects: descriptors, ids, references.
         tree: folders and pins.
         owners: which programs each map of programs is for.
+        active: which programs run on events, thread by thread.
         places: what programs can be attached to.
         kernel_btf_id: the id of the kernel's BTF as an object, if there is one.
     """
@@ -56,6 +65,7 @@ class State:
         self.objects = Objects(self._forget, self._empty)
         self.tree = Tree(os.getuid(), os.getgid())
         self.owners = Owners()
+        self.active = Active()
         self.places = Places(world, timed=lambda: self.statistics)
         self.kernel_btf_id = self.new_id(Kind.BTF)
         self._find_kernel_btf: Callable[[], Btf | None] | None = kernel_btf

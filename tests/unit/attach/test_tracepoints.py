@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+from skep.attach.perf_events import PerfEvent
+from skep.runtime.world import World
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import commands, infos
 from support.caller import Caller
@@ -260,3 +262,71 @@ def test_a_writable_program_changes_what_the_first_argument_points_to(caller: Ca
     point.fire(ctypes.addressof(memory))
 
     assert memory.value == 99
+
+
+PRINTS = """
+    r6 = 0x756c25
+    *(u64 *)(r10 - 16) = r6
+    r1 = r10
+    r1 += -16
+    r2 = 4
+    r3 = 1
+    call 6
+"""
+
+
+def printing(kind: int) -> tuple[Caller, int, int]:
+    """A program that counts and prints; every line that is printed is one more event."""
+
+    def fire(_line: str) -> None:
+        world.tracepoint("test:again").fire(1)
+
+    world = World(printk=fire)
+    world.tracepoints.declare("test:again", "u64 value")
+    caller = Caller(Subsystem(world))
+    out = array(caller)
+    text = f"{PRINTS}\n{count()}\nr0 = 1\nexit"
+    return caller, out, good(caller, caller.program(code(text, out=out), kind))
+
+
+def misses(caller: Caller, program: int) -> int:
+    info = caller.info(program, infos.ProgInfo)
+    assert isinstance(info, infos.ProgInfo)
+    text = caller.subsystem.fdinfo(program)
+    assert f"recursion_misses:\t{info.recursion_misses}\n" in text
+    return info.recursion_misses
+
+
+def test_a_raw_program_does_not_run_within_itself() -> None:
+    # Each run fired the event again: the first event never ended.
+    caller, out, program = printing(RAW_TRACEPOINT)
+    good(caller, open_raw(caller, program, "again"))
+    point = caller.subsystem.state.world.tracepoint("test:again")
+
+    assert point.fire(1)
+    assert point.fire(1)
+    assert (number(caller, out), misses(caller, program)) == (2, 2)
+
+
+def test_another_raw_program_runs_within_it() -> None:
+    caller, out, program = printing(RAW_TRACEPOINT)
+    point = caller.subsystem.state.world.tracepoint("test:again")
+    other = good(caller, caller.program(code(f"{count()}\nr0 = 0\nexit", out=out), RAW_TRACEPOINT))
+    for each in (program, other):
+        good(caller, open_raw(caller, each, "again"))
+    point.fire(1)
+
+    assert (number(caller, out), misses(caller, program), misses(caller, other)) == (3, 1, 0)
+
+
+def test_programs_on_trace_events_do_not_run_within_one_another() -> None:
+    caller, out, program = printing(TRACEPOINT)
+    point = caller.subsystem.state.world.tracepoint("test:again")
+    event = good(caller, caller.subsystem.perf_event_open(2, point.id))
+    assert caller.subsystem.ioctl(event, SET_BPF, program) == 0
+    kept = caller.subsystem.state.objects.get("TEST", event).target
+
+    assert point.fire(1)
+    assert (number(caller, out), misses(caller, program)) == (1, 1)
+    assert isinstance(kept, PerfEvent)
+    assert kept.count == 1  # the record of the inner event is dropped
