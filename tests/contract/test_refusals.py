@@ -102,6 +102,7 @@ def reasons_of(path: Path) -> set[tuple[str, str]]:
 
 # What is raised without a row, and why that is right.
 WITHOUT_ROW = {
+    ("syscall/call.py", "write"): "the door gives it a row: memory that cannot be written",
     ("maps/stored.py", "check_key"): "the door reads keys of the right size: a mistake in Python",
     ("maps/stored.py", "check_value"): "the same of values",
     ("maps/perf.py", "__init__"): "no command: the ring's owner makes it in Python",

@@ -32,7 +32,10 @@ class AttrBytes(Protocol):
 
 
 class AttrBuffer:
-    """An attr in a buffer of this process: bytearray, memoryview, ctypes array."""
+    """An attr in a buffer of this process: bytearray, memoryview, ctypes array.
+
+    In a read-only one, nothing can be answered.
+    """
 
     def __init__(self, buffer: Buffer, size: int | None) -> None:
         view = memoryview(buffer)
@@ -44,7 +47,9 @@ class AttrBuffer:
         return bytes(self._view[: self.size]).ljust(self.size, b"\0")
 
     def write(self, offset: int, data: bytes) -> None:
-        """Store what of *data* lies within the buffer at *offset*."""
+        """Store what of *data* lies within the buffer at *offset*; raises Fault."""
+        if self._view.readonly:
+            raise Fault(offset, len(data))
         place = self._view[offset : offset + len(data)]
         place[:] = data[: len(place)]
 

@@ -7,6 +7,7 @@ from errno import E2BIG, EACCES, EFAULT, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP
 
 import pytest
 
+from skep.syscall.objects import Kind
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import commands
 from skep.uapi.reason import Refusal
@@ -133,3 +134,34 @@ def test_each_thread_has_its_own_last_error(caller: Caller) -> None:
 @pytest.mark.parametrize("attr", [bytearray(64), 4096])
 def test_a_size_below_zero_is_a_very_large_one(attr: bytearray | int) -> None:
     assert Subsystem().bpf(commands.MAP_CREATE.number, attr, -1) == -E2BIG
+
+
+def test_a_read_only_attr_is_read_but_not_answered() -> None:
+    # TypeError came out of bpf(), in the midst of the command.
+    caller = Caller()
+    asks = commands.MapCreate(map_type=2, key_size=4, value_size=8, max_entries=1).encode()
+    code, log = caller.keep(RETURN_ONE + EXIT), caller.keep(b"", 64)
+    load = commands.ProgLoad(
+        prog_type=1, insn_cnt=2, insns=code, license=code, log_level=1, log_size=64, log_buf=log
+    ).encode()
+
+    def call(command: commands.Command, attr: bytes) -> int:
+        return caller.subsystem.bpf(command.number, memoryview(attr))
+
+    assert call(commands.MAP_CREATE, asks) > 0
+    assert call(commands.MAP_GET_NEXT_ID, bytes(12)) == -EFAULT
+    assert call(commands.PROG_LOAD, load) == -EFAULT
+    assert caller.subsystem.state.objects.count(Kind.PROG) == 0
+
+
+@pytest.mark.parametrize(
+    "attr",
+    [None, "attr", 1.5, [1], memoryview(bytes(64))[::2]],
+    ids=["none", "text", "float", "list", "holes"],
+)
+def test_what_is_no_memory_is_a_type_error_before_anything_is_done(attr: object) -> None:
+    subsystem = Subsystem()
+
+    with pytest.raises(TypeError):
+        subsystem.bpf(0, attr)  # type: ignore[arg-type]  # that is the point
+    assert subsystem.state.objects.count(Kind.MAP) == 0
