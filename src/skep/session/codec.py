@@ -46,6 +46,42 @@ def codec(btf: Btf | None, type_id: int, size: int) -> Codec:
     return Codec(_decoder(packed), _encoder(packed, to_bytes))
 
 
+def codec_of_copies(btf: Btf | None, type_id: int, size: int, count: int) -> Codec:
+    """The codec of *count* values of *size* bytes in strides of 8: a list, or one for all."""
+    one, stride = codec(btf, type_id, size), (size + 7) & ~7
+
+    def split(data: bytes) -> list[Any]:
+        starts = range(0, len(data), stride)
+        return [one.decode(data[at : at + size]) for at in starts]
+
+    def join(values: Any) -> bytes:
+        if isinstance(values, bytes) and len(values) == stride * count:
+            return values
+        each = list(values) if isinstance(values, list | tuple) else [values] * count
+        if len(each) != count:
+            raise ValueError(f"{len(each)} values for {count} CPUs")
+        return b"".join(one.encode(value).ljust(stride, b"\0") for value in each)
+
+    packed = packing(btf, type_id) if btf is not None and type_id else _number(size)
+    if packed is None or packed.build is not next or struct.calcsize(packed.format) != size:
+        return Codec(split, join)
+    form = struct.Struct("=" + (packed.format[1:] + f"{stride - size}x") * count)
+
+    def join_numbers(values: Any) -> bytes:
+        if not isinstance(values, list | tuple):
+            return join(values)
+        try:
+            return form.pack(*values)
+        except UNEXPECTED:
+            return join(values)
+
+    return Codec(lambda data: list(form.unpack(data)), join_numbers)
+
+
+def _number(size: int) -> Packing | None:
+    return number(INTEGER_FORMATS[size]) if size in INTEGER_FORMATS else None
+
+
 def _untyped(size: int) -> Codec:
     def to_bytes(value: Any) -> bytes:
         if isinstance(value, bytes | bytearray | memoryview):
@@ -55,9 +91,9 @@ def _untyped(size: int) -> Codec:
         kind = type(value).__name__
         raise TypeError(f"{kind} for {size} untyped bytes: give bytes of that length")
 
-    if size not in INTEGER_FORMATS:
+    packed = _number(size)
+    if packed is None:
         return Codec(bytes, to_bytes)
-    packed = number(INTEGER_FORMATS[size])
     return Codec(_decoder(packed), _encoder(packed, to_bytes))
 
 

@@ -10,7 +10,7 @@ from skep.maps import interface
 from skep.maps.hash import Hash
 from skep.maps.keyed import KeyedMap, address_in
 from skep.session.bulk import Bulk
-from skep.session.codec import Codec, codec
+from skep.session.codec import Codec, codec, codec_of_copies
 from skep.session.views import Items, Values
 from skep.uapi import map_types
 from skep.uapi.flags import MapType, UpdateFlag
@@ -52,25 +52,11 @@ class Map(MutableMapping[Any, Any]):
         target = self.target
         if target.map_type in FD_VALUES:
             return Codec(lambda data: int.from_bytes(data, "little"), _descriptor)
-        one = codec(target.btf, target.btf_value_type_id, target.value_size)
+        typed = target.btf, target.btf_value_type_id, target.value_size
         if not per_cpu:
-            return one
+            return codec(*typed)
         stride = (target.value_size + 7) & ~7
-
-        def split(data: bytes) -> list[Any]:
-            starts = range(0, len(data), stride)
-            return [one.decode(data[at : at + target.value_size]) for at in starts]
-
-        def join(values: Any) -> bytes:
-            if isinstance(values, bytes):
-                return values
-            copies = target.host_value_size // stride
-            each = list(values) if isinstance(values, list | tuple) else [values] * copies
-            if len(each) != copies:
-                raise ValueError(f"{len(each)} values for {copies} CPUs")
-            return b"".join(one.encode(value).ljust(stride, b"\0") for value in each)
-
-        return Codec(split, join)
+        return codec_of_copies(*typed, target.host_value_size // stride)
 
     @cached_property
     def _find(self) -> Callable[[bytes], bytes | None]:

@@ -10,7 +10,7 @@ from skep.btf.graph import Btf
 from skep.btf.kernel import SHIPPED, read_btf
 from skep.btf.kinds import Kind
 from skep.session.arrays import dtype_of
-from skep.session.codec import codec
+from skep.session.codec import codec, codec_of_copies
 from skep.session.packing import packing
 
 MOST = 512  # bytes of a type
@@ -89,3 +89,28 @@ def test_numbers_without_a_type_wrap_and_other_sizes_are_bytes() -> None:
     assert codec(None, 0, 3).decode(b"abc") == b"abc"
     with pytest.raises(TypeError, match="int for 3 untyped bytes"):
         codec(None, 0, 3).encode(1)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 8, 12])
+def test_copies_for_cpus_stand_in_strides_of_eight(size: int) -> None:
+    copies, one = codec_of_copies(None, 0, size, 3), codec(None, 0, size)
+    each = [one.decode(bytes([n]) * size) for n in (1, 2, 3)]
+    stride = (size + 7) // 8 * 8
+    data = b"".join((bytes([n]) * size).ljust(stride, b"\0") for n in (1, 2, 3))
+
+    assert copies.encode(each) == data
+    assert copies.decode(data) == each
+    assert copies.encode(each[0]) == (bytes([1]) * size).ljust(stride, b"\0") * 3
+    assert copies.encode(data) == data
+    with pytest.raises(ValueError, match="2 values for 3 CPUs"):
+        copies.encode(each[:2])
+
+
+def test_copies_that_are_structures_are_lists_of_dicts(btf: Btf) -> None:
+    number = btf.by_name("ethhdr", Kind.STRUCT)
+    assert number is not None
+    copies = codec_of_copies(btf, number, 14, 2)
+    data = (bytes(12) + b"\1\0" + bytes(2)) * 2
+
+    assert [each["h_proto"] for each in copies.decode(data)] == [1, 1]
+    assert copies.encode(copies.decode(data)) == data
