@@ -9,7 +9,7 @@
     0       ADDRESSES     address of u64[count]: first byte of each packet's link header
     8       LENGTHS       address of u32[count]: bytes of each packet
     16      CONTEXT       address of the context's native block (skep.uapi.contexts)
-    24      TEMPLATE      address of what the context holds before each run
+    24      TEMPLATE      address of what the context holds before each run; 0: it stays as it is
     32      CONTEXT_SIZE  bytes of the context's native block
     40      HISTOGRAM     address of u64[BINS]: r0 is counted at its index, or in the last one
     48      BINS          number of counters; 0: do not count
@@ -94,8 +94,10 @@ def run_batch(run: int, entry: int, batch: int, count: int, results: int) -> int
     lengths = load64(batch + LENGTHS)
     context = load64(batch + CONTEXT)
     checksum = load64(run + CHECKSUM)
+    template = load64(batch + TEMPLATE)
     for i in range(count):
-        copy(context, load64(batch + TEMPLATE), load64(batch + CONTEXT_SIZE))
+        if template != 0:
+            copy(context, template, load64(batch + CONTEXT_SIZE))
         place_packet(run, batch, load64(addresses + 8 * i), load32(lengths + 4 * i))
         fill_context(run, context)
         store64(run + TAIL_CALLS, 0)

@@ -87,9 +87,11 @@ class PacketRunner:
 
     def _describe(self, batch: Batch) -> tuple[int, ...]:
         context = self._context.address
+        # of an xdp_md programs change nothing but the bounds, which each run gets anew
+        template = 0 if self._origin is Origin.XDP else context + self._size
         return (
             batch.addresses.buffer_info()[0], batch.lengths.buffer_info()[0],
-            context, context + self._size, self._size,
+            context, template, self._size,
             self._histogram.buffer_info()[0], BINS, self._skip,
             self._buffer.address if self._buffer else 0, HEADROOM, BUFFER_SIZE,
         )  # fmt: skip

@@ -21,7 +21,7 @@ from skep.syscall.subsystem import Subsystem
 from skep.uapi.flags import MapType
 from support.caller import EXIT, RETURN_ONE, Caller, insn
 
-SOCKET_FILTER = 1
+SOCKET_FILTER, XDP = 1, 6
 LENGTH = insn(0x61, 0, 1, 0) + EXIT  # r0 = skb->len
 PRINT_OR_LENGTH = (
     insn(0x61, 6, 1, 0) + insn(0x55, 6, 0, 7, 77)  # if skb->len != 77 goto
@@ -31,8 +31,8 @@ PRINT_OR_LENGTH = (
 )  # fmt: skip
 
 
-def program_of(caller: Caller, code: bytes) -> Program:
-    fd = caller.program(code, SOCKET_FILTER)
+def program_of(caller: Caller, code: bytes, kind: int = SOCKET_FILTER) -> Program:
+    fd = caller.program(code, kind)
     target = caller.subsystem.state.objects.get("TEST", fd, Kind.PROG).target
     assert isinstance(target, LoadedProgram)
     return Program(caller.subsystem, target, fd, "test")
@@ -156,6 +156,18 @@ def test_a_big_endian_capture_gives_the_same_packets(tmp_path: Path) -> None:
     outcome = program_of(Caller(), LENGTH).replay(Capture(path), keep=True)
 
     assert list(outcome["values"]) == SIZES
+
+
+def test_a_packet_is_not_moved_by_what_the_program_did_to_the_one_before(tmp_path: Path) -> None:
+    # Contexts of XDP programs are not written anew for each packet, but for its bounds.
+    code = (
+        insn(0xBF, 6, 1) + insn(0xB7, 2, imm=4) + insn(0x85, imm=44)  # bpf_xdp_adjust_head
+        + insn(0x61, 1, 6, 0) + insn(0x61, 0, 6, 4) + insn(0x1F, 0, 1) + EXIT
+    )  # fmt: skip
+    program = program_of(Caller(), code, XDP)
+    outcome = program.replay(capture_of(tmp_path / "x.pcap", SIZES), keep=True)
+
+    assert list(outcome["values"]) == [size - 4 if size >= 18 else size for size in SIZES]
 
 
 def test_the_interpreter_replays_too(tmp_path: Path) -> None:
