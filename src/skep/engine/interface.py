@@ -40,7 +40,8 @@ class KfuncCode:
     """How a kernel function runs: exactly one of *native* and *upcall* is set.
 
     *native* takes ``(run, r1, …)`` with as many registers as it needs, at most five. If there is
-    *known*, one argument more follows them: what it gives for a call, when its program is compiled.
+    *known*, one argument more follows them (an upcall has it in the place of r5): what it gives for
+    a call, when its program is compiled.
     It stays true as long as the program lives, and is the same for whatever reaches the call.
     """
 
@@ -52,9 +53,8 @@ class KfuncCode:
     @property
     def registers(self) -> int:
         """How many of r1 to r5 it takes."""
-        if self.native is None:
-            return 5
-        return arity(self.native) - 1 - (self.known is not None)
+        count = 5 if self.native is None else arity(self.native) - 1
+        return count - (self.known is not None)
 
     @property
     def label(self) -> str:

@@ -191,7 +191,7 @@ class InterpretedEntry:
         if code.native is not None:
             result = self._engine.library.bind(code.native)(execution.run, *arguments) & U64
         elif code.upcall is not None:
-            result = code.upcall(execution.run, *registers[1:6]) & U64
+            result = code.upcall(execution.run, *arguments) & U64
         else:
             raise NotSupported(f"kfunc {fact.kfunc}", "its row holds no code")
         self._note_taken(execution.run, effects, registers, result)

@@ -21,6 +21,7 @@ class Known(Enum):
     PACKET_WRITABLE = "1 if the program may write to packets"
     OBJECT_TYPE = "address of the description of the type that is allocated"
     PERCPU_OBJECT_TYPE = "the same, of a copy for each CPU"
+    PROGRAM = "what finds the program among the world's printers"
     CPUMASK_TYPE = "the same, of struct bpf_cpumask"
 
 
@@ -33,7 +34,7 @@ class KfuncBinding:
         native: function of the native subset, of ``(run, r1, …)`` with as many registers as it
             needs, and then what is *known*.
         upcall: Python function of ``(world, run, r1, …, r5)``; its result is taken modulo 2**64.
-        known: what else the native function is told.
+        known: what else the function is told; an upcall is told it in the place of r5.
     """
 
     name: str
@@ -46,8 +47,6 @@ class KfuncBinding:
             raise AssertionError(f"binding of {self.name!r}: no such kfunc, or not one function")
         if is_native(self.native or self.upcall) != (self.native is not None):
             raise AssertionError(f"{self.name}: a native function is marked as one")
-        if self.known is not None and self.native is None:
-            raise AssertionError(f"{self.name}: only native functions are told more")
 
     def upcall_in(self, world: World) -> Callable[..., int] | None:
         """The upcall, serving programs that run in *world*: ``(run, r1, …, r5) -> r0``."""

@@ -33,7 +33,8 @@ def invocation_of(world: World, run: int) -> Invocation:
     return world.invocation(load64(run + HANDLE))
 
 
-def _format(world: World, text: bytes, arguments: list[int]) -> bytes:
+def format_text(world: World, text: bytes, arguments: list[int]) -> bytes:
+    """*text* with its *arguments*; raises FormatRefused."""
     return Formatter(world.memory, world.secret).format(text, arguments)
 
 
@@ -49,7 +50,7 @@ def _format_at(world: World, place: int, size: int) -> bytes:
     return text[:end]
 
 
-def _arguments_at(world: World, place: int, size: int) -> list[int]:
+def arguments_at(world: World, place: int, size: int) -> list[int]:
     """The 64-bit arguments in *size* bytes at *place*."""
     if size % 8 or size > _MOST_ARGUMENTS * 8 or (size and not place):
         raise FormatRefused(errno.EINVAL)
@@ -69,7 +70,7 @@ def _print(world: World, text: bytes) -> int:
 def trace_printk(world: World, _run: int, text: int, size: int, x: int, y: int, z: int) -> int:
     """Print a line with up to three arguments; returns its length."""
     try:
-        return _print(world, _format(world, _format_at(world, text, size & U32), [x, y, z]))
+        return _print(world, format_text(world, _format_at(world, text, size & U32), [x, y, z]))
     except FormatRefused as refusal:
         return -refusal.errno
 
@@ -79,8 +80,8 @@ def trace_vprintk(
 ) -> int:
     """Print a line with up to twelve arguments; returns its length."""
     try:
-        arguments = _arguments_at(world, data, length & U32)
-        return _print(world, _format(world, _format_at(world, text, size & U32), arguments))
+        arguments = arguments_at(world, data, length & U32)
+        return _print(world, format_text(world, _format_at(world, text, size & U32), arguments))
     except FormatRefused as refusal:
         return -refusal.errno
 
@@ -91,8 +92,8 @@ def snprintf(
     """Format into memory, cut to *size*; returns the length of the whole with its zero."""
     size &= U32
     try:
-        arguments = _arguments_at(world, data, length & U32)
-        output = _format(world, _string_at(world, text), arguments)
+        arguments = arguments_at(world, data, length & U32)
+        output = format_text(world, string_at(world, text), arguments)
     except FormatRefused as refusal:
         return -refusal.errno
     if size:
@@ -100,7 +101,7 @@ def snprintf(
     return len(output) + 1
 
 
-def _string_at(world: World, place: int) -> bytes:
+def string_at(world: World, place: int) -> bytes:
     """The format at *place*, which the verifier has seen to end with a zero."""
     text = bytearray()
     while len(text) < _MOST_TEXT:
@@ -133,8 +134,8 @@ def seq_printf(
 ) -> int:
     """Print into the file that an iterator fills."""
     try:
-        arguments = _arguments_at(world, data, length & U32)
-        output = _format(world, _format_at(world, text, size & U32), arguments)
+        arguments = arguments_at(world, data, length & U32)
+        output = format_text(world, _format_at(world, text, size & U32), arguments)
     except FormatRefused as refusal:
         return -refusal.errno
     return append(world, run, output)

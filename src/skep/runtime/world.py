@@ -8,7 +8,7 @@ lends out the run blocks: one for each thread and depth of nesting, used again a
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from skep.base.memory import OwnMemory, UserMemory
 from skep.btf.graph import Btf
 from skep.runtime.block import Invocation, Limits
 from skep.runtime.kernel_objects import KernelObjects
+from skep.runtime.stream import Stream
 from skep.runtime.surroundings import Surroundings
 from skep.runtime.tracepoints import Tracepoint, Tracepoints
 
@@ -46,6 +47,12 @@ class Door(Protocol):
     def find_kernel_type(self, name: str, kind: int) -> int:
         """Id of the kernel's type, or -errno."""
         ...
+
+
+class Printer(Protocol):
+    """A program that has streams, by their numbers."""
+
+    streams: Mapping[int, Stream]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +135,7 @@ class World:
         door: the subsystem that serves its programs, once there is one.
         tracepoints: what can happen in it; none unless they are declared.
         objects: memory of what it shows as kernel structs.
+        printers: its programs, by what tells them apart when they are compiled.
     """
 
     def __init__(
@@ -152,6 +160,7 @@ class World:
         self.door: Door | None = None
         self.tracepoints = Tracepoints()
         self.objects = KernelObjects(cpus=self.cpus)
+        self.printers: WeakValueDictionary[int, Printer] = WeakValueDictionary()
         self._seed = seed
         self.secret = os.urandom(16) if seed is None else seed.to_bytes(16, "little")
         self._threads = _Thread(_Seats(self.cpus))

@@ -14,6 +14,7 @@ from skep.helpers import (
     kfuncs_cpumask,
     kfuncs_dynptr,
     kfuncs_objects,
+    kfuncs_streams,
     kfuncs_strings,
     kfuncs_trees,
     maps,
@@ -48,6 +49,7 @@ KFUNC_MODULES: Final = (
     kfuncs_objects,
     kfuncs_trees,
     kfuncs_cpumask,
+    kfuncs_streams,
 )
 BINDINGS: Final[tuple[Binding, ...]] = tuple(
     binding for module in MODULES for binding in module.BINDINGS

@@ -73,10 +73,17 @@ def _cpumask_type(world: World, proof: Proof, fact: CallFact) -> int:
     return world.objects.heap.describe(Description(kernel.size_of(struct), count))
 
 
+def _program(proof: Proof, fact: CallFact) -> int:
+    """What finds the program among the world's printers."""
+    del fact
+    return id(proof)
+
+
 def known_in(world: World) -> Mapping[Known, Callable[[Proof, CallFact], int]]:
     """What kernel functions are told of their calls, for programs that run in *world*."""
     return {
         Known.PACKET_WRITABLE: packet_writable,
+        Known.PROGRAM: _program,
         Known.OBJECT_TYPE: partial(_object_type, world, 1),
         Known.PERCPU_OBJECT_TYPE: partial(_object_type, world, world.cpus),
         Known.CPUMASK_TYPE: partial(_cpumask_type, world),

@@ -50,6 +50,7 @@ def load(state: State, call: Call[ProgLoad]) -> int:
             state.new_id(Kind.PROG), proof, state.engine.compile(proof), source.code,
             call.credentials.uid, source.token,
         )  # fmt: skip
+        state.world.printers[id(proof)] = program
         if request.btf is not None:
             program.btf_id = environment.program_btf_id
             program.func_info, program.line_info = (shown_records(call, known) for known in RECORDS)

@@ -7,8 +7,10 @@ import pytest
 
 from skep.helpers import kfuncs, kfuncs_strings
 from skep.helpers.kfunc_binding import KfuncBinding
+from skep.helpers.kfuncs_streams import stream_vprintk
 from skep.maps.creation import NativeLibrary
 from skep.maps.stored import address_of
+from skep.runtime.stream import Stream
 from skep.runtime.world import World
 
 U64 = (1 << 64) - 1
@@ -97,3 +99,23 @@ def test_a_binding_names_a_kernel_function_and_one_way_to_run_it() -> None:
         KfuncBinding("bpf_no_such", kfuncs.nothing)
     with pytest.raises(AssertionError, match="not one function"):
         KfuncBinding("bpf_strlen")
+
+
+class Speaker:
+    def __init__(self) -> None:
+        self.streams = {1: Stream(), 2: Stream()}
+
+
+def test_a_program_prints_to_its_own_streams(world: World) -> None:
+    heard: list[bytes] = []
+    speaker, text, word = Speaker(), b"bee %d of %s\0", b"hive\0"
+    world.printers[12] = speaker
+    arguments = (7).to_bytes(8, "little") + address_of(word).to_bytes(8, "little")
+    place = address_of(arguments)
+
+    assert stream_vprintk(world, 0, 1, address_of(text), place, 16, 12) == 0
+    assert stream_vprintk(world, 0, 3, address_of(text), place, 16, 12) == -2
+    assert stream_vprintk(world, 0, 1, address_of(text), place, 16, 13) == -2
+    assert stream_vprintk(world, 0, 1, address_of(text), place, 12, 12) == -22
+    speaker.streams[1].read(100, heard.append)
+    assert heard == [b"bee 7 of hive"]
