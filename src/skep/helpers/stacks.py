@@ -37,7 +37,7 @@ def get_stackid(run: int, context: int, this: int, flags: int) -> int:  # noqa: 
 
 @native
 def get_stack(run: int, context: int, target: int, size: int, flags: int) -> int:  # noqa: ARG001
-    """Copy the stack's frames: none, unless some shall be skipped."""
+    """Copy the frames of the stack, a context's or a task's: there are none to skip either."""
     size &= _LOW
     fill(target, 0, size)
     if (flags & ~_STACK_FLAGS) != 0 or (flags & (_USER | _BUILD_ID)) == _BUILD_ID:
@@ -69,6 +69,7 @@ def read_branch_records(run: int, context: int, target: int, size: int, flags: i
 BINDINGS: Final = (
     Binding("get_stackid", get_stackid),
     Binding("get_stack", get_stack),
+    Binding("get_task_stack", get_stack),
     Binding("get_current_task", get_current_task),
     Binding("get_func_ip", get_func_ip),
     Binding("read_branch_records", read_branch_records),
