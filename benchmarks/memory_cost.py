@@ -56,10 +56,25 @@ print((resident() - first) // {count})
 MAP: Final = (
     START
     + """
-for _ in range({count}):
+import os
+from skep.uapi.commands import MAP_UPDATE_BATCH, MapBatch
+size = {value} * (os.cpu_count() if {kind} == 6 else 1)
+keys = b"".join(n.to_bytes({key}, "little") for n in range({entries}))
+room = [ctypes.create_string_buffer(data) for data in (keys, b"1" * size * {entries})]
+where = [ctypes.addressof(each) for each in room]
+def make(fill):
     attr = MapCreate(map_type={kind}, key_size={key}, value_size={value}, max_entries={entries})
-    assert bpf.bpf(MAP_CREATE.number, bytearray(attr.encode())) > 0
-print((resident() - first) // {count})
+    fd = bpf.bpf(MAP_CREATE.number, bytearray(attr.encode()))
+    attr = MapBatch(keys=where[0], values=where[1], count={entries}, map_fd=fd)
+    assert fd > 0 and (not fill or bpf.bpf(MAP_UPDATE_BATCH.number, bytearray(attr.encode())) == 0)
+make(True)
+grown = []
+for fill in (False, True):
+    before = resident()
+    for _ in range({count}):
+        make(fill)
+    grown.append((resident() - before) // {count})
+print(*grown)
 """
 )
 
@@ -100,7 +115,8 @@ def measure(kernel: bool) -> list[dict[str, Any]]:
         (each,) = figures(PROGRAMS, size=size, count=count)
         rows.append(show(f"a program of {size} instructions", each))
     for name, kind, key, value, entries in MAPS:
-        (each,) = figures(MAP, kind=kind, key=key, value=value, entries=entries, count=20)
+        empty, full = figures(MAP, kind=kind, key=key, value=value, entries=entries, count=4)
         charged = memlock(kind, key, value, entries) if kernel else None
-        rows.append(show(f"map {name}, empty", each, charged))
+        rows.append(show(f"map {name}, empty", empty, charged))
+        rows.append(show(f"map {name}, full", full, charged))
     return rows
