@@ -1,6 +1,7 @@
 """Map: a map of any type as a MutableMapping, typed from BTF."""
 
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sized
+from contextlib import suppress
 from errno import EEXIST, ENOENT
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -99,7 +100,7 @@ class Map(MutableMapping[Any, Any]):
         return map(self._key.decode, self._keys())
 
     def __len__(self) -> int:
-        if isinstance(self.target, Hash):
+        if isinstance(self.target, Sized):
             return len(self.target)
         return sum(1 for _ in self._keys())
 
@@ -134,6 +135,19 @@ class Map(MutableMapping[Any, Any]):
                 if refusal.errno != EEXIST:
                     raise
         return self._value.decode(data)
+
+    def popitem(self) -> tuple[Any, Any]:
+        """Remove some element and give it; KeyError if there is none."""
+        if not (isinstance(self.target, Hash) and self.target.in_bulk):
+            return super().popitem()
+        while True:
+            try:
+                key = self.target.next_key(None)
+            except CommandError as error:
+                raise _missing(error, "the map is empty") from None
+            with suppress(CommandError):  # another one was quicker
+                data = self.target.lookup_and_delete(key)
+                return self._key.decode(key), self._value.decode(data)
 
     def clear(self) -> None:
         """Remove every element; those that others add meanwhile may stay."""

@@ -236,3 +236,29 @@ def test_a_walk_sees_what_stays_once_while_others_come_and_go() -> None:
     finally:
         stop.set()
         thread.join(60)
+
+
+def test_a_queue_has_a_length_and_no_keys(loaded: skep.Object) -> None:
+    queue = loaded.maps["queue"]
+    queue.push(1)
+    queue.push(2)
+
+    assert len(queue) == 2
+    assert queue
+    with pytest.raises(TypeError, match="a queue has no keys"):
+        list(queue)
+    assert [queue.pop(), queue.pop(), len(queue)] == [1, 2, 0]
+
+
+def test_items_and_views_of_values_are_those_of_a_mapping() -> None:
+    table = untyped(1, 4, 8, 4)
+    table.update({1: 10, 2: 20})
+
+    assert (1, 10) in table.items()
+    assert (1, 11) not in table.items()
+    assert 20 in table.values()
+    assert len(table.items()) == 2
+    assert table == {1: 10, 2: 20}
+    assert {table.popitem(), table.popitem()} == {(1, 10), (2, 20)}
+    with pytest.raises(KeyError):
+        table.popitem()
