@@ -9,6 +9,7 @@ import mmap
 import os
 import struct
 import time
+from collections.abc import Container
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from skep.loader.door import Syscall
 from skep.loader.kernel import KernelSyscall
 from skep.loader.load import LoadedObject
 from skep.loader.reader import read_object
-from skep.loader.spec import ProgramSpec
+from skep.loader.spec import ObjectSpec, ProgramSpec
 from skep.session.objects import new_subsystem
 from skep.uapi.commands import MAP_UPDATE_ELEM, PROG_TEST_RUN, MapElem, TestRun
 
@@ -57,17 +58,24 @@ PACKET: Final = test_packet()
 
 
 class Side:
-    """The objects' programs in one subsystem, skep's or the running kernel."""
+    """The objects' programs, or *only* some, in one subsystem, skep's or the running kernel."""
 
-    def __init__(self, name: str, syscall: Syscall, paths: list[Path]) -> None:
+    def __init__(
+        self,
+        name: str,
+        syscall: Syscall,
+        specs: list[ObjectSpec],
+        only: Container[str] | None = None,
+    ) -> None:
         self.name, self._syscall = name, syscall
         self._clock = time.thread_time_ns if name == "skep" else None
         self._data = ctypes.create_string_buffer(PACKET, len(PACKET))
-        self._loaded = [LoadedObject(read_object(path.read_bytes()), syscall) for path in paths]
+        self._loaded = [LoadedObject(spec, syscall) for spec in specs]
         self._fds: dict[str, int] = {}
         for loaded in self._loaded:
             for spec in loaded.spec.programs:
-                self._fds[spec.name] = loaded.load_program(spec).fd
+                if only is None or spec.name in only:
+                    self._fds[spec.name] = loaded.load_program(spec).fd
             self._fill(loaded)
 
     def _fill(self, loaded: LoadedObject) -> None:
@@ -182,15 +190,20 @@ class Ubpf:
         return (time.thread_time_ns() - began) / repeat, result & LOW
 
 
+def objects(paths: list[Path]) -> list[ObjectSpec]:
+    """What object files ask for."""
+    return [read_object(path.read_bytes()) for path in paths]
+
+
 def skep_side(paths: list[Path]) -> Side:
     """The objects in a subsystem of their own."""
-    return Side("skep", new_subsystem(), paths)
+    return Side("skep", new_subsystem(), objects(paths))
 
 
 def kernel_side(paths: list[Path]) -> Side | None:
     """The objects in the running kernel, or None where it does not let us."""
     try:
-        return Side("kernel", KernelSyscall(), paths)
+        return Side("kernel", KernelSyscall(), objects(paths))
     except (BpfError, OSError) as error:
         print(f"no kernel to compare with: {error}")
         return None
