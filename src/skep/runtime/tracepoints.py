@@ -19,7 +19,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 Value = int | bytes | str
 U64: Final = (1 << 64) - 1
@@ -146,38 +146,36 @@ class Tracepoint:
         self.arguments, self.writable, self._assign = arguments, writable, assign
         self.end = max((field.offset + field.size for field in fields), default=HEAD_SIZE)
         self._lock = threading.Lock()
-        self._observers: tuple[Observer, ...] = ()
-        self._filters: tuple[Filter, ...] = ()
-        self._sinks: tuple[Observer, ...] = ()
-
-    # Each is replaced as a whole, so that an event under way sees the one it began with.
+        # in the order in which they came; an event goes through those that it began with
+        self._observers: dict[Observer, None] = {}
+        self._filters: dict[Filter, None] = {}
+        self._sinks: dict[Observer, None] = {}
 
     @property
     def filters(self) -> tuple[Filter, ...]:
         """What decides about records, in the order in which it is asked."""
-        return self._filters
+        return tuple(self._filters)
 
     def observe(self, observer: Observer) -> None:
         """Tell *observer* of every event, whatever filters say."""
         with self._lock:
-            self._observers += (observer,)
+            self._observers[observer] = None
 
     def filter(self, filter_: Filter) -> None:
         """Ask *filter_* about every record."""
         with self._lock:
-            self._filters += (filter_,)
+            self._filters[filter_] = None
 
     def deliver(self, sink: Observer) -> None:
         """Tell *sink* of every event whose record no filter drops."""
         with self._lock:
-            self._sinks += (sink,)
+            self._sinks[sink] = None
 
-    def forget(self, what: object) -> None:
+    def forget(self, what: Any) -> None:
         """Ask and tell *what* no more."""
         with self._lock:
-            self._observers = tuple(each for each in self._observers if each != what)
-            self._filters = tuple(each for each in self._filters if each != what)
-            self._sinks = tuple(each for each in self._sinks if each != what)
+            for known in (self._observers, self._filters, self._sinks):
+                known.pop(what, None)
 
     def fire(self, *arguments: Value, returned: int = 0, pid: int = 0) -> bool:
         """Let it happen; tells whether the record was kept.
@@ -193,13 +191,13 @@ class Tracepoint:
         assign = self._assign
         values = arguments[: len(self.fields)] if assign is None else assign(*arguments)
         event = Event(words, returned & U64, self.record(*values, pid=pid))
-        for observer in self._observers:
+        for observer in tuple(self._observers):
             observer(event)
         keep = 1
-        for filter_ in self._filters:  # all are asked, as Linux does
+        for filter_ in tuple(self._filters):  # all are asked, as Linux does
             keep &= filter_(event)
         if keep:
-            for sink in self._sinks:
+            for sink in tuple(self._sinks):
                 sink(event)
         del kept_alive
         return bool(keep)

@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import time
 
 import pytest
 
@@ -330,3 +331,17 @@ def test_programs_on_trace_events_do_not_run_within_one_another() -> None:
     assert (number(caller, out), misses(caller, program)) == (1, 1)
     assert isinstance(kept, PerfEvent)
     assert kept.count == 1  # the record of the inner event is dropped
+
+
+def test_what_a_link_costs_does_not_depend_on_how_many_there_are(caller: Caller) -> None:
+    program = good(caller, caller.program(EXIT_ZERO, RAW_TRACEPOINT))
+
+    def cost(count: int) -> float:
+        began = time.process_time()
+        links = [good(caller, open_raw(caller, program, "kfree_skb")) for _ in range(count)]
+        for link in links:
+            caller.subsystem.close(link)
+        return (time.process_time() - began) / count
+
+    few = min(cost(200) for _ in range(3))
+    assert cost(8000) < 4 * few  # each end compared with every other: 10 times and more
