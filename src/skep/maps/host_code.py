@@ -5,9 +5,10 @@ those whose class is a ``skep.maps.keyed.KeyedMap``. Keys and values of many ele
 behind the other; an operation on many is as many operations, each whole in itself.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
-from skep.base.native import load32, load64, native, store8, store32, store64
+from skep.base.native import NativeFunction, load32, load64, native, store8, store32, store64
 from skep.maps.answer import MINUS_EINVAL, MINUS_ENOENT
 from skep.maps.array_code import (
     array_read,
@@ -45,21 +46,83 @@ def host_value_size(this: int) -> int:
     return load64(this + VALUE_SIZE)
 
 
+# --- of one type: what maps give their library for quick calls ----------------------------------
+
+
+@native
+def read_in_hash(this: int, key: int, target: int, flags: int) -> int:
+    """Copy the value at *key* of a plain hash to *target*."""
+    return hash_read(this, key, target, flags, 0, 0)
+
+
+@native
+def read_in_percpu_hash(this: int, key: int, target: int, flags: int) -> int:
+    """Copy all copies of the value at *key*."""
+    return hash_read(this, key, target, flags, load64(this + CPUS), 0)
+
+
+@native
+def store_in_percpu_hash(this: int, key: int, value: int, flags: int) -> int:
+    """Create or replace all copies at *key*."""
+    return percpu_hash_update_on(this, key, value, flags, 0, load64(this + CPUS))
+
+
+@native
+def store_in_lru_percpu_hash(this: int, key: int, value: int, flags: int) -> int:
+    """Create or replace all copies at *key*, giving another element up if need be."""
+    return lru_update_on(this, key, value, flags, 0, load64(this + CPUS))
+
+
+@native
+def read_in_array(this: int, key: int, target: int, flags: int) -> int:
+    """Copy the value at *key*."""
+    if load32(key) >= load64(this + MAX_ENTRIES):
+        return MINUS_ENOENT
+    return array_read(this, key, target, flags)
+
+
+@native
+def read_in_percpu_array(this: int, key: int, target: int, flags: int) -> int:  # noqa: ARG001
+    """Copy all copies of the value at *key*."""
+    if load32(key) >= load64(this + MAX_ENTRIES):
+        return MINUS_ENOENT
+    return percpu_array_copy_out(this, key, target, load64(this + CPUS))
+
+
+@native
+def store_in_percpu_array(this: int, key: int, value: int, flags: int) -> int:
+    """Overwrite all copies at *key*."""
+    return percpu_array_copy_in(this, key, value, load64(this + CPUS), flags)
+
+
+@native
+def read_in_trie(this: int, key: int, target: int, flags: int) -> int:  # noqa: ARG001
+    """Copy the value of the longest prefix that covers *key*."""
+    return trie_read(this, key, target)
+
+
+@native
+def drop_in_array(this: int, key: int) -> int:  # noqa: ARG001 - as the others
+    """Refuse: elements of an array are always there."""
+    return MINUS_EINVAL
+
+
+# --- of any type: what loops over many elements do ----------------------------------------------
+
+
 @native
 def host_read(this: int, key: int, target: int, flags: int) -> int:
     """Copy the value at *key* to *target*."""
     kind = load64(this + TYPE)
     if kind == LPM_TRIE:
-        return trie_read(this, key, target)
-    if _ARRAYS >> kind & 1:
-        if load32(key) >= load64(this + MAX_ENTRIES):
-            return MINUS_ENOENT
-        if kind == ARRAY:
-            return array_read(this, key, target, flags)
-        return percpu_array_copy_out(this, key, target, load64(this + CPUS))
+        return read_in_trie(this, key, target, flags)
+    if kind == ARRAY:
+        return read_in_array(this, key, target, flags)
+    if kind == PERCPU_ARRAY:
+        return read_in_percpu_array(this, key, target, flags)
     if _PERCPU >> kind & 1:
-        return hash_read(this, key, target, flags, load64(this + CPUS), 0)
-    return hash_read(this, key, target, flags, 0, 0)
+        return read_in_percpu_hash(this, key, target, flags)
+    return read_in_hash(this, key, target, flags)
 
 
 @native
@@ -69,13 +132,13 @@ def host_store(this: int, key: int, value: int, flags: int) -> int:
     if kind == ARRAY:
         return array_update(this, key, value, flags)
     if kind == PERCPU_HASH:
-        return percpu_hash_update_on(this, key, value, flags, 0, load64(this + CPUS))
+        return store_in_percpu_hash(this, key, value, flags)
     if kind == PERCPU_ARRAY:
-        return percpu_array_copy_in(this, key, value, load64(this + CPUS), flags)
+        return store_in_percpu_array(this, key, value, flags)
     if kind == LRU_HASH:
         return lru_hash_update(this, key, value, flags)
     if kind == LRU_PERCPU_HASH:
-        return lru_update_on(this, key, value, flags, 0, load64(this + CPUS))
+        return store_in_lru_percpu_hash(this, key, value, flags)
     if kind == LPM_TRIE:
         return trie_update(this, key, value, flags)
     return hash_update(this, key, value, flags)
@@ -88,7 +151,7 @@ def host_drop(this: int, key: int) -> int:
     if kind == LPM_TRIE:
         return trie_delete(this, key)
     if _ARRAYS >> kind & 1:
-        return MINUS_EINVAL
+        return drop_in_array(this, key)
     return hash_delete(this, key)
 
 
@@ -168,3 +231,19 @@ def host_read_indices(this: int, first: int, keys: int, values: int, count: int)
         if values != 0:
             host_read(this, keys + 4 * number, values + number * size, 0)
     return count
+
+
+_PLAIN: Final = (read_in_hash, hash_update, hash_delete)
+CODES: Final[Mapping[int, tuple[NativeFunction, NativeFunction, NativeFunction]]] = {
+    ARRAY: (read_in_array, array_update, drop_in_array),
+    PERCPU_HASH: (read_in_percpu_hash, store_in_percpu_hash, hash_delete),
+    PERCPU_ARRAY: (read_in_percpu_array, store_in_percpu_array, drop_in_array),
+    LRU_HASH: (read_in_hash, lru_hash_update, hash_delete),
+    LRU_PERCPU_HASH: (read_in_percpu_hash, store_in_lru_percpu_hash, hash_delete),
+    LPM_TRIE: (read_in_trie, trie_update, trie_delete),
+}
+
+
+def codes_of(map_type: int) -> tuple[NativeFunction, NativeFunction, NativeFunction]:
+    """What reads, stores and drops an element of a map of that type."""
+    return CODES.get(map_type, _PLAIN)

@@ -13,14 +13,7 @@ from typing import Final
 
 from skep.maps.answer import ANSWERS, expect_success
 from skep.maps.creation import Creation, ElementCalls
-from skep.maps.host_code import (
-    host_drop,
-    host_drop_many,
-    host_read,
-    host_read_many,
-    host_store,
-    host_store_many,
-)
+from skep.maps.host_code import codes_of, host_drop_many, host_read_many, host_store_many
 from skep.maps.interface import SPECIAL
 from skep.maps.stored import StoredMap, address_of
 from skep.maps.value import F_LOCK
@@ -42,33 +35,34 @@ class KeyedMap(StoredMap):
         """As StoredMap."""
         super().__init__(creation, stride, size, limit)
         self._library = creation.library
+        self._codes = codes_of(creation.map_type)
 
     @functools.cached_property
     def calls(self) -> ElementCalls:
         """The quick way to the elements, where they are bytes that stand for themselves."""
         if self.word(SPECIAL):  # what values own may have to be let go by Python code
             return ElementCalls(self._read_patiently, self._store_patiently, self._drop_patiently)
-        codes = (host_read, host_store, host_drop)
-        return self._library.element_calls(codes, self.address, self.key_size, self.host_value_size)
+        shape = self.address, self.key_size, self.host_value_size
+        return self._library.element_calls(self._codes, *shape)
 
     def _read_patiently(self, key: bytes) -> bytes | None:
         if len(key) != self.key_size:
             return None
         target = self._buffers.reserve(self.host_value_size)
-        if self._library.bind(host_read)(self.address, address_of(key), target, 0):
+        if self._library.bind(self._codes[0])(self.address, address_of(key), target, 0):
             return None
         return ctypes.string_at(target, self.host_value_size)
 
     def _store_patiently(self, key: bytes, value: bytes, flags: int) -> int:
         if len(key) != self.key_size or len(value) != self.host_value_size:
             return 1
-        store = self._library.bind(host_store)
+        store = self._library.bind(self._codes[1])
         return store(self.address, address_of(key), address_of(value), flags)
 
     def _drop_patiently(self, key: bytes) -> int:
         if len(key) != self.key_size:
             return 1
-        return self._library.bind(host_drop)(self.address, address_of(key))
+        return self._library.bind(self._codes[2])(self.address, address_of(key))
 
     @functools.cached_property
     def _fetch(self) -> Callable[[bytes], bytes | None]:
@@ -105,7 +99,7 @@ class KeyedMap(StoredMap):
         self.check_key(command, key)
         self.check_read_flags(command, flags)
         target = self._buffers.reserve(self.host_value_size)
-        answer = self._library.bind(host_read)(self.address, address_of(key), target, flags)
+        answer = self._library.bind(self._codes[0])(self.address, address_of(key), target, flags)
         expect_success(command, answer)
         return ctypes.string_at(target, self.host_value_size)
 
@@ -117,7 +111,7 @@ class KeyedMap(StoredMap):
         self.check_key(command, key)
         self.check_value(command, value)
         self.check_lock_flag(command, flags)
-        store = self._library.bind(host_store)
+        store = self._library.bind(self._codes[1])
         answer = store(self.address, address_of(key), address_of(value), flags)
         expect_success(command, answer, self.update_rows(flags))
 
@@ -125,7 +119,7 @@ class KeyedMap(StoredMap):
         """Remove *key*."""
         if self._drop(key):
             self.check_key("MAP_DELETE_ELEM", key)
-            answer = self._library.bind(host_drop)(self.address, address_of(key))
+            answer = self._library.bind(self._codes[2])(self.address, address_of(key))
             expect_success("MAP_DELETE_ELEM", answer, self.delete_rows)
 
     def store_many(self, keys: int, values: int, count: int, flags: int = 0) -> tuple[int, int]:

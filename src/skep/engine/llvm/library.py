@@ -2,7 +2,7 @@
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from skep.base.native import NativeFunction
@@ -56,6 +56,7 @@ class CompiledLibrary:
         self, codes: ElementCodes, this: int, key_size: int, value_size: int
     ) -> ElementCalls:
         """Calls that run *codes* on the map at *this*."""
+        self._compile_together(codes)
         compiled = [self._get(code) for code in codes]
         loaded = tuple(each.loaded for each in compiled)
         addresses = tuple(each.address for each in compiled)
@@ -64,15 +65,22 @@ class CompiledLibrary:
     def _get(self, function: NativeFunction) -> _Compiled:
         found = self._compiled.get(function)
         if found is None:
-            with self._lock:
-                found = self._compiled.get(function) or self._compile(function)
-                self._compiled[function] = found
+            self._compile_together([function])
+            found = self._compiled[function]
         return found
 
-    def _compile(self, function: NativeFunction) -> _Compiled:
+    def _compile_together(self, functions: Iterable[NativeFunction]) -> None:
+        """Compile those that are not yet, in one module: they share much of what they call."""
+        with self._lock:
+            wanted = [each for each in dict.fromkeys(functions) if each not in self._compiled]
+            if wanted:
+                self._compiled.update(zip(wanted, self._compile(wanted), strict=True))
+
+    def _compile(self, functions: Sequence[NativeFunction]) -> Iterator[_Compiled]:
         translator = Translator()
-        symbol = translator.symbol(function, export=True)
-        loaded = self._machine.load(translator.text(), [symbol])
-        address, count = loaded.address(symbol), arity(function)
-        made = self.callers.function(function.__name__, loaded, address, count)
-        return _Compiled(loaded, address, made)
+        symbols = [translator.symbol(each, export=True) for each in functions]
+        loaded = self._machine.load(translator.text(), symbols)
+        for function, symbol in zip(functions, symbols, strict=True):
+            address, count = loaded.address(symbol), arity(function)
+            made = self.callers.function(function.__name__, loaded, address, count)
+            yield _Compiled(loaded, address, made)
