@@ -28,11 +28,11 @@ from skep.verifier.log import render
 from skep.verifier.program import Function, Program
 from skep.verifier.report import Rejected
 from skep.verifier.rules.calls import KFUNC_KNOWN
-from skep.verifier.scalar import UNKNOWN
 from skep.verifier.setup import check_request
 from skep.verifier.state import Frame, State, new_frame
+from skep.verifier.transfer.global_arguments import begin_with
 from skep.verifier.transfer.subprograms import read_prototype
-from skep.verifier.values import CTX, MAYBE_NULL, Pointer, Value, memory_pointer
+from skep.verifier.values import CTX, Pointer
 
 _KFUNC: Final = Sem.KFUNC
 
@@ -168,18 +168,7 @@ def _note_prototype(check: Check, function: Function) -> None:
 
 def _set_arguments(check: Check, frame: Frame, function: Function) -> None:
     for index, argument in enumerate(read_prototype(check, function)):
-        frame.regs[index + 1] = _argument(check, argument)
-
-
-def _argument(check: Check, argument: prototypes.Argument) -> Value:
-    if argument.kind == prototypes.CONTEXT:
-        return Pointer(CTX)
-    if argument.kind == prototypes.MEMORY:
-        flags = MAYBE_NULL if argument.nullable else 0
-        return memory_pointer(argument.size, flags, check.new_id())
-    if argument.kind == prototypes.DYNPTR:
-        check.not_supported("a dynptr argument of a global function")
-    return UNKNOWN
+        frame.regs[index + 1] = begin_with(check, argument)
 
 
 def _require_no_empty_calls(check: Check) -> None:

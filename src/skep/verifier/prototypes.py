@@ -3,13 +3,16 @@
 Source: Linux 6.18 kernel/bpf/btf.c (btf_prepare_func_args, btf_validate_prog_ctx_type).
 """
 
+from errno import ENOENT, EOPNOTSUPP
 from typing import Final
 
 from skep.btf import kinds
+from skep.btf.core_types import essential_name
 from skep.btf.graph import Btf
 from skep.errors import BtfError
 from skep.uapi.flags import AttachType, ProgType
 from skep.verifier.interface import Request
+from skep.verifier.values import MAYBE_NULL, RDONLY, TRUSTED, UNTRUSTED
 
 ANYTHING: Final = 0
 CONTEXT: Final = 1
@@ -20,6 +23,7 @@ ARENA: Final = 5
 
 MAX_ARGUMENTS: Final = 5
 TAG_PREFIX: Final = "arg:"
+TAGS: Final = frozenset(("ctx", "trusted", "untrusted", "nonnull", "nullable", "arena"))
 _REGISTERS_OF_KPROBE: Final = ("bpf_user_pt_regs_t", "pt_regs", "user_regs_struct")
 # program types whose context may be declared as a pointer to anything, or to u64
 _ANY_CONTEXT: Final = (ProgType.TRACEPOINT, ProgType.SYSCALL, ProgType.EXT)
@@ -33,16 +37,28 @@ _TRACED_WORDS: Final = (
 
 
 class Argument:
-    """One argument: *kind* as above, *size* of MEMORY in bytes, *nullable* if it may be NULL."""
+    """One argument.
 
-    def __init__(self, kind: int, size: int = 0, nullable: bool = False) -> None:
+    Args:
+        kind: one of the kinds above.
+        size: of MEMORY, in bytes.
+        flags: of pointers: MAYBE_NULL, TRUSTED, UNTRUSTED, RDONLY.
+        type_id: of KERNEL_OBJECT: the struct, in the kernel's BTF.
+    """
+
+    def __init__(self, kind: int, size: int = 0, flags: int = 0, type_id: int = 0) -> None:
         self.kind = kind
         self.size = size
-        self.nullable = nullable
+        self.flags = flags
+        self.type_id = type_id
 
 
 class BadPrototype(Exception):  # noqa: N818 - turned into a verdict by the caller
     """The prototype is not one a separately verified function may have."""
+
+    def __init__(self, detail: str, number: int = 0) -> None:
+        super().__init__(detail)
+        self.errno = number
 
 
 class UnknownPrototype(Exception):  # noqa: N818 - turned into a verdict by the caller
@@ -95,6 +111,8 @@ def _argument(
         for tag in btf.decl_tags(type_id, index)
         if tag.startswith(TAG_PREFIX)
     }
+    if tags - TAGS:
+        raise BadPrototype(f"arg#{index} has unsupported set of tags", EOPNOTSUPP)
     type_ = btf.resolved(declared)
     if isinstance(type_, kinds.Ptr):
         return _pointer(request, btf, type_, tags, index)
@@ -109,22 +127,25 @@ def _argument(
 
 def _pointer(request: Request, btf: Btf, type_: kinds.Ptr, tags: set[str], index: int) -> Argument:
     if "ctx" in tags or is_context(request, btf, type_):
-        if tags - {"ctx"}:
-            raise BadPrototype(f"arg#{index} has invalid combination of tags")
+        _require_only(tags, {"ctx"}, index)
         if not (is_context(request, btf, type_) or may_stand_for_context(request, btf, type_)):
             raise BadPrototype(f"arg#{index} type is not that of the program's context")
         return Argument(CONTEXT)
     target = btf.resolved(type_.type)
     if isinstance(target, kinds.Struct) and target.name in ("bpf_dynptr", "bpf_dynptr_kern"):
-        if tags:
-            raise BadPrototype(f"arg#{index} has invalid combination of tags")
+        _require_only(tags, set(), index)
         return Argument(DYNPTR)
+    if "trusted" in tags:
+        _require_only(tags, {"trusted", "nullable", "untrusted", "arena"}, index)
+        flags = TRUSTED | (MAYBE_NULL if "nullable" in tags else 0)
+        return Argument(KERNEL_OBJECT, 0, flags, _kernel_type(request, btf, type_, index))
+    if "untrusted" in tags:
+        _require_only(tags, {"untrusted"}, index)
+        return _untrusted(request, btf, type_, index)
     if "arena" in tags:
+        _require_only(tags, {"arena"}, index)
         return Argument(ARENA)
-    if tags - {"nonnull", "nullable"}:
-        raise UnknownPrototype(f"arg#{index} with tag {', '.join(sorted(tags))}")
-    if "nullable" in tags:
-        raise BadPrototype(f"arg#{index} has invalid combination of tags")
+    _require_only(tags, {"nonnull"}, index)
     try:
         size = btf.size_of(type_.type)
     except BtfError as error:
@@ -133,7 +154,33 @@ def _pointer(request: Request, btf: Btf, type_: kinds.Ptr, tags: set[str], index
         raise BadPrototype(
             f"arg#{index} reference type('{name}') size cannot be determined: -22"
         ) from error
-    return Argument(MEMORY, size, nullable="nonnull" not in tags)
+    return Argument(MEMORY, size, 0 if "nonnull" in tags else MAYBE_NULL)
+
+
+def _require_only(tags: set[str], allowed: set[str], index: int) -> None:
+    if tags - allowed:
+        raise BadPrototype(f"arg#{index} has invalid combination of tags")
+
+
+def _untrusted(request: Request, btf: Btf, type_: kinds.Ptr, index: int) -> Argument:
+    target = btf.resolved(type_.type)
+    if isinstance(target, (kinds.Void, kinds.Int, kinds.Enumeration)):
+        return Argument(MEMORY, 0, RDONLY | UNTRUSTED)
+    return Argument(KERNEL_OBJECT, 0, UNTRUSTED, _kernel_type(request, btf, type_, index))
+
+
+def _kernel_type(request: Request, btf: Btf, type_: kinds.Ptr, index: int) -> int:
+    """The kernel's type of the same kind and name, whatever follows three underscores."""
+    kernel = request.environment.kernel_btf
+    if kernel is None:
+        raise UnknownPrototype(f"arg#{index} is of a kernel type, without kernel BTF")
+    target = btf.resolved(type_.type)
+    if not target.name:
+        raise BadPrototype(f"arg#{index} reference type has no name")
+    found = kernel.by_name(essential_name(target.name), target.kind)
+    if found is None:
+        raise BadPrototype(f"arg#{index} reference type('{target.name}') has no matches", ENOENT)
+    return found
 
 
 def is_context(request: Request, btf: Btf, type_: kinds.Ptr) -> bool:

@@ -6,6 +6,7 @@ its prototype allows; a call to it is judged by the prototype.
 Source: Linux 6.18 kernel/bpf/verifier.c (check_func_call, push_callback_call, prepare_func_exit).
 """
 
+import errno
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -17,10 +18,10 @@ from skep.verifier.program import Function, Step
 from skep.verifier.rules import flow
 from skep.verifier.scalar import UNKNOWN, Scalar
 from skep.verifier.state import MAX_FRAMES, Frame, State, new_frame
-from skep.verifier.transfer.buffers import pass_memory
+from skep.verifier.transfer.global_arguments import is_refused_as_access, why_not
 from skep.verifier.transfer.packets import forget_packet
 from skep.verifier.transfer.returns import enforce, require_nothing_held, require_return_value
-from skep.verifier.values import ARENA, CTX, STACK, Pointer
+from skep.verifier.values import STACK, Pointer
 from skep.verifier.widening import latest_entry, widen
 
 Prepare: TypeAlias = Callable[[Frame, Frame], None]
@@ -98,37 +99,19 @@ def read_prototype(check: Check, function: Function) -> list[prototypes.Argument
         try:
             function.arguments = prototypes.arguments_of(check.request, function.type_id)
         except prototypes.BadPrototype as error:
-            check.refuse(flow.GLOBAL_SIGNATURE, str(error))
+            check.refuse(flow.GLOBAL_SIGNATURE, str(error), errno=error.errno)
         except prototypes.UnknownPrototype as error:
             check.not_supported(f"a global function: {error}")
     return function.arguments
 
 
 def _pass(check: Check, callee: Function, register: int, argument: prototypes.Argument) -> None:
-    value = check.frame.regs[register]
-    index = register - 1
-    detail = ""
-    if argument.kind == prototypes.ANYTHING:
-        if not isinstance(value, Scalar):
-            detail = f"R{register} is not a scalar"
-    elif argument.kind == prototypes.CONTEXT:
-        if not isinstance(value, Pointer) or value.kind != CTX:
-            detail = f"arg#{index} expects pointer to ctx"
-        elif value.off != 0 or not value.var.is_number(0):
-            detail = f"dereference of modified ctx ptr R{register} off={value.off} disallowed"
-    elif argument.kind == prototypes.ARENA:
-        if not isinstance(value, Scalar) and not (
-            isinstance(value, Pointer) and value.kind == ARENA
-        ):
-            detail = f"R{register} is not a pointer to arena or scalar."
-    elif argument.kind == prototypes.MEMORY:
-        detail = pass_memory(check, register, argument.size, argument.nullable)
-    else:
-        check.not_supported("a dynptr argument of a global function")
+    detail = why_not(check, register, argument)
     if detail:
         check.refuse(
             flow.GLOBAL_ARGUMENTS,
             f"{detail}\nCaller passes invalid args into func#{callee.number} ('{callee.name}')",
+            errno=errno.EACCES if is_refused_as_access(argument) else 0,
         )
 
 
