@@ -18,7 +18,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
-from skep.attach.capture_scan import CURSOR_SIZE, POSITION, scan_records
+from skep.attach.capture_scan import CURSOR_SIZE, POSITION, scan_blocks, scan_records
 from skep.attach.packets import Batch, Packet
 from skep.base.native import NativeFunction
 from skep.errors import CaptureError
@@ -146,21 +146,33 @@ class _Section:
         return 10**6
 
 
-def _scan_pcapng(data: "bytes | mmap.mmap", source: str) -> Iterator[Record]:
-    position, section = 0, _Section("<")
+def _scan_pcapng(
+    data: "bytes | mmap.mmap", source: str, position: int = 0, section: "_Section | None" = None
+) -> Iterator[Record]:
+    """From the block at *position* on, which lies in *section*."""
+    section = section or _Section("<")
     while position < len(data):
-        if position + 12 > len(data):
-            raise _short(source, "block header", position, len(data) - position, 12)
-        if bytes(data[position : position + 4]) == PCAPNG_SECTION:
-            section = _Section(_section_order(data, source, position))
-        kind, total = struct.unpack_from(section.order + "II", data, position)
-        if total < 12 or total % 4 or position + total > len(data):
-            raise CaptureError(
-                source=source, where="block length", offset=position + 4, found=str(total),
-                expected=f"a multiple of 4 from 12 to {len(data) - position}",
-            )  # fmt: skip
-        yield from _block(data, source, section, kind, position + 8, total - 12)
-        position += total
+        section, after, records = _step(data, source, section, position)
+        yield from records
+        position = after
+
+
+def _step(
+    data: "bytes | mmap.mmap", source: str, section: _Section, position: int
+) -> tuple[_Section, int, Iterator[Record]]:
+    """The block at *position*: its section, where the next one begins, the packets in it."""
+    if position + 12 > len(data):
+        raise _short(source, "block header", position, len(data) - position, 12)
+    if bytes(data[position : position + 4]) == PCAPNG_SECTION:
+        section = _Section(_section_order(data, source, position))
+    kind, total = struct.unpack_from(section.order + "II", data, position)
+    if total < 12 or total % 4 or position + total > len(data):
+        raise CaptureError(
+            source=source, where="block length", offset=position + 4, found=str(total),
+            expected=f"a multiple of 4 from 12 to {len(data) - position}",
+        )  # fmt: skip
+    records = _block(data, source, section, kind, position + 8, total - 12)
+    return section, position + total, records
 
 
 def _section_order(data: "bytes | mmap.mmap", source: str, position: int) -> str:
@@ -235,37 +247,70 @@ class Capture:
         packets of a pcap file.
         """
         anchor = ctypes.c_char.from_buffer(self._map)
-        if bind is not None and bytes(self._map[:4]) in PCAP_MAGICS:
-            yield from self._found_natively(anchor, bind(scan_records))
-            return
+        if bind is None:
+            yield from self._gather(anchor, scan(self._map, self.source))
+        elif bytes(self._map[:4]) in PCAP_MAGICS:
+            yield from self._records(anchor, bind(scan_records))
+        else:
+            yield from self._blocks(anchor, bind(scan_blocks))
+
+    def _gather(self, anchor: ctypes.c_char, records: Iterator[Record]) -> Iterator[Batch]:
         base, batch = ctypes.addressof(anchor), Batch(anchor)
-        for offset, captured, *_ in scan(self._map, self.source):
-            batch.add(base + offset, captured)
-            if len(batch) == self.batch_size:
+        try:
+            for offset, captured, *_ in records:
+                batch.add(base + offset, captured)
+                if len(batch) == self.batch_size:
+                    yield batch
+                    batch = Batch(anchor)
+        except CaptureError:
+            if len(batch):  # what stands before the damage
                 yield batch
-                batch = Batch(anchor)
+            raise
         if len(batch):
             yield batch
 
-    def _found_natively(self, anchor: ctypes.c_char, find: Callable[..., int]) -> Iterator[Batch]:
-        most, number, position = self.batch_size, 0, PCAP_HEADER
+    def _find(
+        self, anchor: ctypes.c_char, find: Callable[..., int], position: int, big: bool, limit: int
+    ) -> tuple[Batch, int]:
+        """The packets from *position* on, at most a batch; where what comes next begins."""
+        most = self.batch_size
+        addresses, lengths = array("Q", bytes(8 * most)), array("I", bytes(4 * most))
+        cursor = (ctypes.c_uint64 * (CURSOR_SIZE // 8))(
+            ctypes.addressof(anchor), len(self._map), position, big, limit,
+            addresses.buffer_info()[0], lengths.buffer_info()[0],
+        )  # fmt: skip
+        count = find(ctypes.addressof(cursor), most)
+        del addresses[count:], lengths[count:]
+        return Batch(anchor, addresses, lengths), cursor[POSITION // 8]
+
+    def _records(self, anchor: ctypes.c_char, find: Callable[..., int]) -> Iterator[Batch]:
+        number, position = 0, PCAP_HEADER
         if len(self._map) < PCAP_HEADER:
             next(_scan_pcap(self._map, self.source))  # it says what is wrong
-        swapped = PCAP_MAGICS[bytes(self._map[:4])][0] == ">"
+        big = PCAP_MAGICS[bytes(self._map[:4])][0] == ">"
         while position < len(self._map):
-            addresses, lengths = array("Q", bytes(8 * most)), array("I", bytes(4 * most))
-            cursor = (ctypes.c_uint64 * (CURSOR_SIZE // 8))(
-                ctypes.addressof(anchor), len(self._map), position, swapped, MAX_PACKET,
-                addresses.buffer_info()[0], lengths.buffer_info()[0],
-            )  # fmt: skip
-            count = find(ctypes.addressof(cursor), most)
-            del addresses[count:], lengths[count:]
-            number += count
-            position = cursor[POSITION // 8]
-            if count:
-                yield Batch(anchor, addresses, lengths)
-            if count < most and position < len(self._map):
+            batch, position = self._find(anchor, find, position, big, MAX_PACKET)
+            number += len(batch)
+            if len(batch):
+                yield batch
+            if len(batch) < self.batch_size and position < len(self._map):
                 next(_scan_pcap(self._map, self.source, position, number))  # it says what is wrong
+
+    def _blocks(self, anchor: ctypes.c_char, find: Callable[..., int]) -> Iterator[Batch]:
+        """Other blocks are read in Python; from the first packet in one of them on, all are."""
+        position, section = 0, _Section("<")
+        while position < len(self._map):
+            big, known = section.order == ">", len(section.interfaces)
+            batch, position = self._find(anchor, find, position, big, known)
+            if len(batch):
+                yield batch
+            if len(batch) == self.batch_size or position == len(self._map):
+                continue
+            before, own = position, section
+            section, position, records = _step(self._map, self.source, section, position)
+            if any(True for _ in records):
+                yield from self._gather(anchor, _scan_pcapng(self._map, self.source, before, own))
+                return
 
     def close(self) -> None:
         """Unmap the file, once no batch of it is left."""

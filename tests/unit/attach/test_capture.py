@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from skep.attach.capture import Capture, parse_hex, write_pcap
+from skep.attach.capture import Bind, Capture, parse_hex, write_pcap
 from skep.attach.packets import Packet
+from skep.engine.llvm.library import CompiledLibrary
 from skep.errors import CaptureError
 
 PACKETS = [
@@ -183,3 +184,41 @@ def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
 def test_what_begins_as_no_capture_is_not_read_on(path: str) -> None:
     with pytest.raises(CaptureError, match="magic number"):
         Capture(path)
+
+
+def found(path: Path, bind: Bind | None, batch_size: int) -> list[tuple[int, bytes] | str]:
+    """Length and data of each packet, and what is wrong at the end."""
+    seen: list[tuple[int, bytes] | str] = []
+    try:
+        for batch in Capture(path, batch_size=batch_size).batches(bind):
+            assert 0 < len(batch) <= batch_size
+            for address, length in zip(batch.addresses, batch.lengths, strict=True):
+                seen.append((length, ctypes.string_at(address, length)))
+    except CaptureError as error:
+        seen.append(str(error))
+    return seen
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_native_code_and_python_find_the_same_in_files_whole_and_damaged(
+    tmp_path: Path, order: str
+) -> None:
+    path, chance, bind = tmp_path / "x", random.Random(order), CompiledLibrary().bind
+    simple = block(3, struct.pack(order + "I", 4) + b"abcd", order)
+    own = pcapng(order)
+    records = b"".join(
+        struct.pack(order + "4I", 1, 2, len(each.data), each.length) + each.data
+        for each in PACKETS * 9
+    )
+    header = struct.pack(order + "IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, 1)
+    wholes = [header + records, own * 4, own + simple + own, own + block(0xBAD, b"x", order) + own]
+    for turn in range(400):
+        content = bytearray(wholes[turn % len(wholes)])
+        for _ in range(chance.choice((0, 1, 1, 3))):
+            content[chance.randrange(4, len(content))] = chance.choice((0, 1, 6, 8, 255))
+        if chance.random() < 0.3:
+            del content[chance.randrange(4, len(content)) :]
+        path.write_bytes(content)
+        size = chance.choice((1, 2, 3, 16))
+
+        assert found(path, bind, size) == found(path, None, size)
