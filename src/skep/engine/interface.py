@@ -6,6 +6,7 @@ from typing import Protocol
 
 from skep.base.native import NativeFunction
 from skep.engine.source import arity
+from skep.maps.creation import ElementCalls, ElementCodes
 from skep.verifier.interface import CallFact, Proof
 
 
@@ -115,6 +116,12 @@ class NativeLibrary(Protocol):
 
     def address(self, function: NativeFunction) -> int:
         """Machine address of *function*; 0 where it is not compiled."""
+        ...
+
+    def element_calls(
+        self, codes: ElementCodes, this: int, key_size: int, value_size: int
+    ) -> ElementCalls:
+        """See ``skep.maps.creation.NativeLibrary``."""
         ...
 
 
