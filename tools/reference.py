@@ -12,6 +12,7 @@ from typing import Final
 from skep.errors import errno_name
 from skep.isa.table import OPS
 from skep.loader.sections import SECTIONS
+from skep.syscall.catalog import KFUNCS
 from skep.syscall.log_request import LOGGED_BY_LINUX, OWN_LOGS
 from skep.uapi import kfuncs, log_messages
 from skep.uapi.commands import (
@@ -129,7 +130,8 @@ KFUNC_FLAGS: Final = (
 def kfunc_page() -> str:
     """Every row of the kfunc table."""
     rows = [
-        (f"`{row.name}`", ", ".join(words for flag, words in KFUNC_FLAGS if row.flags & flag),
+        (f"`{row.name}`", "yes" if row.name in KFUNCS else "",
+         ", ".join(words for flag, words in KFUNC_FLAGS if row.flags & flag),
          program_types_text(row))
         for row in sorted(kfuncs.ROWS, key=lambda row: row.name)
     ]  # fmt: skip
@@ -137,8 +139,9 @@ def kfunc_page() -> str:
         "Kernel functions",
         "src/skep/uapi/kfuncs.py",
         f"The verifier judges calls of {len(rows)} kernel functions; prototypes are those of the "
-        "BTF in force. Others are refused by name, and the engine runs none.",
-        table(("name", "what holds", "program types"), rows),
+        f"BTF in force. The engines run {len(KFUNCS)} of them. What is not here, and what does not "
+        "run where programs are to be run, is refused by name.",
+        table(("name", "runs", "what holds", "program types"), rows),
     )
 
 

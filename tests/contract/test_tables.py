@@ -5,7 +5,7 @@ from skep.isa.meaning import COMPARE, EVAL
 from skep.isa.table import OPS as ROWS
 from skep.isa.table import Kind, Sem
 from skep.maps.families import FAMILIES
-from skep.syscall.catalog import BINDINGS, IMPLEMENTED
+from skep.syscall.catalog import BINDINGS, IMPLEMENTED, KFUNC_BINDINGS
 from skep.syscall.routes import HANDLERS
 from skep.uapi import commands, contexts, helpers, map_types, program_types
 from skep.verifier.transfer.alu import TRANSFER
@@ -41,6 +41,12 @@ def test_no_helper_is_bound_twice() -> None:
     ids = [binding.id for binding in BINDINGS]
 
     assert len(ids) == len(set(ids))
+
+
+def test_no_kernel_function_is_bound_twice() -> None:
+    names = [binding.name for binding in KFUNC_BINDINGS]
+
+    assert len(names) == len(set(names))
 
 
 def test_every_context_of_a_program_type_exists() -> None:

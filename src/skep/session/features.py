@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from skep.maps.families import FAMILIES
-from skep.syscall.catalog import IMPLEMENTED
+from skep.syscall.catalog import IMPLEMENTED, KFUNCS
 from skep.syscall.routes import ROUTES
-from skep.uapi import helpers, map_types, program_types
+from skep.uapi import helpers, kfuncs, map_types, program_types
 
 Feature = dict[str, list[str]]
 NOT_LOADABLE = frozenset({"lirc_mode2"})
@@ -19,7 +19,7 @@ def _split(rows: Iterable[tuple[str, bool]]) -> Feature:
 
 
 def features() -> dict[str, Feature]:
-    """Commands, program types, map types and helpers: which there are, which are missing."""
+    """Commands, types of programs and maps, helpers, kernel functions: which run, which do not."""
     return {
         "command": _split((route.command.name, not route.refuses) for route in ROUTES),
         "program_type": _split(
@@ -27,4 +27,5 @@ def features() -> dict[str, Feature]:
         ),
         "map_type": _split((row.name, row.id in FAMILIES) for row in map_types.MAP_TYPES),
         "helper": _split((f"bpf_{row.name}", row.id in IMPLEMENTED) for row in helpers.HELPERS),
+        "kfunc": _split((row.name, row.name in KFUNCS) for row in kfuncs.ROWS),
     }

@@ -57,6 +57,8 @@ BINDINGS: Final[tuple[Binding, ...]] = tuple(
 KFUNC_BINDINGS: Final[tuple[KfuncBinding, ...]] = tuple(
     binding for module in KFUNC_MODULES for binding in module.BINDINGS
 )
+THROW: Final = "bpf_throw"  # an end of the program, which the engines do themselves
+KFUNCS: Final = frozenset(binding.name for binding in KFUNC_BINDINGS) | {THROW}
 TAIL_CALL: Final = 12  # a jump, which the engines do themselves
 IMPLEMENTED: Final = frozenset(binding.id for binding in BINDINGS) | {TAIL_CALL}
 
