@@ -19,9 +19,8 @@ from skep.verifier.check import PROG_F_TEST_STATE_FREQ, Check
 from skep.verifier.events import Looping, Note, Remembered
 from skep.verifier.program import Step
 from skep.verifier.rules.flow import LOOP_PROGRESS
-from skep.verifier.scalar import Scalar
-from skep.verifier.state import ITER_ACTIVE, SPILL, Checkpoint, LoopVisit, Slot, State
-from skep.verifier.values import Pointer, Value
+from skep.verifier.state import ITER_ACTIVE, Checkpoint, LoopVisit, State
+from skep.verifier.values import Pointer
 
 _MAY_GOTO: Final = Kind.MAY_GOTO
 MAX_TRACE: Final = 40
@@ -64,9 +63,9 @@ class Checkpoints:
         state = check.state
         force = self._often or step.force_checkpoint or state.trace_length > MAX_TRACE
         add = force or (self.jumps - self._last_jumps >= 2 and self.insns - self._last_insns >= 8)
-        self._clean(state)
         stored = self._at.get(self._bucket(state))
         if stored is not None:
+            self._find_live(state)
             count = len(stored)
             index = 0
             while index < len(stored):
@@ -99,24 +98,25 @@ class Checkpoints:
     def _is_recent(self) -> bool:
         return self.jumps - self._last_jumps < 20 and self.insns - self._last_insns < 100
 
-    def _clean(self, state: State) -> None:
-        """Forget what nothing will read; note what is live."""
+    def _find_live(self, state: State) -> None:
+        """Note which registers are live in each frame."""
         live = self._live
         live.clear()
-        steps = self._check.program.steps
-        top = len(state.frames) - 1
-        for number in range(top + 1):
-            pc = state.pc if number == top else state.frames[number + 1].callsite
-            step = steps[pc]
-            if step is None:
-                raise InternalError(f"a frame stands at slot {pc}")
-            live.append(step.live)
-            if number == top:
-                prune.clean_frame(state, number, step.live, step.live_slots)
-                self._check.frame = state.own(top)
-            elif state.frames[number].cleaned_for != pc:
-                prune.clean_frame(state, number, step.live, step.live_slots)
-                state.frames[number].cleaned_for = pc
+        for pc in _places(state):
+            live.append(self._step(pc).live)
+
+    def _step(self, pc: int) -> Step:
+        step = self._check.program.steps[pc]
+        if step is None:
+            raise InternalError(f"a frame stands at slot {pc}")
+        return step
+
+    def _clean(self, checkpoint: Checkpoint) -> None:
+        """Forget what nothing will read in a state all of whose paths have been walked."""
+        checkpoint.cleaned = True
+        for number, pc in enumerate(_places(checkpoint.state)):
+            step = self._step(pc)
+            prune.clean_frame(checkpoint, number, step.live, step.live_slots)
 
     def _compare(self, checkpoint: Checkpoint, step: Step) -> int:
         old = checkpoint.state
@@ -124,6 +124,8 @@ class Checkpoints:
         if old.branches:
             return self._compare_open(checkpoint, step)
         loop = checkpoint.loop is not None and len(checkpoint.loop.edges) > 0
+        if not loop and not checkpoint.cleaned:
+            self._clean(checkpoint)
         if self._equal(checkpoint, state, prune.WITHIN if loop else prune.RELAXED):
             return _LOOP if loop else _DONE
         return _MISS
@@ -204,7 +206,6 @@ class Checkpoints:
         self._note_peak()
         self._last_jumps = self.jumps
         self._last_insns = self.insns
-        _clear_single_ids(state)
         kept = state.copy()
         check.frame = state.own(len(state.frames) - 1)
         checkpoint = Checkpoint(kept)
@@ -286,6 +287,13 @@ _DONE: Final = 1
 _LOOP: Final = 2
 
 
+def _places(state: State) -> list[int]:
+    """Where each frame stands: at a call, the last one at the current instruction."""
+    places = [frame.callsite for frame in state.frames]
+    places.append(state.pc)
+    return places[1:]
+
+
 def _callchain(check: Check, state: State) -> tuple[int, ...]:
     """Call sites that lead to the outermost loop *state* is in, and the loop's number; or ()."""
     chain: list[int] = []
@@ -307,43 +315,3 @@ def _iterates(state: State) -> bool:
         return False
     slot = state.frames[pointer.frame].slot((-pointer.off - 1) // 8)
     return slot.object is not None and slot.object.active == ITER_ACTIVE
-
-
-# --- ids that link nothing --------------------------------------------------------------------
-
-
-def _count_ids(state: State) -> dict[int, int]:
-    counts: dict[int, int] = {}
-    for frame in state.frames:
-        for value in frame.regs:
-            _count(value, counts)
-        for slot in frame.stack:
-            if slot.types[0] == SPILL:
-                _count(slot.value, counts)
-    return counts
-
-
-def _count(value: Value | None, counts: dict[int, int]) -> None:
-    if isinstance(value, Scalar):
-        number: int = value.id
-        if number:
-            counts[number] = counts.get(number, 0) + 1
-
-
-def _clear_single_ids(state: State) -> None:
-    """Unlink scalars that share their id with nothing else."""
-    counts = _count_ids(state)
-    if 1 not in counts.values():
-        return
-    for number in range(len(state.frames)):
-        frame = state.frames[number]
-        for register in range(10):
-            value = frame.regs[register]
-            if isinstance(value, Scalar) and value.id and counts[value.id] == 1:
-                frame = state.own(number)
-                frame.regs[register] = value.without_id()
-        for spi, slot in enumerate(frame.stack):
-            value = slot.value
-            if isinstance(value, Scalar) and value.id and counts.get(value.id) == 1:
-                frame = state.own(number)
-                frame.stack[spi] = Slot(slot.types, value.without_id())

@@ -19,11 +19,12 @@ from skep.verifier.program import Function, Program, Step, registers_set
 from skep.verifier.slot_sets import ALL_SLOTS, LEAST_OFFSET, slot_at, slot_bit, slots_between
 from skep.verifier.state import MAX_FRAMES
 
-# abstract values: a surely known offset from r10 is 0 or negative
+# abstract values: a surely known offset from r10 is 0 or negative; numbers and maps only bound how
+# far a helper reads, so of two that meet the greater one stands for both
 _NOTHING: Final = 1  # no pointer into the frame, and no number worth knowing
 _SOMEWHERE: Final = 2  # perhaps a pointer into the frame
-_NUMBER: Final = 1 << 10  # plus a number from 0 to 512
-_MAP: Final = 1 << 12  # plus an index of the program's maps
+_NUMBER: Final = 1 << 10  # plus a number from 0 to 512: at most that
+_MAP: Final = 1 << 12  # plus an index of the program's maps: keys and values at most as large
 _PLACES: Final = 1 << 16  # plus an index of sets of offsets: perhaps a pointer to one of them
 
 _MOST_PLACES: Final = 8
@@ -115,6 +116,8 @@ class _Analysis:
         self._joins: dict[int, _Known] = {}
         self._sets: list[frozenset[int]] = []
         self._numbers: dict[frozenset[int], int] = {}
+        inner = [shape.inner for shape in program.maps if shape.inner is not None]
+        self._shapes: list[MapShape] = [*program.maps, *inner]  # all that a program can come by
 
     def follow(self, pc: int, known: _Known) -> bool:
         """Go on from *pc* until the path ends or teaches nothing new; False if one is lost."""
@@ -176,7 +179,20 @@ class _Analysis:
             return x
         if x == _SOMEWHERE or y == _SOMEWHERE:
             return _SOMEWHERE
+        if _NUMBER <= x < _MAP and _NUMBER <= y < _MAP:
+            return max(x, y)
+        if _MAP <= x < _PLACES and _MAP <= y < _PLACES:
+            return self._larger_map(x, y)
         return self._one_of(self._places(x) | self._places(y))
+
+    def _larger_map(self, x: int, y: int) -> int:
+        """Of two maps that with the larger keys and values; nothing if neither has both."""
+        first, second = self.program.maps[x - _MAP], self.program.maps[y - _MAP]
+        if first.key_size >= second.key_size and first.value_size >= second.value_size:
+            return x
+        if first.key_size <= second.key_size and first.value_size <= second.value_size:
+            return y
+        return _NOTHING
 
     def _merge(self, into: _Known, other: _Known) -> bool:
         """Widen *into* by *other*; tell whether anything changed."""
@@ -365,10 +381,12 @@ class _Analysis:
         return -LEAST_OFFSET
 
     def _map_size(self, value: int, argument: ArgType) -> int:
-        if not _MAP <= value < _PLACES:
-            return -LEAST_OFFSET
-        shape: MapShape = self.program.maps[value - _MAP]
-        return shape.key_size if argument.kind is Arg.MAP_KEY else shape.value_size
+        shapes = self._shapes
+        if _MAP <= value < _PLACES:
+            shapes = [self.program.maps[value - _MAP]]
+        if argument.kind is Arg.MAP_KEY:
+            return max((shape.key_size for shape in shapes), default=-LEAST_OFFSET)
+        return max((shape.value_size for shape in shapes), default=-LEAST_OFFSET)
 
     def _written(self, step: Step, known: _Known) -> int:
         if step.size != 8 or (step.kind is not _STORE_REG and step.kind is not _STORE_IMM):

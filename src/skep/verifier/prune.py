@@ -258,6 +258,8 @@ def _same_stack(checkpoint: Checkpoint, old: Frame, new: Frame, how: Comparison)
     others = new.stack
     count = len(others)
     for spi, mine in enumerate(old.stack):
+        if spi >= count and not (level == RELAXED and _counts_for_nothing(mine, how)):
+            return False  # as in Linux: the new state's path has not come down so far
         theirs = others[spi] if spi < count else EMPTY_SLOT
         if mine is theirs and mine.value is None and mine.object is None:
             continue
@@ -265,6 +267,16 @@ def _same_stack(checkpoint: Checkpoint, old: Frame, new: Frame, how: Comparison)
             _suspect(checkpoint, old, FIRST_SLOT + spi)
             return False
     return level != EXACT or _is_empty(new.stack, len(old.stack))
+
+
+def _counts_for_nothing(slot: Slot, how: Comparison) -> bool:
+    """Whether no byte of *slot* was stored, or could be told from one that was not."""
+    if slot is EMPTY_SLOT:
+        return True
+    for kind in slot.types:
+        if kind != INVALID and not (kind == MISC and how.uninitialised):
+            return False
+    return True
 
 
 def _same_or_covered(mine: Slot, theirs: Slot, precise: bool, how: Comparison) -> bool:
@@ -365,10 +377,13 @@ def iterations_differ(old: State, new: State) -> bool:
 # --- cleaning ---------------------------------------------------------------------------------
 
 
-def clean_frame(state: State, number: int, live: i64, live_slots: i64) -> None:
+def clean_frame(checkpoint: Checkpoint, number: int, live: i64, live_slots: i64) -> None:
     """Forget registers and slots of a frame that nothing will read."""
+    state = checkpoint.state
     frame = state.frames[number]
     regs = frame.regs
+    precise: i64 = checkpoint.precise_regs[number]
+    checkpoint.precise_regs[number] = precise & live
     for register in range(10):
         if live & 1 == 0 and regs[register] is not None:
             frame = state.own(number)
@@ -377,6 +392,8 @@ def clean_frame(state: State, number: int, live: i64, live_slots: i64) -> None:
         live >>= 1
     if live_slots == -1:
         return
+    precise = checkpoint.precise_slots[number]
+    checkpoint.precise_slots[number] = precise & live_slots
     for spi, slot in enumerate(frame.stack):
         if slot is EMPTY_SLOT or live_slots >> spi & 1 or slot.object is not None:
             continue

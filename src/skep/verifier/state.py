@@ -135,7 +135,7 @@ class Frame:
     """
 
     __slots__ = (
-        "async_entry", "callback_depth", "callsite", "cleaned_for", "in_async_callback",
+        "async_entry", "callback_depth", "callsite", "in_async_callback",
         "in_callback", "in_exception_callback", "number", "regs", "return_max", "return_min",
         "shared", "stack", "subprog",
     )  # fmt: skip
@@ -149,7 +149,6 @@ class Frame:
         self.regs = regs  # r0 to r10
         self.stack = stack  # by spi
         self.shared: bool = False
-        self.cleaned_for: int = -1  # the call before which it was cleaned, if nothing changed since
         self.in_callback: bool = False
         self.in_async_callback: bool = False
         self.in_exception_callback: bool = False
@@ -279,8 +278,6 @@ class State:
         if frame.shared:
             frame = frame.copy()
             self.frames[number] = frame
-        else:
-            frame.cleaned_for = -1
         return frame
 
     def copy(self) -> "State":
@@ -359,14 +356,16 @@ class LoopVisit:
 class Checkpoint:
     """A state that was at a pruning point, with what its descendants relied on.
 
-    *state* is never changed, except for ``branches`` and ``parent``. Bit *n* of
-    ``precise_regs[frame]`` says that the exact range of register *n* mattered; ``precise_slots``
-    says it of spilled scalars. *loop* is the stay in a loop that the state belongs to. *suspect* is
-    what told a later state apart: a register, or FIRST_SLOT plus a slot, of the innermost frame; or
-    -1.
+    *state* is never changed, except for ``branches`` and ``parent``; and once all its paths have
+    been walked, what is dead in it is forgotten (*cleaned*). Bit *n* of ``precise_regs[frame]``
+    says that the exact range of register *n* mattered; ``precise_slots`` says it of spilled
+    scalars. *loop* is the stay in a loop that the state belongs to. *suspect* is what told a later
+    state apart: a register, or FIRST_SLOT plus a slot, of the innermost frame; or -1.
     """
 
-    __slots__ = ("hits", "loop", "misses", "precise_regs", "precise_slots", "state", "suspect")
+    __slots__ = (
+        "cleaned", "hits", "loop", "misses", "precise_regs", "precise_slots", "state", "suspect",
+    )  # fmt: skip
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -376,6 +375,7 @@ class Checkpoint:
         self.misses: int = 0
         self.loop: LoopVisit | None = None
         self.suspect: int = -1
+        self.cleaned: bool = False
 
 
 FIRST_SLOT: Final = 16

@@ -35,6 +35,7 @@ from skep.verifier.values import (
     SOCKET,
     TCP_SOCK,
     TRUSTED,
+    UNTRUSTED,
     XDP_SOCK,
     Pointer,
     Value,
@@ -70,7 +71,11 @@ def is_not_null(value: Pointer) -> bool:
         return False
     if value.var.smin <= -MAX_OFFSET or value.var.smax >= MAX_OFFSET:
         return False
-    return _NEVER_NULL >> value.kind & 1 == 1 or (value.kind == BTF_ID and is_trusted(value))
+    if value.kind == BTF_ID:
+        return is_trusted(value)
+    if value.kind == MEM and value.flags & UNTRUSTED:
+        return False
+    return _NEVER_NULL >> value.kind & 1 == 1
 
 
 def pointer_branch_taken(step: Step, x: Value, y: Value) -> int:

@@ -93,13 +93,12 @@ def grow(check: Check, frame: Frame, low: int) -> None:
     function = check.program.functions[frame.subprog]
     depth = (7 - low) & ~7
     function.stack_depth = max(function.stack_depth, depth)
-    if not check.privileged:
-        spi = depth // SLOT_SIZE - 1
-        if spi >= len(frame.stack):
-            owned = check.state.own(frame.number)
-            owned.set_slot(spi, EMPTY_SLOT)
-            if frame is check.frame:
-                check.frame = owned
+    spi = depth // SLOT_SIZE - 1
+    if spi >= len(frame.stack):
+        owned = check.state.own(frame.number)
+        owned.set_slot(spi, EMPTY_SLOT)
+        if frame is check.frame:
+            check.frame = owned
 
 
 def require_initialised(
