@@ -64,8 +64,6 @@ class Comparison:
         level: RELAXED, EXACT or WITHIN.
         fresh: an id above all in use.
         uninitialised: the program may read stack bytes that were never written.
-
-    *strict*: numbers must be equal, since they decide how later arithmetic is masked.
     """
 
     __slots__ = ("ids", "level", "strict", "trust", "uninitialised")
@@ -73,7 +71,7 @@ class Comparison:
     def __init__(self, level: int, fresh: int, uninitialised: bool) -> None:
         self.level = level
         self.uninitialised = uninitialised
-        self.strict: bool = False
+        self.strict: bool = False  # numbers decide how later arithmetic is masked: no two differ
         self.trust: bool = True  # what RCU protects may lose its protection
         self.ids = Renaming(fresh)
 
