@@ -1,6 +1,5 @@
 """Native functions compiled to machine code, on demand."""
 
-import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,18 +30,25 @@ class CompiledLibrary:
     def __init__(self, machine: Machine | None = None) -> None:
         self._machine = machine or Machine(DiskCache())
         self._compiled: dict[NativeFunction, _Compiled] = {}
+        # the only lock: a cached_property has one of its own, which is taken in another order
         self._lock = threading.RLock()
+        self._callers: Callers | None = None
+        self._element_callers: ElementCallers | None = None
 
-    @functools.cached_property
+    @property
     def callers(self) -> Callers:
         """What makes Python functions of machine code."""
         with self._lock:
-            return Callers(self._machine)
+            if self._callers is None:
+                self._callers = Callers(self._machine)
+            return self._callers
 
-    @functools.cached_property
-    def _element_callers(self) -> ElementCallers:
+    @property
+    def _of_elements(self) -> ElementCallers:
         with self._lock:
-            return ElementCallers(self._machine)
+            if self._element_callers is None:
+                self._element_callers = ElementCallers(self._machine)
+            return self._element_callers
 
     def bind(self, function: NativeFunction) -> Callable[..., int]:
         """The callable that runs *function*."""
@@ -60,7 +66,7 @@ class CompiledLibrary:
         compiled = [self._get(code) for code in codes]
         loaded = tuple(each.loaded for each in compiled)
         addresses = tuple(each.address for each in compiled)
-        return self._element_callers.calls(loaded, addresses, (this, key_size, value_size))
+        return self._of_elements.calls(loaded, addresses, (this, key_size, value_size))
 
     def _get(self, function: NativeFunction) -> _Compiled:
         found = self._compiled.get(function)
