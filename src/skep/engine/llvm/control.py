@@ -71,8 +71,9 @@ def subprogram_symbol(start: int) -> str:
 def call(site: Site) -> None:
     """Write a call of any kind; its result goes to r0, and r1 to r5 become unreadable."""
     frame = site.frame
-    before = [frame.get(register) for register in ARGUMENTS]
+    before: list[str] = []
     if site.ending.metered:
+        before = [frame.get(register) for register in ARGUMENTS]
         _note_given(site, before)
     if site.op.sem is Sem.LOCAL:
         result = _call_local(site)
