@@ -6,15 +6,23 @@ import sys
 TOGETHER = """
 import threading, time
 from skep.engine.llvm.library import CompiledLibrary
+from skep.engine.llvm.machine import Machine
 from skep.maps.array_code import array_lookup
-from skep.maps.hash_code import hash_lookup
-for function in (array_lookup, hash_lookup):
-    library = CompiledLibrary()
-    compiles = threading.Thread(target=library.bind, args=(function,))
-    compiles.start()
-    time.sleep(0.002)
-    assert library.callers is library.callers
-    compiles.join()
+
+begun = threading.Event()
+
+class Slow(Machine):
+    def load(self, *arguments, **named):
+        begun.set()
+        time.sleep(0.2)
+        return super().load(*arguments, **named)
+
+library = CompiledLibrary(Slow())
+compiles = threading.Thread(target=library.bind, args=(array_lookup,))
+compiles.start()
+begun.wait()
+library.callers
+compiles.join()
 print("done")
 """
 
