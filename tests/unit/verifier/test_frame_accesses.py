@@ -4,7 +4,7 @@ from skep.verifier.cfg import KernelCalls, check_flow
 from skep.verifier.decode import decode
 from skep.verifier.liveness import compute_liveness
 from skep.verifier.program import Step
-from support.verify_maps import HASH, all_maps
+from support.verify_maps import ARRAY, HASH, NESTED, all_maps
 from support.verify_text import request
 
 ALL = -1
@@ -105,3 +105,55 @@ def test_registers_are_live_where_some_way_reads_them() -> None:
     live = [step.live for step in _steps(text)]
 
     assert live == [0b10, 1 << 6, 1 << 6 | 1 << 7, 0, 1 << 7, 1]
+
+
+def test_where_numbers_meet_the_larger_one_bounds_what_a_helper_reads() -> None:
+    text = """
+    r2 = *(u32 *)(r1 + 0)
+    r1 = r10
+    r1 += -24
+    r3 = 8
+    if r2 == 0 goto +1
+    r3 = 16
+    r2 = r3
+    call 6
+    r0 = 0
+    exit
+    """
+
+    assert _live(text)[0] == FP16 | FP24
+
+
+def test_where_maps_meet_the_one_with_larger_keys_bounds_what_a_helper_reads() -> None:
+    text = f"""
+    r3 = *(u32 *)(r1 + 0)
+    r2 = r10
+    r2 += -16
+    r1 = map[fd {ARRAY}]
+    if r3 == 0 goto +2
+    r1 = map[fd {HASH}]
+    call 1
+    r0 = 0
+    exit
+    """
+
+    assert _live(text)[0] == FP16
+
+
+def test_an_unknown_map_has_keys_no_larger_than_those_of_the_maps_it_may_be() -> None:
+    text = f"""
+    *(u32 *)(r10 - 16) = 0
+    r2 = r10
+    r2 += -16
+    r1 = map[fd {NESTED}]
+    call 1
+    if r0 == 0 goto +5
+    r1 = r0
+    r2 = r10
+    r2 += -16
+    call 1
+    r0 = 0
+    exit
+    """
+
+    assert _live(text)[-6] == FP16

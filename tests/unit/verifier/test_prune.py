@@ -2,9 +2,17 @@
 
 import pytest
 
-from skep.verifier.prune import EXACT, RELAXED, WITHIN, Comparison, states_equal
+from skep.verifier.prune import (
+    EXACT,
+    RELAXED,
+    WITHIN,
+    Comparison,
+    clean_frame,
+    states_equal,
+)
 from skep.verifier.scalar import UNKNOWN, const, unsigned_between
 from skep.verifier.state import (
+    EMPTY_SLOT,
     MISC_SLOT,
     REF_POINTER,
     ZERO_SLOT,
@@ -121,3 +129,28 @@ def test_references_are_compared_one_by_one() -> None:
 
     assert not _covers(held, free, RELAXED)
     assert _covers(held, held.copy(), RELAXED)
+
+
+@pytest.mark.parametrize(("low", "covered"), [(MISC_SLOT, True), (spill(MUCH), False)])
+def test_a_path_that_never_came_down_so_far_is_not_covered_by_one_that_stored_there(
+    low: Slot, covered: bool
+) -> None:
+    old, new = _state(slots=(ZERO_SLOT, low)), _state(slots=(ZERO_SLOT,))
+
+    assert _covers(old, new, RELAXED) == covered
+    assert not _covers(old, new, WITHIN)
+
+
+def test_cleaning_forgets_what_is_dead_and_that_it_mattered() -> None:
+    old = _state(MUCH, MUCH, slots=(spill(MUCH), spill(MUCH)))
+    checkpoint = Checkpoint(old)
+    checkpoint.precise_regs[0] = checkpoint.precise_slots[0] = 3
+
+    clean_frame(checkpoint, 0, 2, 1)
+
+    frame = old.frames[0]
+    assert frame.regs[0] is None
+    assert frame.regs[1] is MUCH
+    assert frame.stack[1] is EMPTY_SLOT
+    assert checkpoint.precise_regs == [2]
+    assert checkpoint.precise_slots == [1]
