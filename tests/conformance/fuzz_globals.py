@@ -88,15 +88,14 @@ class Maker:
         if self.tracing:
             main += insn(0x79, 8, 1, 8)  # a task
         main += b"".join(insn(0x7A, 10, 0, off, 0) for off in (-8, -16, -24))
+        held = [6, 8 if self.tracing else 6]
         if rng.random() < 0.4:
             main += insn(0x62, 10, 0, -28, 1) + insn(0xBF, 2, 10) + insn(0x07, 2, imm=-28)
             main += insn(0x18, 1, 1) + insn(0) + insn(0x85, imm=1)
             if rng.random() < 0.6:
                 main += insn(0x55, 0, 0, 2, 0) + insn(0xB7) + EXIT
             main += insn(0xBF, 7, 0)
-            held = (6, 7, 8 if self.tracing else 6)
-        else:
-            held = (6, 8 if self.tracing else 6)
+            held.insert(1, 7)
         for index, (pointed, tags) in enumerate(self.params):
             main += self.value(index + 1, pointed, tags, held)
         main += insn(0x85, 0, 1, 0, 2) + insn(0xB7) + EXIT

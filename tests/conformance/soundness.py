@@ -26,7 +26,8 @@ from skep.engine.interface import HelperCode
 from skep.engine.interpreter import InterpretedEntry, Interpreter
 from skep.errors import NotSupported, RunError
 from skep.isa.insn import Insn
-from skep.maps.array_code import STRIDE, VALUES
+from skep.maps.array_code import VALUES
+from skep.maps.interface import STRIDE
 from skep.runtime.invocation import DATA, DATA_END
 from skep.runtime.world import World
 from skep.syscall.catalog import helper_codes
@@ -105,11 +106,11 @@ def _never(_: Checkpoints, __: Step) -> bool:
 def unpruned() -> Iterator[None]:
     """Every path is walked to its end; possible only with the verifier uncompiled."""
     pruning: Callable[[Checkpoints, Step], bool] = Checkpoints.is_visited
-    Checkpoints.is_visited = _never  # type: ignore[method-assign]
+    Checkpoints.is_visited = _never  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
-        Checkpoints.is_visited = pruning  # type: ignore[method-assign]
+        Checkpoints.is_visited = pruning  # type: ignore[method-assign,assignment]
 
 
 def _stop(_number: int, _frame: object) -> None:

@@ -61,7 +61,7 @@ def test_a_number_outside_of_every_state_is_noticed() -> None:
     frame.regs[0] = const(7)
     recorder = Recorder()
     state: Any = type("State", (), {"frames": [frame]})()
-    recorder.arrive(type("Check", (), {"pc": 3, "state": state})())  # type: ignore[arg-type]
+    recorder.arrive(type("Check", (), {"pc": 3, "state": state})())
     block = Block(RUN_SIZE)
     checker = Checker(recorder, Memory(0, block.address, {}))
     registers = [7, *[0] * 10]

@@ -6,9 +6,10 @@ import pytest
 
 from skep.btf.build import Builder
 from skep.btf.graph import Btf
+from skep.btf.kinds import Kind, Member
 from skep.isa.assembler import assemble
 from skep.isa.insn import Insn
-from skep.uapi.flags import MapType
+from skep.uapi.flags import AttachType, MapType
 from skep.uapi.program_types import by_name
 from skep.verifier import Rejected, Request, verify
 from skep.verifier.interface import FunctionInfo, LineInfo
@@ -177,3 +178,84 @@ def test_a_program_has_one_cgroup_storage_of_a_type() -> None:
     calls = "".join(f"r1 = map[fd {fd}]\nr2 = 0\ncall 81\n" for fd in maps)
     verdict = load(assemble(calls + "r0 = 0\nexit"), maps)
     assert verdict.errno == errno.EBUSY
+
+
+def kernel() -> Btf:
+    """Types of a kernel that has two LSM hooks, and functions that may be traced."""
+    build = Builder()
+    number = build.integer("int", 4, signed=True)
+    path = build.pointer(build.struct("path", 16))
+    takes_path = build.prototype(number, [("path", path)])
+    nothing = build.prototype(0, [("path", path)])
+    for name in ("bpf_lsm_path_notify", "bpf_lsm_verify_prog", "vfs_getattr", "vfs_statfs"):
+        build.function(name, takes_path, 1)
+    build.function("bpf_lsm_path_free", nothing, 1)
+    members = [
+        Member(name, build.pointer(proto), 0)
+        for name, proto in (("path_notify", takes_path), ("path_free", nothing))
+    ]
+    build.union("security_list_options", 8, members)
+    return build.build()
+
+
+def attach(kind: str, attach_type: AttachType, target: str, text: str) -> Rejected | None:
+    """The verdict on a program attached to *target*."""
+    row = by_name(kind)
+    types = kernel()
+    assert row is not None
+    request = Request(
+        insns=assemble(text), program_type=row, environment=World(types), license="GPL",
+        expected_attach_type=attach_type, attach_btf=types,
+        attach_btf_id=types.by_name(target, Kind.FUNC) or 0,
+    )  # fmt: skip
+    try:
+        verify(request)
+    except Rejected as verdict:
+        return verdict
+    return None
+
+
+WALK_PATH = """r1 = *(u64 *)(r1 + 0)
+r2 = r10
+r2 += -8
+r3 = 8
+call 147
+r0 = 0
+exit
+"""
+
+
+def test_paths_are_walked_only_where_that_is_safe() -> None:
+    """bpf_d_path takes locks: any traced function with a struct path could call it."""
+    assert attach("tracing", AttachType.TRACE_FENTRY, "vfs_getattr", WALK_PATH) is None
+    assert attach("lsm", AttachType.LSM_MAC, "bpf_lsm_path_notify", WALK_PATH) is None
+
+    verdict = attach("tracing", AttachType.TRACE_FENTRY, "vfs_statfs", WALK_PATH)
+    assert verdict is not None
+    assert (verdict.rule.id, verdict.errno) == ("helper-available", errno.EINVAL)
+
+
+def test_a_function_is_no_hook_for_its_name() -> None:
+    """bpf_lsm_ begins the names of other functions, too; the kernel's union lists its hooks."""
+    assert attach("lsm", AttachType.LSM_MAC, "bpf_lsm_path_notify", "r0 = 0\nexit\n") is None
+
+    verdict = attach("lsm", AttachType.LSM_MAC, "bpf_lsm_verify_prog", "r0 = 0\nexit\n")
+    assert verdict is not None
+    assert "wrong type name" in verdict.detail
+
+
+@pytest.mark.parametrize(("result", "accepted"), [(0, False), (1, True), (2, False)])
+def test_cgroup_programs_let_hooks_without_a_result_go_on(result: int, accepted: bool) -> None:
+    text = f"r0 = {result}\nexit\n"
+    verdict = attach("lsm", AttachType.LSM_CGROUP, "bpf_lsm_path_free", text)
+
+    assert (verdict is None) == accepted
+
+
+def test_a_hook_without_a_result_gets_none() -> None:
+    text = "r1 = -1\ncall 187\nr0 = 1\nexit\n"
+    assert attach("lsm", AttachType.LSM_CGROUP, "bpf_lsm_path_notify", text) is None
+
+    verdict = attach("lsm", AttachType.LSM_CGROUP, "bpf_lsm_path_free", text)
+    assert verdict is not None
+    assert "void LSM hooks" in verdict.detail
