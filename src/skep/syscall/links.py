@@ -64,9 +64,11 @@ def update(state: State, call: Call[LinkUpdate]) -> int:
 def detach(state: State, call: Call[LinkDetach]) -> int:
     """LINK_DETACH: take a link's program off its hook; the link stays, and does nothing."""
     with state.objects.lock:
-        _link(
-            state.objects.get(call.command.name, call.attr.link_fd, Kind.LINK, "link_fd")
-        ).detach()
+        holding = state.objects.get(call.command.name, call.attr.link_fd, Kind.LINK, "link_fd")
+        _link(holding).detach()
+        left, holding.holds[1:] = holding.holds[1:], []  # the program stays, what it was on goes
+        for held in left:
+            state.objects.drop(held)
     return 0
 
 

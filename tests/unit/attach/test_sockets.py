@@ -76,6 +76,18 @@ def test_a_program_lives_as_long_as_the_map_that_it_is_attached_to(caller: HookC
     assert number not in programs._ids[Kind.PROG]
 
 
+def test_a_link_that_has_come_off_lets_go_of_the_map(caller: HookCaller) -> None:
+    target, programs = caller.map(MapType.SOCKMAP, 4, 4), caller.subsystem.state.objects
+    link = caller.good_link(target, verdict(caller), VERDICT)
+    caller.subsystem.close(target)
+    held = programs.count(Kind.MAP)
+
+    assert caller.unlink(link) == 0
+    assert (held, programs.count(Kind.MAP), programs.count(Kind.LINK)) == (1, 0, 1)
+    assert caller.unlink(link) == 0
+    caller.subsystem.close(link)
+
+
 # --- sockets ------------------------------------------------------------------------------------
 
 
