@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 
+from skep.base.native import load64
 from skep.engine.interface import Engine
 from skep.engine.interpreter import Interpreter
 from skep.engine.llvm.engine import LlvmEngine
@@ -18,6 +19,8 @@ from skep.loader.kernel import KernelSyscall
 from skep.loader.load import LoadedObject
 from skep.loader.reader import read_object
 from skep.loader.target import Target, possible_cpus
+from skep.runtime.block import Limits
+from skep.runtime.invocation import HELD
 from skep.runtime.world import World
 from skep.syscall.catalog import helper_codes, kfunc_codes
 from skep.syscall.subsystem import Subsystem
@@ -37,6 +40,7 @@ PACKET: Final = bytes.fromhex(
     "02020202020204040404040408004501003401024000400600000a0000010a000002"
 )
 RUNS: Final = 3
+NOTING: Final = ("metered", "interpreter")
 MACHINE: Final = Machine()
 Results = dict[str, Sequence[Outcome]]
 
@@ -135,8 +139,12 @@ def theirs(headers: Path) -> Callable[[str], Results]:
 def test_programs_give_what_the_kernel_gives(
     name: str, engine: str, headers: Path, theirs: Callable[[str], Results]
 ) -> None:
-    world = World(cpus=possible_cpus())
+    limits = Limits(fuel=1 << 40) if engine in NOTING else Limits()
+    world = World(cpus=possible_cpus(), limits=limits)
     subsystem = Subsystem(world, ENGINES[engine](world))
     ours = results(build(name, headers), subsystem, subsystem.bpf)
 
     assert ours == theirs(name)
+    assert not world.objects.heap.used or world.objects.heap.live == 0
+    if limits:  # all that was noted as taken was noted as given back
+        assert load64(world.invocation(1).get(HELD)) == 0
