@@ -107,6 +107,8 @@ WITHOUT_ROW = {
     ("maps/stored.py", "check_value"): "the same of values",
     ("maps/perf.py", "__init__"): "no command: the ring's owner makes it in Python",
     ("maps/user_ring.py", "reserve"): "no command: user space writes its records in Python",
+    ("syscall/object_types.py", "_object_type"): "asked by the engine; the door gives it a row",
+    ("syscall/object_types.py", "_cpumask_type"): "the same",
     ("maps/families.py", "create_map"): "the door gives it a row, unless only a verdict is wanted",
 }
 BARE = {"CommandError", "NotSupported", "Fault"}
