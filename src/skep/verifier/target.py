@@ -33,7 +33,8 @@ _FUNCTIONS: Final = (
     AttachType.TRACE_FENTRY, AttachType.TRACE_FEXIT, AttachType.MODIFY_RETURN, AttachType.LSM_MAC,
     AttachType.LSM_CGROUP,
 )  # fmt: skip
-_PLAIN: Final = (kinds.Int, kinds.Enumeration, kinds.Ptr)
+_RETURNED: Final = (kinds.Int, kinds.Enumeration, kinds.Ptr)
+_PASSED: Final = (kinds.Int, kinds.Enumeration, kinds.Ptr, kinds.Composite)
 
 
 class Span:
@@ -139,13 +140,13 @@ def _function(request: Request, btf: Btf, type_: kinds.Type) -> Target:
 def _check_sizes(btf: Btf, name: str, proto: kinds.FuncProto) -> None:
     """Refuse what trampolines cannot pass on (btf_distill_func_proto)."""
     result = btf.resolved(proto.returns) if proto.returns else None
-    if result is not None and not isinstance(result, _PLAIN):
+    if result is not None and not isinstance(result, _RETURNED):
         raise _refuse(f"The function {name} return type {result.kind.name} is unsupported.")
     if proto.variadic:
         raise _refuse(f"The function {name} with variable args is unsupported.")
     for number, param in enumerate(proto.params):
         type_ = btf.resolved(param.type)
-        fits = isinstance(type_, (*_PLAIN, kinds.Composite))
+        fits = isinstance(type_, _PASSED)
         if not fits or btf.size_of(param.type) > MAX_ARGUMENT_SIZE:
             raise _refuse(f"The function {name} arg{number} type {type_.kind.name} is unsupported.")
         if btf.size_of(param.type) == 0:

@@ -39,7 +39,8 @@ def require_maskable(
         if not offset.is_const and (offset.smin < 0) != (offset.smax < 0):
             _refuse(check, f"R{step.src} has unknown scalar with mixed signed bounds, {_FOR_ROOT}")
         before = _limit(check, step, pointer, left)
-        check.masks_differ |= not offset.is_const
+        if not offset.is_const:
+            check.masks_differ = True
     _require_inside(check, step, moved)
     if not step.reg_source:
         return
