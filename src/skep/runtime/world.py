@@ -241,6 +241,14 @@ class World:
             self._retired.append((self._age, displaced))
         self._let_go()
 
+    def between(self, invocation: Invocation) -> None:
+        """One run of many in this block has ended and sees nothing any more; the next begins."""
+        if self.objects.heap.used:
+            self._collect()
+        if self._retired:
+            self._under_way[invocation.handle] = self._age
+            self._let_go()
+
     def _collect(self) -> None:
         """Free the room of objects that programs dropped, when no run can see them any more."""
         dropped = self.objects.heap.detach()

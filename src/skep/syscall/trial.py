@@ -104,6 +104,7 @@ class Trial:
                 began, step = time.perf_counter_ns(), min(step, left, SLICE)
                 loop(run, entry.hot(step), context, step)
                 left -= step
+                self.state.world.between(invocation)
                 slow = time.perf_counter_ns() - began > PATIENCE
                 step = max(step // 2, 1) if slow else step * 2
             store64(run + TAIL_CALLS, 0)

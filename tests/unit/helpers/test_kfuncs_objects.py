@@ -103,6 +103,19 @@ def test_what_was_dropped_is_used_again_when_no_run_can_see_it(heap: Heap, world
     assert new(heap, ITEM) == item
 
 
+def test_a_long_row_of_runs_does_not_use_the_heap_up(heap: Heap, world: World) -> None:
+    drop = heap.bind(objects.obj_drop)
+    with world.running() as run:
+        first = new(heap, ITEM)
+        drop(0, first)
+        world.between(run)
+        assert new(heap, ITEM) == first
+        with world.running() as other:
+            drop(0, first)
+            world.between(other)
+            assert new(heap, ITEM) != first  # the first run may still see it
+
+
 def test_a_dead_object_cannot_be_counted_up(heap: Heap, world: World) -> None:
     with world.running():
         item = new(heap, ITEM)
