@@ -1,7 +1,7 @@
 """Kernel functions on numbers, locks and strings."""
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -103,7 +103,7 @@ def test_a_binding_names_a_kernel_function_and_one_way_to_run_it() -> None:
 
 class Speaker:
     def __init__(self) -> None:
-        self.streams = {1: Stream(), 2: Stream()}
+        self.streams: Mapping[int, Stream] = {1: Stream(), 2: Stream()}
 
 
 def test_a_program_prints_to_its_own_streams(world: World) -> None:
