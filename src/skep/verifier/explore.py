@@ -11,6 +11,7 @@ from skep.isa.table import OPS, Kind, Op, Sem
 from skep.verifier.check import Check
 from skep.verifier.checkpoints import Checkpoints
 from skep.verifier.events import Arrived, Entered, PathEnded, Pruned, Resumed
+from skep.verifier.liveness import note_reads
 from skep.verifier.program import Decision, Refinement, Step, Transfer
 from skep.verifier.rules import flow
 from skep.verifier.scalar import const
@@ -191,14 +192,21 @@ def _one_instruction(check: Check, marks: Checkpoints, handlers: list[Handler | 
         check.record()
     if journal is not None:
         journal.append(Entered(pc, arrived, state.refs))
-    step.seen = True
-    if step.fault:
-        named = step.fault.endswith(" is invalid")
-        check.refuse(flow.REGISTER_NUMBER if named else flow.RESERVED_FIELDS, step.fault)
+    if not step.seen:
+        _see(check, step)
     if step.is_jump:
         marks.jumps += 1
     check.next_pc = step.next_pc
     _examine(check, step, handlers)
+
+
+def _see(check: Check, step: Step) -> None:
+    """Note that *step* is walked, for the first time; refuse one that nobody can read."""
+    step.seen = True
+    if step.fault:
+        named = step.fault.endswith(" is invalid")
+        check.refuse(flow.REGISTER_NUMBER if named else flow.RESERVED_FIELDS, step.fault)
+    note_reads(check.program, step)
 
 
 def _arrive(check: Check, step: Step) -> Frame:

@@ -1,7 +1,9 @@
-"""Which registers and stack slots still matter, computed once before the walk.
+"""Which registers and stack slots still matter: those before the walk, these while it goes on.
 
 A register or stack slot is live before an instruction if some way from there may read it before it
-is overwritten. ``skep.verifier.frame_accesses`` says which slots an instruction may read.
+is overwritten. ``skep.verifier.frame_accesses`` says which slots an instruction may read. For slots
+only instructions count that have been walked: a remembered state is compared with others once all
+ways from it have been, so what it has not come to cannot matter to it.
 
 Source: Linux 6.18 kernel/bpf/verifier.c (compute_live_registers).
 """
@@ -29,12 +31,12 @@ _KFUNC: Final = Sem.KFUNC
 
 
 def compute_liveness(program: Program) -> None:
-    """Set ``live`` and ``live_slots`` of every step."""
+    """Set ``live`` of every step, and what it does to the stack."""
     for function in program.functions:
         steps = _steps(program, function)
         loops = _goes_back(steps)
         _registers(program, steps, loops)
-        _slots(program, function, steps, loops)
+        _slots(program, function, steps)
     program.has_liveness = True
 
 
@@ -107,7 +109,7 @@ def _live_after(program: Program, step: Step) -> i64:
 # --- slots ------------------------------------------------------------------------------------
 
 
-def _slots(program: Program, function: Function, steps: list[Step], loops: bool) -> None:
+def _slots(program: Program, function: Function, steps: list[Step]) -> None:
     if not _uses_stack(steps):
         return
     accesses: FrameAccesses | None = accesses_of(program, function)
@@ -115,16 +117,11 @@ def _slots(program: Program, function: Function, steps: list[Step], loops: bool)
         for step in steps:
             step.live_slots = ALL_SLOTS
         return
-    changed = True
-    while changed:
-        changed = False
-        for step in steps:
-            written: i64 = accesses.written[step.pc - function.start]
-            read: i64 = accesses.read[step.pc - function.start]
-            live = (_live_slots_after(program, step) & ~written) | read
-            if live != step.live_slots:
-                step.live_slots = live
-                changed = loops
+    for step in steps:
+        step.slots_read = accesses.read[step.pc - function.start]
+        step.slots_written = accesses.written[step.pc - function.start]
+        if step.jumps:
+            program.jumps_to.setdefault(step.target, []).append(step)
 
 
 def _uses_stack(steps: list[Step]) -> bool:
@@ -135,14 +132,31 @@ def _uses_stack(steps: list[Step]) -> bool:
     return False
 
 
-def _live_slots_after(program: Program, step: Step) -> i64:
-    out: i64 = 0
-    if step.falls:
-        following = program.steps[step.next_pc]
-        if following is not None:
-            out = following.live_slots
-    if step.jumps:
-        target = program.steps[step.target]
-        if target is not None:
-            out |= target.live_slots
-    return out
+def note_reads(program: Program, step: Step) -> None:
+    """*step* is walked for the first time: from now on the slots that it reads matter before it."""
+    if step.slots_read & ~step.live_slots == 0:
+        return
+    step.live_slots |= step.slots_read
+    work = [step]
+    while work:
+        here = work.pop()
+        before = program.steps[here.previous] if here.previous >= 0 else None
+        if (
+            before is not None
+            and before.falls
+            and before.next_pc == here.pc
+            and _reaches(before, here)
+        ):
+            work.append(before)
+        jumps = program.jumps_to.get(here.pc)
+        if jumps is not None:
+            work.extend([jump for jump in jumps if _reaches(jump, here)])
+
+
+def _reaches(before: Step, here: Step) -> bool:
+    """Carry what matters before *here* to a step before it; tell whether that was new."""
+    live = before.live_slots | (here.live_slots & ~before.slots_written)
+    if live == before.live_slots:
+        return False
+    before.live_slots = live
+    return True

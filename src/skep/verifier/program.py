@@ -135,7 +135,8 @@ class Step:
 
     *next_pc* is the slot after it (two further for wide instructions), *previous* the one before
     it; *target* is where it jumps or calls, -1 if nowhere. *live* and *live_slots* are the
-    registers and stack slots whose values matter before it, as bit sets. *origin* is one of the
+    registers and stack slots whose values matter before it, as bit sets; *slots_read* and
+    *slots_written* are what it does to slots itself, at most and for sure. *origin* is one of the
     numbers above, *made* the register of the result that it tells of. *number* is the immediate as
     a scalar. *action* and *operation* tell frequent handlers and operations apart; *transfer*, or
     *decide*, *holds* and *fails*, are what an operation, or a comparison, does to scalars.
@@ -150,8 +151,8 @@ class Step:
         "force_checkpoint", "high", "holds", "imm", "insn", "is_iter_next", "is_jump",
         "jump_point", "jumps", "kind", "live", "live_slots", "made", "map", "may_link",
         "may_split", "next_pc", "number", "off", "op", "operation", "origin", "pc", "previous",
-        "prune_point", "reg_source", "scc", "seen", "sem", "senseless", "size", "src", "target",
-        "transfer", "wide",
+        "prune_point", "reg_source", "scc", "seen", "sem", "senseless", "size", "slots_read",
+        "slots_written", "src", "target", "transfer", "wide",
     )  # fmt: skip
 
     def __init__(self, pc: int, insn: Insn, op: Op) -> None:
@@ -176,6 +177,8 @@ class Step:
         self.map: MapShape | None = None  # of LD_IMM64 that names one
         self.live: i64 = 0
         self.live_slots: i64 = 0
+        self.slots_read: i64 = 0
+        self.slots_written: i64 = 0
         self.scc: int = 0
         self.jump_point: bool = False
         self.prune_point: bool = False
@@ -265,6 +268,7 @@ class Program:
         self.functions = functions
         self.size: int = len(steps)
         self.maps: list[MapShape] = []
+        self.jumps_to: dict[int, list[Step]] = {}  # in functions that use the stack
         self.has_liveness: bool = False  # the steps know what is live
         self.function_at: dict[int, Function] = {f.start: f for f in functions}
 

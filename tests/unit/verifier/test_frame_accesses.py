@@ -2,7 +2,7 @@
 
 from skep.verifier.cfg import KernelCalls, check_flow
 from skep.verifier.decode import decode
-from skep.verifier.liveness import compute_liveness
+from skep.verifier.liveness import compute_liveness, note_reads
 from skep.verifier.program import Step
 from support.verify_maps import ARRAY, HASH, NESTED, all_maps
 from support.verify_text import request
@@ -11,11 +11,15 @@ ALL = -1
 FP8, FP16, FP24 = 1, 2, 4
 
 
-def _steps(text: str) -> list[Step]:
+def _steps(text: str, walked: set[int] | None = None) -> list[Step]:
     program = decode(request(text, maps=all_maps()))
     check_flow(program, privileged=True, kernel=KernelCalls())
     compute_liveness(program)
-    return [step for step in program.steps if step is not None]
+    steps = [step for step in program.steps if step is not None]
+    for step in steps:
+        if walked is None or step.pc in walked:
+            note_reads(program, step)
+    return steps
 
 
 def _live(text: str) -> list[int]:
@@ -157,3 +161,18 @@ def test_an_unknown_map_has_keys_no_larger_than_those_of_the_maps_it_may_be() ->
     """
 
     assert _live(text)[-6] == FP16
+
+
+def test_only_what_has_been_walked_reads() -> None:
+    text = """
+    r0 = 0
+    if r1 == 0 goto +1
+    r0 = *(u64 *)(r10 - 8)
+    r0 = *(u64 *)(r10 - 16)
+    exit
+    """
+
+    steps = _steps(text, walked={0, 1, 3, 4})
+
+    assert [step.live_slots for step in steps] == [FP16, FP16, FP16, FP16, 0]
+    assert _live(text)[0] == FP8 | FP16
