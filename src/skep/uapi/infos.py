@@ -142,7 +142,7 @@ class EventLinkInfo(LinkInfo):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IterLinkInfo(LinkInfo):
-    """``struct bpf_link_info`` of iterator links; *map_id* of those over a map, the rest over tasks."""
+    """``struct bpf_link_info`` of iterator links; *map_id* of those over maps, else of tasks."""
 
     target_name: Pointer = 0
     target_name_len: U32 = 0
