@@ -35,6 +35,7 @@ KNOWN: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("inode_(post_)?removexattr", "not sleepable", "these may sleep since 6.14"),
         ("walk", "invalid bpf_context access", "pointers to const void are numbers since 6.16"),
         ("file_alloc_security", "", "a disabled hook since 6.13"),
+        ("bdev_(alloc|free)_security", "", "their arguments are untrusted in later kernels only"),
         ("getsecid", "", "hooks whose programs may not sleep any more"),
         ("return (2|-1) uprobe.session", "", "sessions came with 6.13"),
     ),
