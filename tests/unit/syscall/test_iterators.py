@@ -18,6 +18,7 @@ from support.iterated import TRACE_ITER, TRACING, elements, numbers, target_id, 
 from support.traced import code, good
 
 HASH, ARRAY, PERCPU_ARRAY, LPM_TRIE = 1, 2, 6, 11
+NOT_OPEN = 1 << 30  # no process has so many files
 END = b"\xff" * 8
 U64_MAX = (1 << 64) - 1
 
@@ -185,7 +186,12 @@ def test_an_element_that_is_deleted_meanwhile_is_left_out(caller: Caller, btf: B
 
 @pytest.mark.parametrize(
     ("info", "errno"),
-    [(b"", EBADF), (bytes(4), EBADF), (of_map(1 << 30), EBADF), (of_map(4) + bytes(12) + b"\1", E2BIG)],
+    [
+        (b"", EBADF),
+        (bytes(4), EBADF),
+        (of_map(NOT_OPEN), EBADF),
+        (of_map(4) + bytes(12) + b"\1", E2BIG),
+    ],
 )
 def test_a_map_iterator_needs_a_map(caller: Caller, btf: Btf, info: bytes, errno: int) -> None:
     fd = good(caller, program(caller, btf, "bpf_map_elem", elements(4, 8)))
@@ -212,7 +218,7 @@ def test_reserved_members_are_einval(caller: Caller, btf: Btf) -> None:
     assert link(caller, fd, word16=caller.keep(bytes(4))) == -EINVAL
     assert caller.call(commands.ITER_CREATE, link_fd=made, flags=1) == -EINVAL
     assert caller.call(commands.ITER_CREATE, link_fd=fd) == -EINVAL
-    assert caller.call(commands.ITER_CREATE, link_fd=1 << 30) == -EBADF
+    assert caller.call(commands.ITER_CREATE, link_fd=NOT_OPEN) == -EBADF
 
 
 def test_what_a_world_does_not_have_is_refused_by_name(caller: Caller, btf: Btf) -> None:
