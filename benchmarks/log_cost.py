@@ -49,7 +49,12 @@ class Bare(Subsystem):
 
     def bpf(self, cmd: int, attr: Any, size: int | None = None, *_: object) -> int:
         where = self._where(attr, size, DEFAULT_SIZE)
-        answer, self._last.error = self._answer(cmd, where, self.state.memory)
+        outer, self._calling.credentials = self._calling.credentials, self.credentials
+        try:
+            answer, error = self._answer(cmd, where, self.state.memory)
+        finally:
+            self._calling.credentials = outer
+        self._last.error = error
         return answer
 
     def _answer(
@@ -65,7 +70,7 @@ class Bare(Subsystem):
         if cmd & COMMAND_FLAGS_MASK or command is None:
             return -EINVAL
         call = decode(command, where, memory)
-        call.credentials = self.credentials
+        call.credentials = self._calling.credentials or self.credentials
         check_command(call)
         try:
             return HANDLERS[cmd](self.state, call)
