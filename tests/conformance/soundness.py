@@ -11,6 +11,7 @@ a pruned state. What pruning may break shows as an access that the interpreter r
 import argparse
 import collections
 import ctypes
+import inspect
 import random
 import signal
 import struct
@@ -106,6 +107,8 @@ def _never(_: Checkpoints, __: Step) -> bool:
 def unpruned() -> Iterator[None]:
     """Every path is walked to its end; possible only with the verifier uncompiled."""
     pruning: Callable[[Checkpoints, Step], bool] = Checkpoints.is_visited
+    if not inspect.isfunction(pruning):
+        raise NotSupported("states without pruning", "the verifier is compiled: use PYTHONPATH=src")
     Checkpoints.is_visited = _never  # type: ignore[method-assign,assignment]
     try:
         yield
