@@ -19,7 +19,7 @@ check: $(VENV)/tools
 	$(BIN)/mypy
 	$(PURE) $(BIN)/lint-imports
 	$(PURE) $(BIN)/python tools/reference.py --check
-	$(PURE) $(BIN)/python -m pytest -q tests/contract tests/unit
+	$(PURE) $(BIN)/python -m pytest -q tests/contract tests/unit tests/conformance/test_soundness.py
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/run.py
