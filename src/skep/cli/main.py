@@ -10,6 +10,7 @@ from io import TextIOWrapper
 from typing import Final, Protocol
 
 from skep.cli import btf, disasm, explain, feature, log, reduce, run, show, verify
+from skep.cli.output import installed_version
 
 ACCEPTED: Final = 0
 REJECTED: Final = 1
@@ -62,16 +63,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         top.print_help()
         return BAD_INPUT
     return guarded(arguments)
-
-
-def installed_version() -> str:
-    """The version of the installed package."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("skep")
-    except PackageNotFoundError:
-        return "(from a source tree)"
 
 
 def guarded(arguments: argparse.Namespace) -> int:

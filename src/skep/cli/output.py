@@ -50,6 +50,16 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None
         print("  ".join(parts).rstrip())
 
 
+def installed_version() -> str:
+    """The version of the installed package."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("skep")
+    except PackageNotFoundError:
+        return "(from a source tree)"
+
+
 class Progress:
     """A line on standard error that is rewritten, where standard error is a terminal."""
 

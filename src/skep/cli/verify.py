@@ -5,7 +5,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from skep.cli.output import Progress, print_json, print_json_line, print_table
+from skep.cli.output import (
+    Progress,
+    installed_version,
+    print_json,
+    print_json_line,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from skep.session.profile import Profile
@@ -157,7 +163,6 @@ def status(verdicts: Sequence[str]) -> int:
 
 def print_sarif(verdicts: Sequence[object]) -> None:
     """All verdicts as one SARIF document."""
-    from skep.cli.main import installed_version
     from skep.session.reasons_sarif import sarif
     from skep.session.verdicts import Verdict
 
