@@ -9,19 +9,21 @@ import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from skep.base.layout import Layout
 from skep.errors import CommandError
 from skep.loader import logged
-from skep.uapi import commands
+from skep.uapi import commands, infos
 from skep.uapi.commands import Command
+from skep.uapi.infos import BtfInfo, ProgInfo
 
 _LOG_SIZE: Final = 1 << 20
 _LOG_LIMIT: Final = 1 << 30
 _INFO: Final = struct.Struct("<IIIIII")  # type, id, key, value, entries, flags of bpf_map_info
 _INFO_SIZE: Final = 88
 _INFO_EXTRA: Final = 80
+_Info = TypeVar("_Info", bound=Layout)
 
 
 class Syscall(Protocol):
@@ -187,6 +189,31 @@ class Door:
         extra = int.from_bytes(data[_INFO_EXTRA:_INFO_SIZE], "little")
         fields: tuple[int, ...] = (*_INFO.unpack_from(data), extra)
         return MapInfo(*fields)
+
+    def program_types(self, fd: int) -> bytes:
+        """The BTF that program *fd* was loaded with; empty if it has none."""
+        info = self._info(fd, ProgInfo, infos.PROG_INFO_SIZE, "program")
+        if not info.btf_id:
+            return b""
+        attr = commands.GetId(start_id=info.btf_id)
+        types = self.call(commands.BTF_GET_FD_BY_ID, attr, "BTF of the program")
+        try:
+            size = self._info(types, BtfInfo, infos.BTF_INFO_SIZE, "BTF").btf_size
+            keep = Buffers()
+            known = BtfInfo(btf=keep.room(size), btf_size=size)
+            self._info(types, BtfInfo, infos.BTF_INFO_SIZE, "BTF", known.encode())
+            return keep.last()
+        finally:
+            self.close(types)
+
+    def _info(
+        self, fd: int, layout: type[_Info], size: int, what: str, asked: bytes = b""
+    ) -> _Info:
+        """OBJ_GET_INFO_BY_FD: what *layout* tells, asked for with *asked*."""
+        keep = Buffers()
+        attr = commands.GetInfo(bpf_fd=fd, info_len=size, info=keep.room(size, asked))
+        self.call(commands.OBJ_GET_INFO_BY_FD, attr, what)
+        return layout.decode(keep.last())
 
     def load_program(
         self, program: "Program", *, log_level: int = 0, explain: bool = True

@@ -15,10 +15,11 @@ from skep.btf.core_types import TooDeep, essential_name, types_compatible
 from skep.btf.graph import Btf
 from skep.btf.kinds import Kind
 from skep.btf.relocate import Relocator
-from skep.errors import ExternError, LoadError, NotSupported
+from skep.errors import ExternError, LoadError
 from skep.isa import table
 from skep.isa.codec import SLOT_SIZE
 from skep.isa.insn import Insn
+from skep.loader.attach_target import ProgramTarget
 from skep.loader.spec import Extern, ExternSpec, ObjectSpec, ProgramSpec, Reference, Target
 from skep.loader.target import Target as Kernel
 from skep.uapi.flags import AttachType, ProgType
@@ -31,6 +32,9 @@ _PREFIXES: Final[dict[int, tuple[str, Kind]]] = {
     AttachType.LSM_CGROUP: ("bpf_lsm_", Kind.FUNC),
     AttachType.TRACE_ITER: ("bpf_iter_", Kind.FUNC),
 }
+
+
+_ON_PROGRAMS: Final = frozenset((ProgType.EXT, ProgType.TRACING))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +53,19 @@ class Finisher:
         spec: the object.
         kernel: what it is loaded for.
         fds: of the object's maps, in order.
+        attach_to: the program whose functions are replaced or traced, if there is one.
     """
 
-    def __init__(self, spec: ObjectSpec, kernel: Kernel, fds: Sequence[int]) -> None:
+    def __init__(
+        self,
+        spec: ObjectSpec,
+        kernel: Kernel,
+        fds: Sequence[int],
+        attach_to: ProgramTarget | None = None,
+    ) -> None:
         self.spec = spec
         self.kernel = kernel
-        self.fds = fds
+        self.fds, self.attach_to = fds, attach_to
         self._relocator = Relocator(spec.btf, kernel.btf) if spec.btf is not None else None
         self._provided: dict[int, Provided] = {}
 
@@ -159,20 +170,47 @@ class Finisher:
 
     # --- attach target --------------------------------------------------------------------------
 
-    def attach(self, program: ProgramSpec) -> tuple[int, int]:
-        """BTF id of what *program* is attached to, 0 if its type needs none; and its attach type.
+    def attach(self, program: ProgramSpec) -> tuple[int, int, int]:
+        """Of *program*: BTF id of what it is attached to, attach type, descriptor of the target.
+
+        The id is 0 if its type needs none; the descriptor is 0 unless the target is a program.
 
         Raises:
-            LoadError: the kernel has no such target, or the section names none.
-            NotSupported: the target is another program.
+            LoadError: there is no such target, or the section names none.
         """
+        found = self._function_of_program(program)
+        if found:
+            assert self.attach_to is not None
+            return found, program.expected_attach_type, self.attach_to.fd
+        return *self._of_kernel(program), 0
+
+    def _function_of_program(self, program: ProgramSpec) -> int:
+        """The function of the program to attach to that *program* names; 0 if it names none."""
+        if program.program_type not in _ON_PROGRAMS or not program.attach_btf:
+            return 0
+        extends, target = program.program_type == ProgType.EXT, self.attach_to
+        if target is None:
+            if not extends:
+                return 0
+            why = "it replaces a function of another program, and nothing says of which"
+            raise LoadError(
+                why, source=self.spec.source, name=program.name,
+                hint="name a loaded program: attach_to=, or --attach-to OBJ:PROG",
+            )  # fmt: skip
+        if not program.attach_target:
+            raise self._untargeted(program, f'SEC("{program.section}") names no target')
+        found = target.function(program.attach_target) or 0
+        if extends and not found:
+            why = f"the program to attach to has no function {program.attach_target}"
+            raise self._untargeted(program, why)
+        return found
+
+    def _of_kernel(self, program: ProgramSpec) -> tuple[int, int]:
         attach_type = program.expected_attach_type
         if program.program_type == ProgType.STRUCT_OPS:
             return self._struct_ops(program)
         if not program.attach_btf:
             return 0, attach_type
-        if program.program_type == ProgType.EXT:
-            raise NotSupported("program type ext", "no program to extend can be named yet")
         if not program.attach_target:
             raise self._untargeted(program, f'SEC("{program.section}") names no target')
         prefix, kind = _PREFIXES.get(attach_type, ("", Kind.FUNC))

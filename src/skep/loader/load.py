@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from skep.errors import BpfError, CommandError, LoadError, SectionError
 from skep.isa.codec import encode
+from skep.loader.attach_target import ProgramTarget
 from skep.loader.door import Door, Program, Syscall, short_name
 from skep.loader.finish import Finisher
 from skep.loader.kconfig import kconfig_data
@@ -52,6 +53,7 @@ class LoadedObject:
         log_level: of the verifier's log.
         explain: load again with a log what is refused without one.
         partial: leave out maps that are refused; what refers to them is refused for that reason.
+        attach_to: descriptor of the program whose functions the object's programs replace or trace.
 
     Raises:
         CommandError: a map was refused.
@@ -68,6 +70,7 @@ class LoadedObject:
         log_level: int = 0,
         explain: bool = True,
         partial: bool = False,
+        attach_to: int | None = None,
     ) -> None:
         self.spec = spec
         self.door = Door(syscall)
@@ -79,6 +82,7 @@ class LoadedObject:
         self._map_fds: list[int] = []  # 0 for a map that was left out
         self._lost: dict[int, BpfError] = {}
         self._programs: dict[str, LoadedProgram] = {}
+        traced = ProgramTarget.of(self.door, attach_to) if attach_to is not None else None
         try:
             self._load_btf()
             for map_ in spec.maps:
@@ -87,7 +91,7 @@ class LoadedObject:
         except BaseException:
             self.close()
             raise
-        self._finisher = Finisher(spec, self.target, self._map_fds)
+        self._finisher = Finisher(spec, self.target, self._map_fds, traced)
 
     def __enter__(self) -> Self:
         return self
@@ -257,11 +261,12 @@ class LoadedObject:
         for reference in spec.references:
             if reference.target is not Reach.EXTERN and reference.index in self._lost:
                 raise self._lost[reference.index]
-        attach_id, attach_type = self._finisher.attach(spec)
+        attach_id, attach_type, attach_fd = self._finisher.attach(spec)
         ready = Program(
             name=spec.name,
             program_type=spec.program_type,
             attach_btf_id=attach_id,
+            attach_fd=attach_fd,
             insns=encode(self._finisher.finish(spec)),
             license=self.spec.license,
             kernel_version=self.spec.kernel_version,
@@ -299,6 +304,7 @@ def load(
     programs: Iterable[str] | None = None,
     pins: str | None = None,
     log_level: int = 0,
+    attach_to: int | None = None,
 ) -> LoadedObject:
     """Load an object: its maps, and its programs.
 
@@ -309,12 +315,15 @@ def load(
         programs: names of those to load; by default all that load by themselves.
         pins: directory for maps that are pinned by name.
         log_level: of the verifier's log.
+        attach_to: descriptor of the program that the object's programs are attached to.
 
     Raises:
         CommandError: a map was refused; ProgramRefused: a program.
         LoadError: something could not be made ready.
     """
-    loaded = LoadedObject(spec, syscall, target, pins=pins, log_level=log_level)
+    loaded = LoadedObject(
+        spec, syscall, target, pins=pins, log_level=log_level, attach_to=attach_to
+    )
     try:
         wanted = set(programs) if programs is not None else None
         for program in spec.programs:

@@ -48,6 +48,7 @@ class Program:
 
     def __init__(self, subsystem: Subsystem, loaded: LoadedProgram, fd: int, name: str) -> None:
         self._subsystem, self.loaded, self.fd, self.name = subsystem, loaded, fd, name
+        self.subsystem = subsystem
         self.type_name = loaded.type.name
         self._idle: list[PacketRunner] = []
 

@@ -1,5 +1,7 @@
 """What the verifier may ask of the subsystem while it looks at one program."""
 
+from collections.abc import Callable
+
 from skep.btf.graph import Btf
 from skep.errors import CommandError
 from skep.syscall.call import Call
@@ -8,6 +10,8 @@ from skep.syscall.objects import Holding, Kind, Target
 from skep.syscall.state import BtfObject, State
 from skep.uapi import reasons_objects as reasons
 from skep.uapi.commands import ProgLoad
+from skep.uapi.reason import Refusal
+from skep.uapi.reasons_programs import TARGET_FD
 from skep.verifier.interface import MapShape
 
 
@@ -71,11 +75,23 @@ class SubsystemEnvironment:
                 self.holds.append(objects.take(holding))
             return holding.target
 
+    def hold(self, target: Holding, refusal: Callable[[], Refusal]) -> None:
+        """Keep *target*, unless it has gone since it was found."""
+        with self._state.objects.lock:
+            if not target.references:
+                raise refusal()
+            self.holds.append(self._state.objects.take(target))
+
     def release(self) -> None:
         """Give every reference back: the program was refused."""
         for holding in self.holds:
             self._state.objects.drop(holding)
         self.holds = []
+
+
+def hold_target(call: Call[ProgLoad], environment: SubsystemEnvironment, target: Holding) -> None:
+    """Keep the program that a program is attached to alive, until it is attached to another."""
+    environment.hold(target, lambda: call.refusal(TARGET_FD))
 
 
 def hold_map(state: State, fd: int, environment: SubsystemEnvironment) -> None:

@@ -16,6 +16,7 @@ from skep.isa.codec import decode, encode
 from skep.isa.insn import Insn
 from skep.runtime.stream import Stream
 from skep.syscall.credentials import Delegate
+from skep.syscall.objects import Holding
 from skep.uapi import program_types
 from skep.uapi.flags import TAG_SIZE, StreamId
 from skep.verifier import Proof
@@ -35,6 +36,7 @@ class LoadedProgram:
         btf_id: id of its BTF object, 0 if it has none.
         func_info, line_info: the records that it was loaded with, each of its known size.
         run_count, run_ns: runs and their time while statistics are on.
+        target: the program that it was loaded for, until it is attached.
         misses: runs that were skipped, since they would have been within another.
         streams: 1 is its standard output; 2 its standard error, where a run that had to be stopped
             says why.
@@ -60,6 +62,7 @@ class LoadedProgram:
         self.load_time_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self.uid, self.token = uid, token
         self.btf_id = 0
+        self.target: Holding | None = None
         self.func_info = self.line_info = b""
         self.run_count = self.run_ns = self.misses = 0
         self._counting = threading.Lock()

@@ -7,7 +7,7 @@ from typing import Final
 
 from skep.errors import CommandError
 from skep.syscall.call import Call
-from skep.syscall.environment import SubsystemEnvironment
+from skep.syscall.environment import SubsystemEnvironment, hold_target
 from skep.syscall.loaded import LoadedProgram, digest_of
 from skep.syscall.log import LogBuffer
 from skep.syscall.maps import as_map
@@ -42,6 +42,9 @@ def load(state: State, call: Call[ProgLoad]) -> int:
     source = read_source(state, call)
     log = LogBuffer.of_program(call)
     environment = SubsystemEnvironment(state, call, digest_of(source.code))
+    target = source.target.holding
+    if target is not None:
+        hold_target(call, environment, target)
     try:
         request = prepare(state, call, environment, source, log)
         proof = prove(request, log, environment)
@@ -51,6 +54,7 @@ def load(state: State, call: Call[ProgLoad]) -> int:
             call.credentials.uid, source.token,
         )  # fmt: skip
         state.world.printers[id(proof)] = program
+        program.target = target
         if request.btf is not None:
             program.btf_id = environment.program_btf_id
             program.func_info, program.line_info = (shown_records(call, known) for known in RECORDS)

@@ -19,7 +19,7 @@ from skep.syscall.credentials import Capability
 from skep.syscall.environment import SubsystemEnvironment, hold_map
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.maps import object_name
-from skep.syscall.objects import Kind
+from skep.syscall.objects import Holding, Kind
 from skep.syscall.signatures import check_signature
 from skep.syscall.state import BtfObject, State
 from skep.syscall.tokens import Token
@@ -67,6 +67,7 @@ class Target:
 
     btf: Btf | None = None
     program: Proof | None = None
+    holding: Holding | None = None  # of the program
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def _target(state: State, call: Call[ProgLoad]) -> Target:
         holding = state.objects.find(attr.attach_prog_fd)
         target = holding.target if holding is not None else None
         if isinstance(target, LoadedProgram):
-            return Target(target.proof.request.btf, target.proof)
+            return Target(target.proof.request.btf, target.proof, holding)
         if not isinstance(target, BtfObject):
             raise call.refusal(reasons.TARGET_FD)
         call.check(target.is_kernel, reasons.TARGET_BTF)

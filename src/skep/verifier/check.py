@@ -91,6 +91,7 @@ class Check:
         self.pending: list[Pending] = []
         self.current_trace: Trace | None = None
         self.target: Target | None = None
+        self.extends: bool = False  # it takes the place of a function, whose arguments it gets
         # facts for the proof, by pc
         self.memory = bytearray(program.size)
         self.slots: dict[int, int] = {}  # offset of the native slot that a context load reads

@@ -52,7 +52,7 @@ def supports_private_stack(check: Check) -> bool:
     """Whether frames of the program may get private stacks."""
     if any(function.has_tail_call for function in check.program.functions):
         return False
-    return check.request.program_type.id in _PRIVATE_STACK
+    return check.request.program_type.id in _PRIVATE_STACK and not check.extends
 
 
 def _enter(check: Check, chain: list[_Call], private: bool) -> None:

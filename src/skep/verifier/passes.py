@@ -11,6 +11,7 @@ from typing import Final
 
 from skep.btf import kinds
 from skep.isa.table import Sem
+from skep.uapi.flags import ProgType
 from skep.verifier import prototypes
 from skep.verifier.cfg import check_flow, number_loops
 from skep.verifier.check import Check
@@ -20,6 +21,7 @@ from skep.verifier.decode import decode, find_functions
 from skep.verifier.depth import check_depth
 from skep.verifier.events import FunctionEntered
 from skep.verifier.explore import Handler, bind, walk
+from skep.verifier.extension_adopt import adopt
 from skep.verifier.fixups import rewrite
 from skep.verifier.interface import Proof, Request, Statistics, Subprogram
 from skep.verifier.kernel_calls import find_kernel_calls
@@ -31,10 +33,12 @@ from skep.verifier.rules.calls import KFUNC_KNOWN
 from skep.verifier.setup import check_request
 from skep.verifier.state import Frame, State, new_frame
 from skep.verifier.transfer.global_arguments import begin_with
+from skep.verifier.transfer.reliance import judge_main
 from skep.verifier.transfer.subprograms import read_prototype
 from skep.verifier.values import CTX, Pointer
 
 _KFUNC: Final = Sem.KFUNC
+_EXT: Final = ProgType.EXT
 
 
 def verify(request: Request) -> Proof:
@@ -67,6 +71,8 @@ def _verify(request: Request) -> Proof:
         check_request(check)
         kernel = find_kernel_calls(program, request.environment.kernel_btf)
         check_flow(program, request.privileged, kernel)
+        if request.program_type.id == _EXT:
+            adopt(check)
         number_loops(program)
         compute_liveness(program)
         marks = Checkpoints(check)
@@ -141,8 +147,9 @@ def _walk_function(
     check.pc = function.start
     if check.journal is not None:
         check.journal.append(FunctionEntered(function.number, function.name))
-    if function.number == 0:
+    if function.number == 0 and not check.extends:
         _note_prototype(check, function)
+        judge_main(check, function)
         frame.regs[1] = Pointer(CTX)
     else:
         _set_arguments(check, frame, function)
@@ -201,6 +208,10 @@ def _describe(function: Function) -> Subprogram:
         is_callback=function.is_callback,
         has_tail_call=function.has_tail_call,
         changes_packet=function.changes_packet,
+        might_sleep=function.might_sleep,
+        is_exception_callback=function.is_exception_callback,
+        type_id=function.type_id,
+        is_reliable=function.type_id != 0 and function.is_reliable,
     )
 
 

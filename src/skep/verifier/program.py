@@ -231,7 +231,8 @@ class Function:
 
     __slots__ = (
         "arguments", "called", "changes_packet", "end", "has_ld_abs", "has_tail_call", "has_throw",
-        "is_async_callback", "is_callback", "is_exception_callback", "is_global", "is_void",
+        "is_async_callback", "is_callback", "is_exception_callback", "is_global", "is_reliable",
+        "is_void",
         "might_sleep", "might_throw", "name", "number", "stack_depth", "start",
         "tail_call_reachable", "type_id", "verified",
     )  # fmt: skip
@@ -243,6 +244,7 @@ class Function:
         self.name: str = ""
         self.type_id: int = 0  # BTF id of its FUNC; 0 without
         self.is_global: bool = False
+        self.is_reliable: bool = True  # no caller passed anything else than its BTF says
         self.is_void: bool = False
         self.verified: bool = False
         self.arguments: list[Argument] | None = None

@@ -52,6 +52,12 @@ class Argument:
         self.flags = flags
         self.type_id = type_id
 
+    def covers(self, given: "Argument") -> bool:
+        """Whether whatever may be passed as *given* may be passed as this one, too."""
+        if self.kind != given.kind or self.size > given.size or self.type_id != given.type_id:
+            return False
+        return self.flags in (given.flags, given.flags | MAYBE_NULL)
+
 
 class BadPrototype(Exception):  # noqa: N818 - turned into a verdict by the caller
     """The prototype is not one a separately verified function may have."""

@@ -69,8 +69,6 @@ def check_request(check: Check) -> None:
         )
     if kind == ProgType.SYSCALL and not check.sleepable:
         check.refuse(flow.SLEEPABLE_TYPE, "Syscall programs can only be sleepable")
-    if kind == ProgType.EXT:
-        check.not_supported(f"program type {check.request.program_type.name}")
     if kind == ProgType.TRACING or kind == ProgType.LSM:
         check.target = resolve_target(check.request)
     if kind == ProgType.STRUCT_OPS:

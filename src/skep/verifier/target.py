@@ -15,7 +15,8 @@ from skep.uapi.flags import AttachType, ProgType
 from skep.uapi.program_types import ReturnRange
 from skep.uapi.struct_ops import Structure
 from skep.uapi.typed_contexts import ITERATORS
-from skep.verifier.interface import Request
+from skep.verifier.extension import Extension, require_target, traced_prototype
+from skep.verifier.interface import Proof, Request
 from skep.verifier.report import Rejected
 from skep.verifier.rules import flow
 from skep.verifier.rules.rule import NOT_SUPPORTED
@@ -65,6 +66,8 @@ class Target:
         self.return_range: ReturnRange | None = None  # of an LSM hook; None: anything
         self.structure: Structure | None = None  # of struct_ops: whose member it is
         self.writable: list[Span] | None = None  # what it may write to, once that was asked
+        self.program: Proof | None = None  # whose function it is
+        self.only_words: bool = False  # nobody knows what its arguments are
 
 
 def _refuse(detail: str, number: int = 0) -> Rejected:
@@ -82,7 +85,7 @@ def resolve_target(request: Request) -> Target:
         Rejected: there is no such target, or it is not one for this attach type.
     """
     if request.attach_program is not None:
-        raise _unknown("attaching to another program")
+        return _of_program(request, request.attach_program)
     if not request.attach_btf_id:
         raise _refuse("Tracing programs must provide btf_id")
     btf = request.attach_btf or request.environment.kernel_btf
@@ -135,6 +138,32 @@ def _function(request: Request, btf: Btf, type_: kinds.Type) -> Target:
         raise _refuse(f"The function {type_.name} has {len(proto.params)} arguments. Too many.")
     _check_sizes(btf, type_.name, proto)
     return Target(type_.name, btf, proto, 0)
+
+
+def _of_program(request: Request, traced: Proof) -> Target:
+    """The function of another program that a tracing program sees."""
+    attach_type, type_id = request.expected_attach_type, request.attach_btf_id
+    main = request.function_infos[0].type_id if request.function_infos else 0
+    function = require_target(Extension(request, main, False, False), traced, type_id)
+    if attach_type == AttachType.TRACE_ITER:
+        raise _unknown("an iterator over a function of another program")
+    if attach_type not in _FUNCTIONS:
+        raise _refuse(f"expected attach type {attach_type} is not one of typed programs")
+    btf, proto = traced.request.btf, traced_prototype(traced, function)
+    assert btf is not None
+    if proto is not None:
+        if len(proto.params) > MAX_ARGUMENTS:
+            raise _refuse(f"The function {function.name} has {len(proto.params)} arguments.")
+        _check_sizes(btf, function.name, proto)
+    if request.prog_flags & SLEEPABLE:
+        raise _refuse(f"{function.name} is not sleepable")
+    if attach_type == AttachType.MODIFY_RETURN:
+        raise _refuse("can't modify return codes of BPF programs")
+    if attach_type in (AttachType.LSM_MAC, AttachType.LSM_CGROUP):
+        raise _refuse("the expected attach type is one of LSM programs", ENOTSUPP)
+    target = Target(function.name, btf, proto or btf.func_proto(type_id), 0)
+    target.program, target.only_words = traced, proto is None
+    return target
 
 
 def _check_sizes(btf: Btf, name: str, proto: kinds.FuncProto) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from skep.btf.kernel import kernel_btf
 from skep.btf.kinds import Kind
-from skep.errors import CommandError, ExternError, LoadError, NotSupported, SectionError
+from skep.errors import CommandError, ExternError, LoadError, SectionError
 from skep.isa.assembler import assemble
 from skep.loader.door import Door, ProgramRefused, Syscall
 from skep.loader.kernel import KernelSyscall
@@ -272,7 +272,7 @@ def one(section: str) -> ObjectSpec:
         ("fentry", LoadError),
         ("fentry/no_such_function_at_all", LoadError),
         ("struct_ops/x", LoadError),
-        ("freplace/x", NotSupported),
+        ("freplace/x", LoadError),
     ],
 )
 def test_what_has_no_target_is_refused_by_name(section: str, error: type[Exception]) -> None:

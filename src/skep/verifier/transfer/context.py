@@ -20,6 +20,7 @@ from skep.verifier.rules.memory import CONTEXT_FIELD
 from skep.verifier.scalar import UNKNOWN, Scalar, narrow_signed32
 from skep.verifier.target import Target
 from skep.verifier.transfer.regions import require_unmodified
+from skep.verifier.transfer.traced import read_lent_context, read_word
 from skep.verifier.values import (
     BTF_ID,
     BUF,
@@ -157,6 +158,8 @@ def _read_argument(check: Check, off: int, size: int) -> Value:
     target = target_of(check)
     if off % 8:
         _refuse(check, off, size, f"func '{target.name}' offset {off} is not multiple of 8")
+    if target.only_words:
+        return read_word(check, target, off, size, sees_result=_sees_result(check))
     number = _argument_at(target, off)
     params = target.proto.params[target.hidden :]
     if number < len(params):
@@ -283,6 +286,8 @@ def _typed(
     if not isinstance(pointed, kinds.Composite):
         why = f"func '{target.name}' arg{number} type {pointed.kind.name} is not a struct"
         _refuse(check, off, size, why)
+    if target.program is not None:
+        return read_lent_context(check, target.program, type_, off, size)
     if not listed:
         check.note(
             f"func '{target.name}' arg{number} has btf_id {struct} "

@@ -8,7 +8,6 @@ from typing import Final
 
 from skep.btf import kinds
 from skep.btf.graph import Btf
-from skep.btf.kinds import Kind
 from skep.errors import BtfError
 from skep.uapi.flags import ProgType
 from skep.uapi.kfuncs import ACQUIRE, ITER_NEXT, RCU_PROTECTED, RET_NULL, UNTRUSTED_RESULT
@@ -21,6 +20,7 @@ from skep.verifier.transfer.kfunc_arguments import is_scalar_struct
 from skep.verifier.transfer.kfunc_call import KfuncCall
 from skep.verifier.transfer.regions import may_write_packet
 from skep.verifier.transfer.resources import acquire
+from skep.verifier.transfer.traced import kernel_context
 from skep.verifier.values import (
     ALLOC,
     MAYBE_NULL,
@@ -38,7 +38,6 @@ from skep.verifier.values import (
 
 MAX_PER_CPU: Final = 512
 _U32: Final = (1 << 32) - 1
-_CONTEXTS: Final = "bpf_ctx_convert"
 _LOCKS: Final = ("bpf_res_spin_lock", "bpf_res_spin_lock_irqsave")
 
 
@@ -153,12 +152,7 @@ def _same_object(check: Check, call: KfuncCall) -> Pointer:
 def _kernel_context(check: Check, call: KfuncCall) -> Pointer:
     """The kernel's own struct behind the context, as struct bpf_ctx_convert lists it."""
     kind = ProgType(check.request.program_type.id)
-    holder = call.btf.by_name(_CONTEXTS, Kind.STRUCT)
-    found = 0
-    if holder is not None:
-        for member in call.btf.members(holder):
-            if member.name == f"BPF_PROG_TYPE_{kind.name}_kern":
-                found = call.btf.resolve(member.type)
+    found = kernel_context(call.btf, kind)
     if not found:
         check.not_supported(f"bpf_cast_to_kern_ctx() in programs of type {kind.name.lower()}")
     if not isinstance(call.btf.type(found), kinds.Struct):

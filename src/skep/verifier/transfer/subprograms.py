@@ -20,6 +20,7 @@ from skep.verifier.scalar import UNKNOWN, Scalar
 from skep.verifier.state import MAX_FRAMES, Frame, State, new_frame
 from skep.verifier.transfer.global_arguments import is_refused_as_access, why_not
 from skep.verifier.transfer.packets import forget_packet
+from skep.verifier.transfer.reliance import judge_call
 from skep.verifier.transfer.returns import enforce, require_nothing_held, require_return_value
 from skep.verifier.values import STACK, Pointer
 from skep.verifier.widening import latest_entry, widen
@@ -34,6 +35,7 @@ def call_subprogram(check: Check, step: Step) -> None:
         _call_global(check, callee)
         return
     caller = check.frame
+    judge_call(check, callee, caller)
     frame = _enter(check, check.state, callee.number, step.pc)
     for register in range(1, 6):
         frame.regs[register] = caller.regs[register]
@@ -141,6 +143,7 @@ def call_back(
     callee = _enter(check, state, subprogram, step.pc)
     callee.in_callback = True
     callee.return_min, callee.return_max = low, high
+    judge_call(check, function, caller)
     prepare(caller, callee)
     state.callback_unroll_depth += 1
     caller.callback_depth += 1
@@ -155,6 +158,7 @@ def call_back_later(
     function.is_callback = True
     function.is_async_callback = True
     caller = check.frame
+    judge_call(check, function, caller)
     callee = new_frame(0, subprogram, -1)
     callee.in_callback = True
     callee.in_async_callback = True
