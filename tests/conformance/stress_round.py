@@ -92,7 +92,7 @@ class Round:
 
     def total(self, member: str) -> int:
         """Sum of one counter, 64 bits of it."""
-        return sum(each[member] for each in self.workers()) & WORD
+        return sum(int(each[member]) for each in self.workers()) & WORD
 
     def step(self, program: str, number: int = 0, repeat: int = 1) -> None:
         """Let a worker do something on the calling thread."""

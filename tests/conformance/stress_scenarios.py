@@ -187,7 +187,7 @@ def drain(round_: Round, taken: list[np.ndarray[Any, Any]]) -> None:
         if answer not in (0, -ENOENT):
             raise OSError(-answer, "MAP_LOOKUP_AND_DELETE_BATCH")
         count = MapBatch.decode(bytes(attr)).count
-        keys, values = (np.frombuffer(each, "u8", count).copy() for each in room)
+        keys, values = (np.array(each[:count], "u8") for each in room)
         round_.require((keys * np.uint64(TAG) == values).all(), "a value is another key's, or torn")
         taken.append(keys)
         first = ctypes.addressof(where)
