@@ -7,6 +7,7 @@ Source: Linux 6.18 kernel/bpf/btf.c (btf_new_fd, btf_parse), kernel/bpf/syscall.
 from collections.abc import Mapping
 from typing import Final
 
+from skep.btf.object_types import ObjectTypes
 from skep.btf.validate import validate
 from skep.errors import BtfError
 from skep.syscall.call import Call
@@ -31,6 +32,17 @@ BTF_REASONS: Final[Mapping[int, Reason]] = {
         reasons.BTF_CYCLE,
     )
 }
+FIELD_REASONS: Final[Mapping[int, Reason]] = {
+    row.errno: row
+    for row in (
+        reasons.FIELDS_FORM,
+        reasons.FIELDS_MANY,
+        reasons.FIELDS_OVERLAP,
+        reasons.FIELDS_TARGET,
+        reasons.FIELDS_MISPLACED,
+        reasons.FIELDS_OWNERS,
+    )
+}
 
 
 def load_btf(state: State, call: Call[BtfLoad]) -> int:
@@ -42,10 +54,13 @@ def load_btf(state: State, call: Call[BtfLoad]) -> int:
     log = LogBuffer.of_btf(call)
     data = call.read("btf", attr.btf_size)
     pieces: list[str] = []
+    rows = BTF_REASONS
     try:
         btf = validate(data, log=pieces.append if log.level else None)
+        rows = FIELD_REASONS
+        ObjectTypes(btf, lambda: state.kernel_btf).check()
     except BtfError as error:
-        refusal = call.refusal(BTF_REASONS[error.errno], str(error))
+        refusal = call.refusal(rows[error.errno], str(error))
         refusal.__cause__ = error  # the log tells which type it is about
         log.finish("".join(pieces), refusal)
         raise refusal from error

@@ -156,7 +156,7 @@ def _types(state: State, call: Call[MapCreate]) -> tuple[ValueType, Refusal | No
         row = reasons.CREATE_NO_BTF if absent else reasons.CREATE_OTHER_BTF
         return ValueType(), call.refusal(row, refusal.reason)
     try:
-        return value_type(call, holding), None
+        return value_type(state, call, holding), None
     except Refusal as refusal:
         return ValueType(), refusal
 

@@ -7,29 +7,30 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
+from skep.btf import special_fields as special
 from skep.btf.kinds import Kind
+from skep.btf.special_fields import Record
 from skep.errors import NotSupported
 from skep.helpers.kfunc_binding import Known
 from skep.runtime.heap import KPTR, LIST, LIST_OWNER, TREE, TREE_OWNER, Description
 from skep.runtime.world import World
 from skep.uapi.program_types import Packet
-from skep.verifier import records
 from skep.verifier.interface import CallFact, Proof
-from skep.verifier.records import Record, Records
+from skep.verifier.records import Records
 
 KINDS: Final[Mapping[int, int]] = {
-    records.KPTR_REF: KPTR,
-    records.KPTR_PERCPU: KPTR,
-    records.LIST_HEAD: LIST,
-    records.RB_ROOT: TREE,
+    special.KPTR_REF: KPTR,
+    special.KPTR_PERCPU: KPTR,
+    special.LIST_HEAD: LIST,
+    special.RB_ROOT: TREE,
 }
-OWNERS: Final[Mapping[int, int]] = {records.LIST_NODE: LIST_OWNER, records.RB_NODE: TREE_OWNER}
+OWNERS: Final[Mapping[int, int]] = {special.LIST_NODE: LIST_OWNER, special.RB_NODE: TREE_OWNER}
 
 
 def describe(record: Record | None, size: int, copies: int = 1) -> Description:
     """What the heap must know of a type of *size* bytes with these special fields."""
     fields = record.fields if record is not None else []
-    counts = [field.offset for field in fields if field.kind == records.REFCOUNT]
+    counts = [field.offset for field in fields if field.kind == special.REFCOUNT]
     return Description(
         size,
         counts[0] if counts else -1,

@@ -4,21 +4,24 @@ Source: Linux 6.18 kernel/bpf/syscall.c (map_check_btf), ``map_check_btf`` of ea
 """
 
 from collections.abc import Mapping
+from errno import E2BIG
 from typing import Final
 
+from skep.btf import special_fields as fields
+from skep.btf.field_search import check_pointees
 from skep.btf.graph import Btf
 from skep.btf.kinds import Int, Kind
+from skep.btf.special_fields import LOCKS, Record
 from skep.errors import BtfError
 from skep.syscall.call import Call
 from skep.syscall.objects import Holding
-from skep.syscall.state import BtfObject
+from skep.syscall.state import BtfObject, State
 from skep.uapi import map_types
 from skep.uapi import reasons_maps as reasons
 from skep.uapi.commands import MapCreate
 from skep.uapi.flags import MapFlag, MapType
 from skep.uapi.reason import Reason
-from skep.verifier import records
-from skep.verifier.records import LOCKS, Record, Records
+from skep.verifier.records import record_of_value
 
 ARRAYS: Final = frozenset({MapType.ARRAY, MapType.PERCPU_ARRAY})
 # types whose maps take no BTF at all
@@ -41,18 +44,18 @@ WITHOUT_BTF: Final = frozenset(
 WITHOUT_KEYS: Final = frozenset({*ARRAYS, MapType.BLOOM_FILTER, MapType.ARENA})
 # field kind -> what map_types calls it
 SPECIAL: Final[Mapping[int, str]] = {
-    records.SPIN_LOCK: "spin_lock",
-    records.RES_SPIN_LOCK: "spin_lock",
-    records.TIMER: "timer",
-    records.WORKQUEUE: "workqueue",
-    records.TASK_WORK: "workqueue",
-    records.KPTR_UNREF: "kptr",
-    records.KPTR_REF: "kptr",
-    records.KPTR_PERCPU: "kptr",
-    records.REFCOUNT: "kptr",
-    records.LIST_HEAD: "list_head",
-    records.RB_ROOT: "rb_root",
-    records.UPTR: "uptr",
+    fields.SPIN_LOCK: "spin_lock",
+    fields.RES_SPIN_LOCK: "spin_lock",
+    fields.TIMER: "timer",
+    fields.WORKQUEUE: "workqueue",
+    fields.TASK_WORK: "workqueue",
+    fields.KPTR_UNREF: "kptr",
+    fields.KPTR_REF: "kptr",
+    fields.KPTR_PERCPU: "kptr",
+    fields.REFCOUNT: "kptr",
+    fields.LIST_HEAD: "list_head",
+    fields.RB_ROOT: "rb_root",
+    fields.UPTR: "uptr",
 }
 
 
@@ -76,7 +79,7 @@ class ValueType:
             self.lock_offset = lock.offset if lock is not None else -1
 
 
-def value_type(call: Call[MapCreate], holding: Holding) -> ValueType:
+def value_type(state: State, call: Call[MapCreate], holding: Holding) -> ValueType:
     """Check the types that MAP_CREATE names, against sizes and map type."""
     attr, target = call.attr, holding.target
     assert isinstance(target, BtfObject)
@@ -89,7 +92,7 @@ def value_type(call: Call[MapCreate], holding: Holding) -> ValueType:
         allowed = attr.map_type in WITHOUT_KEYS or attr.map_type in WITHOUT_BTF
         call.check(allowed, reasons.CREATE_KEY_TYPE_MISSING)
     _check_size(call, target.btf, "value", reasons.CREATE_VALUE_TYPE)
-    record = _record(call, target.btf)
+    record = _record(state, call, target.btf)
     call.check(attr.map_type not in WITHOUT_BTF, reasons.CREATE_NO_TYPES)
     if attr.map_type in ARRAYS:
         _check_array(call, target.btf)
@@ -125,16 +128,22 @@ def _check_array(call: Call[MapCreate], btf: Btf) -> None:
     call.check(good, reasons.CREATE_ARRAY_KEY)
 
 
-def _record(call: Call[MapCreate], btf: Btf) -> Record | None:
+def _record(state: State, call: Call[MapCreate], btf: Btf) -> Record | None:
     attr = call.attr
-    record = Records(None).of_type(btf, attr.btf_value_type_id)
-    if record is None or not record.fields:
+    record = record_of_value(btf, attr.btf_value_type_id, lambda: state.kernel_btf)
+    if record is None:
         return None
     read_only = attr.map_flags & (MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG)
     call.check(not read_only, reasons.CREATE_SPECIAL_ACCESS)
     row = map_types.by_id(attr.map_type)
     for field in record.fields:
         name = SPECIAL.get(field.kind, "")
-        good = not name or (row is not None and name in row.special)
+        good = row is not None and name in row.special
         call.check(good, reasons.CREATE_SPECIAL, f"maps of the type hold no {name}")
+    try:
+        check_pointees(btf, attr.btf_value_type_id, record)
+    except BtfError as error:
+        large = error.errno == E2BIG
+        row_of = reasons.CREATE_UPTR_LARGE if large else reasons.CREATE_UPTR
+        raise call.refusal(row_of, error.found) from error
     return record

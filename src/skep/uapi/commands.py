@@ -499,7 +499,10 @@ RAW_TRACEPOINT_OPEN: Final = Command(
 BTF_LOAD: Final = Command(18, "BTF_LOAD", BtfLoad, "btf_token_fd", _FD, {
     E2BIG: "the BTF is larger than 16 MiB, or has too many or too deep types",
     ENOSPC: "the log does not fit its buffer", ENOTSUPP: "a version, flag or encoding of later",
-    ELOOP: "too many modifiers in a row", EEXIST: "a type contains itself",
+    ELOOP: "too many modifiers in a row, or objects that own each other in a ring",
+    EEXIST: "a type contains itself, or special fields overlap",
+    ENOENT: "special fields refer to what does not exist",
+    EFAULT: "special fields are misplaced, or an address is bad",
 })  # fmt: skip
 BTF_GET_FD_BY_ID: Final = Command(19, "BTF_GET_FD_BY_ID", GetId, "fd_by_id_token_fd", _FD, _BY_ID)
 TASK_FD_QUERY: Final = Command(20, "TASK_FD_QUERY", TaskFdQuery, "probe_addr", "0", {

@@ -181,6 +181,14 @@ CREATE_SPECIAL: Final = Reason(
     "docs/reference/map-types.md says which those are",
 )  # fmt: skip
 
+CREATE_UPTR: Final = Reason(
+    "map-create/uptr", EINVAL, "btf_value_type_id",
+    "uptrs that point to structs of the program, of a size",
+)  # fmt: skip
+CREATE_UPTR_LARGE: Final = Reason(
+    "map-create/uptr-large", E2BIG, "btf_value_type_id", "uptrs to structs that fit into a page"
+)
+
 FREEZE_TYPE: Final = Reason(
     "map-freeze/map-type", ENOTSUPP, "map_fd", "a map that is no struct_ops map"
 )

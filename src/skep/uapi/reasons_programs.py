@@ -6,7 +6,7 @@ Source: Linux 6.18 kernel/bpf/syscall.c (bpf_prog_load, bpf_prog_load_check_atta
 kernel/bpf/verifier.c (process_fd_array, check_btf_info), kernel/bpf/btf.c (btf_new_fd, btf_parse).
 """
 
-from errno import E2BIG, EACCES, EEXIST, EFAULT, EINVAL, ELOOP, EOPNOTSUPP
+from errno import E2BIG, EACCES, EEXIST, EFAULT, EINVAL, ELOOP, ENOENT, EOPNOTSUPP
 from typing import Final
 
 from skep.uapi.commands import ENOTSUPP
@@ -166,5 +166,25 @@ BTF_LARGE: Final = Reason(
 )
 BTF_LOOP: Final = Reason("btf-load/loop", ELOOP, "btf", "type tags and modifiers end at a type")
 BTF_CYCLE: Final = Reason("btf-load/cycle", EEXIST, "btf", "no type that contains itself")
+FIELDS_FORM: Final = Reason(
+    "btf-load/fields", EINVAL, "btf", "structs with such special fields as an object may have",
+    "lists and trees need a lock beside them and a tag contains:STRUCT:NODE",
+)  # fmt: skip
+FIELDS_MANY: Final = Reason(
+    "btf-load/fields-many", E2BIG, "btf", "at most 11 special fields, and one of each lock or count"
+)
+FIELDS_OVERLAP: Final = Reason(
+    "btf-load/fields-overlap", EEXIST, "btf", "special fields one after the other"
+)
+FIELDS_TARGET: Final = Reason(
+    "btf-load/fields-target", ENOENT, "btf",
+    "special fields that refer to structs and members that exist, and that the kernel can release",
+)  # fmt: skip
+FIELDS_MISPLACED: Final = Reason(
+    "btf-load/fields-misplaced", EFAULT, "btf", "special fields that are aligned and of their size"
+)
+FIELDS_OWNERS: Final = Reason(
+    "btf-load/fields-owners", ELOOP, "btf", "objects that do not own each other in a ring"
+)
 
 STATS_TYPE: Final = Reason("enable-stats/type", EINVAL, "type", "RUN_TIME, 0")

@@ -6,12 +6,12 @@ Source: Linux 6.18 kernel/bpf/verifier.c (check_attach_btf_id, check_map_prog_co
 import errno
 from typing import Final
 
+from skep.btf.special_fields import LIST_HEAD, RB_ROOT, SPIN_LOCK, TIMER, WORKQUEUE
 from skep.isa.table import Sem
 from skep.uapi.flags import MapType, ProgType
 from skep.uapi.program_types import may_sleep
 from skep.verifier.check import Check
 from skep.verifier.interface import MapShape
-from skep.verifier.records import LIST_HEAD, RB_ROOT, SPIN_LOCK, TIMER, WORKQUEUE
 from skep.verifier.rules import flow
 from skep.verifier.structops import resolve_member
 from skep.verifier.target import resolve_target

@@ -8,6 +8,7 @@ from skep.maps import creation
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import commands
 from skep.uapi import reasons_maps as reasons
+from support.special_types import SpecialTypes
 
 HASH, ARRAY, CPUMAP, TRIE, SOCKMAP, SOCKHASH, STORAGE, BLOOM = 1, 2, 16, 11, 15, 18, 29, 30
 NO_PREALLOC, RDONLY, WRONLY, RDONLY_PROG = 1, 1 << 3, 1 << 4, 1 << 7
@@ -50,6 +51,20 @@ def locked(**members: int | bytes) -> Driver:
         bench.good(bench.load_btf(LOCKED))
         fd = bench.result
         create(btf_fd=fd, btf_key_type_id=1, btf_value_type_id=3, **members)(bench)
+
+    return drive
+
+
+def pointing(size: int) -> Driver:
+    """MAP_CREATE of task storage whose values have a uptr to a struct of *size* bytes."""
+
+    def drive(bench: Bench) -> None:
+        types = SpecialTypes()
+        types.struct("pointee", ["int"] if size else [], size)
+        value = types.struct("value", ["uptr*pointee"])
+        fd = bench.good(bench.load_btf(types.to_bytes()))
+        create(map_type=STORAGE, max_entries=0, map_flags=NO_PREALLOC, btf_fd=fd,
+               btf_key_type_id=types.ids["int"], btf_value_type_id=value)(bench)  # fmt: skip
 
     return drive
 
@@ -141,6 +156,8 @@ DRIVERS: Drivers = {
     reasons.CREATE_ARRAY_KEY: typed(btf_key_type_id=0),
     reasons.CREATE_SPECIAL_ACCESS: locked(map_flags=RDONLY_PROG),
     reasons.CREATE_SPECIAL: locked(map_type=9),
+    reasons.CREATE_UPTR: pointing(0),
+    reasons.CREATE_UPTR_LARGE: pointing(8192),
     reasons.FREEZE_TYPE: freeze_struct_ops,
     reasons.FREEZE_ACCESS: lambda bench: bench.call(
         commands.MAP_FREEZE, map_fd=bench.array(RDONLY)

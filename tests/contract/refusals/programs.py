@@ -1,6 +1,7 @@
 """Drivers: PROG_LOAD, PROG_BIND_MAP, BTF_LOAD and ENABLE_STATS."""
 
 import struct
+from collections.abc import Sequence
 
 from contract.refusals.bench import NO_FD, Bench, Driver, Drivers, btf_bytes, words
 from skep.engine.proof_only import ProofEngine
@@ -8,6 +9,7 @@ from skep.syscall.subsystem import Subsystem
 from skep.uapi import commands
 from skep.uapi import reasons_programs as reasons
 from support.caller import EXIT, RETURN_ONE, insn
+from support.special_types import types_of
 
 CODE = RETURN_ONE + EXIT
 XDP, TRACING = 6, 26
@@ -91,6 +93,14 @@ def cycle() -> bytes:
     return btf_bytes(words(1, 4 << 24 | 1, 4, 1, 1, 0), b"\0a\0")
 
 
+def fields(*structs: Sequence[str]) -> Driver:
+    """A driver: BTF_LOAD of structs with these members."""
+    return lambda bench: bench.load_btf(types_of(*structs))
+
+
+RING = ["bpf_spin_lock", "bpf_list_head contains:s0:m2", "bpf_list_node"]
+
+
 DRIVERS: Drivers = {
     reasons.FLAGS: load(prog_flags=1 << 30),
     reasons.INSN_COUNT: load(insn_cnt=TOO_MANY),
@@ -138,5 +148,11 @@ DRIVERS: Drivers = {
     ),
     reasons.BTF_LOOP: lambda bench: bench.load_btf(loop()),
     reasons.BTF_CYCLE: lambda bench: bench.load_btf(cycle()),
+    reasons.FIELDS_FORM: fields(["bpf_list_head contains:s0:m1", "bpf_list_node"]),
+    reasons.FIELDS_MANY: fields(["bpf_spin_lock", "bpf_spin_lock"]),
+    reasons.FIELDS_OVERLAP: fields(["bpf_list_node", "bpf_rb_node@8", "bpf_refcount"]),
+    reasons.FIELDS_TARGET: fields(["bpf_spin_lock", "bpf_list_head contains:nobody:n"]),
+    reasons.FIELDS_MISPLACED: fields(["bpf_list_node@4"]),
+    reasons.FIELDS_OWNERS: fields(RING),
     reasons.STATS_TYPE: lambda bench: bench.call(commands.ENABLE_STATS, type=7),
 }

@@ -1,10 +1,10 @@
 """What is learnt of a helper call while its arguments are checked, for its effects and result."""
 
 from skep.btf.graph import Btf
+from skep.btf.special_fields import SpecialField
 from skep.uapi.helper_types import Helper
 from skep.verifier.helper_prototypes import Prototype
 from skep.verifier.interface import MapShape
-from skep.verifier.records import SpecialField
 from skep.verifier.state import StackObject
 
 

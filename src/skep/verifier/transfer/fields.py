@@ -6,13 +6,13 @@ get_constant_map_key).
 
 from typing import Final
 
+from skep.btf.special_fields import FIELD_NAMES, KPTR_PERCPU, KPTR_REF, KPTRS, TIMER
 from skep.uapi.flags import MapFlag, MapType
 from skep.uapi.helper_rows_core import SPIN_LOCK as SPIN_LOCK_HELPER
 from skep.uapi.helper_types import ArgType
 from skep.verifier import precision
 from skep.verifier.check import Check
 from skep.verifier.interface import MapShape
-from skep.verifier.records import FIELD_NAMES, KPTR_PERCPU, KPTR_REF, KPTRS, TIMER
 from skep.verifier.rules.resources import (
     KPTR_AT_OFFSET,
     LOCK_AT_OFFSET,

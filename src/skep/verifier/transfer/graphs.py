@@ -9,9 +9,7 @@ __process_kf_arg_ptr_to_graph_node, ref_convert_owning_non_owning, set_rbtree_ad
 
 from typing import Final
 
-from skep.verifier.check import Check
-from skep.verifier.program import Step
-from skep.verifier.records import (
+from skep.btf.special_fields import (
     FIELD_NAMES,
     LIST_HEAD,
     LIST_NODE,
@@ -20,6 +18,8 @@ from skep.verifier.records import (
     REFCOUNT,
     SpecialField,
 )
+from skep.verifier.check import Check
+from skep.verifier.program import Step
 from skep.verifier.rules.resources import (
     GRAPH_FIELD,
     GRAPH_LOCKED,
@@ -159,21 +159,12 @@ def _node(check: Check, call: KfuncCall, argument: Argument, value: Pointer, kin
             f"in struct {head.btf.type(head.btf_id).name}, but arg is in struct "
             f"{value.btf.type(value.btf_id).name}",
         )
-    if field.offset != node_offset(head):
+    if field.offset != head.node_offset:
         check.refuse(
             GRAPH_FIELD,
             f"arg#1 offset={field.offset}, but expected {FIELD_NAMES[kind]} "
-            f"at offset={node_offset(head)}",
+            f"at offset={head.node_offset}",
         )
-
-
-def node_offset(head: SpecialField) -> int:
-    """Where the nodes of a list or tree stand in its objects; -1 if they do not."""
-    if head.btf is not None and head.btf_id:
-        for member in head.btf.members(head.btf_id):
-            if member.name == head.node and not member.bitfield_size:
-                return member.offset
-    return -1
 
 
 # --- owners -----------------------------------------------------------------------------------
@@ -181,7 +172,7 @@ def node_offset(head: SpecialField) -> int:
 
 def element(check: Check, head: SpecialField) -> Pointer:
     """A pointer to the node of an object of the list or tree, owned by nobody yet."""
-    off = node_offset(head)
+    off = head.node_offset
     if head.btf is None or off < 0:
         check.not_supported("a list or tree of unknown objects")
     made = btf_pointer(head.btf, head.btf_id, ALLOC)

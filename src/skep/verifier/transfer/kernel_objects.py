@@ -9,11 +9,18 @@ from typing import Final
 
 from skep.btf.graph import Btf
 from skep.btf.kinds import Kind
+from skep.btf.special_fields import (
+    FIELD_NAMES,
+    KPTR_PERCPU,
+    KPTR_REF,
+    KPTR_UNREF,
+    UPTR,
+    SpecialField,
+)
 from skep.isa.table import Kind as InsnKind
 from skep.uapi.flags import MapType, ProgType
 from skep.verifier import walk
 from skep.verifier.check import Check
-from skep.verifier.records import FIELD_NAMES, KPTR_PERCPU, KPTR_REF, KPTR_UNREF, UPTR, SpecialField
 from skep.verifier.rules.memory import (
     CONSTANT_OFFSET,
     IN_MEMORY,

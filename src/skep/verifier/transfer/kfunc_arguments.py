@@ -8,11 +8,11 @@ from typing import Final
 
 from skep.btf import kinds
 from skep.btf.graph import Btf
+from skep.btf.special_fields import WORKQUEUE
 from skep.uapi.kfuncs import ITER, RELEASE, TRUSTED_ARGS
 from skep.uapi.kfuncs import RCU as TAKES_RCU
 from skep.verifier import prototypes
 from skep.verifier.check import Check
-from skep.verifier.records import WORKQUEUE
 from skep.verifier.rules.calls import ARGUMENT_NOT_NULL, ARGUMENT_TYPE, KFUNC_ARGUMENT
 from skep.verifier.rules.memory import UNMODIFIED_POINTER
 from skep.verifier.rules.resources import (

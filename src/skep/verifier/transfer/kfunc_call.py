@@ -1,9 +1,9 @@
 """What is learnt of a kfunc call while its arguments are checked, for its effects and result."""
 
 from skep.btf.graph import Btf
+from skep.btf.special_fields import SpecialField
 from skep.uapi.kfuncs import Kfunc
 from skep.verifier.interface import MapShape
-from skep.verifier.records import SpecialField
 from skep.verifier.state import StackObject
 from skep.verifier.values import Value
 

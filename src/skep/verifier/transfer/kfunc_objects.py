@@ -8,11 +8,11 @@ from typing import Final, NoReturn
 
 from skep.btf.graph import Btf
 from skep.btf.kinds import Kind
+from skep.btf.special_fields import REFCOUNT
 from skep.uapi.kfuncs import RCU as TAKES_RCU
 from skep.uapi.kfuncs import RELEASE, TRUSTED_ARGS
 from skep.verifier import walk
 from skep.verifier.check import Check
-from skep.verifier.records import REFCOUNT
 from skep.verifier.rules.calls import KFUNC_ARGUMENT, KFUNC_TRUST, MAP_SAME
 from skep.verifier.rules.memory import UNMODIFIED_POINTER
 from skep.verifier.rules.resources import OBJECT_OWNED

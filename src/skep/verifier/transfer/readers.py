@@ -8,9 +8,9 @@ Source: Linux 6.18 kernel/bpf/verifier.c (check_mem_access, its loads).
 from collections.abc import Callable
 from typing import Final
 
+from skep.btf.special_fields import KPTRS, UPTR, SpecialField
 from skep.uapi.flags import MapFlag
 from skep.verifier.check import Check
-from skep.verifier.records import KPTRS, UPTR, SpecialField
 from skep.verifier.rules.memory import KERNEL_ACCESS_PRIVILEGED
 from skep.verifier.scalar import UNKNOWN, const
 from skep.verifier.spelling import type_text

@@ -10,13 +10,13 @@ check_packet_access, check_buffer_access, check_sock_access, check_ptr_alignment
 import errno
 from typing import Final
 
+from skep.btf.special_fields import FIELD_NAMES, KPTRS, UPTR, SpecialField
 from skep.uapi import access as table
 from skep.uapi.contexts import STRUCTS, Points
 from skep.uapi.flags import MapFlag, MapType
 from skep.uapi.program_types import Packet
 from skep.verifier.check import Check
 from skep.verifier.interface import MapShape
-from skep.verifier.records import FIELD_NAMES, KPTRS, UPTR, SpecialField
 from skep.verifier.rules.memory import (
     ALIGNED,
     CONSTANT_OFFSET,

@@ -4,8 +4,8 @@ Source: Linux 6.18 kernel/bpf/verifier.c (acquire_reference, release_reference,
 process_spin_lock, invalidate_non_owning_refs).
 """
 
+from skep.btf.special_fields import FIELD_NAMES, RES_SPIN_LOCK, SPIN_LOCK
 from skep.verifier.check import Check
-from skep.verifier.records import FIELD_NAMES, RES_SPIN_LOCK, SPIN_LOCK
 from skep.verifier.rules.resources import (
     LOCK_AT_OFFSET,
     LOCK_CONSTANT_OFFSET,

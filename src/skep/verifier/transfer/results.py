@@ -8,6 +8,7 @@ from typing import Final
 
 from skep.btf import kinds
 from skep.btf.kinds import Kind
+from skep.btf.special_fields import KPTR_PERCPU
 from skep.errors import BtfError
 from skep.uapi import helper_rows_core as core
 from skep.uapi import helper_rows_network as network
@@ -15,7 +16,6 @@ from skep.uapi import helper_rows_tracing as tracing
 from skep.uapi.flags import MapType
 from skep.uapi.helper_types import Ret
 from skep.verifier.check import Check
-from skep.verifier.records import KPTR_PERCPU
 from skep.verifier.rules.calls import RETURN_STRUCT
 from skep.verifier.scalar import UNKNOWN, narrow_signed32, unsigned_between
 from skep.verifier.transfer.call import Call
