@@ -21,7 +21,7 @@ from skep.uapi.helper_types import (
     MEM_OUT,
     SIZE,
     SOCK,
-    SOCK_COMMON_STRUCT,
+    SOCK_COMMON_STRUCT_OR_NULL,
     SOCK_OR_NULL,
     SOCKET_OR_NULL,
     VALUE_OR_NULL,
@@ -72,10 +72,10 @@ _SETSOCKOPT_OF_SOCKET: Final = replace(network.SETSOCKOPT, args=(SOCK, ANY, ANY,
 _GETSOCKOPT_OF_SOCKET: Final = replace(network.GETSOCKOPT, args=(SOCK, ANY, ANY, MEM_OUT, SIZE))
 _STORAGE_OF_CONTEXT: Final = replace(network.SK_STORAGE_GET, args=(MAP, CTX, VALUE_OR_NULL, ANY))
 _STORAGE_OF_STRUCT: Final = replace(
-    network.SK_STORAGE_GET, args=(MAP, SOCK_COMMON_STRUCT, VALUE_OR_NULL, ANY)
+    network.SK_STORAGE_GET, args=(MAP, SOCK_COMMON_STRUCT_OR_NULL, VALUE_OR_NULL, ANY)
 )
 _STORAGE_DELETE_OF_STRUCT: Final = replace(
-    network.SK_STORAGE_DELETE, args=(MAP, SOCK_COMMON_STRUCT)
+    network.SK_STORAGE_DELETE, args=(MAP, SOCK_COMMON_STRUCT_OR_NULL)
 )
 _BUFF_LEN_OF_STRUCT: Final = replace(network.XDP_GET_BUFF_LEN, args=(XDP_BUFF,))
 _ASSIGN_IN_LOOKUP: Final = replace(network.SK_ASSIGN, args=(CTX, SOCKET_OR_NULL, ANY))

@@ -259,3 +259,14 @@ def test_a_hook_without_a_result_gets_none() -> None:
     verdict = attach("lsm", AttachType.LSM_CGROUP, "bpf_lsm_path_free", text)
     assert verdict is not None
     assert "void LSM hooks" in verdict.detail
+
+
+def test_a_tracepoint_buffer_does_not_come_back_from_the_stack() -> None:
+    """Linux 6.18 keeps no such pointer in a slot: what is loaded again is a number."""
+    text = "r6 = *(u64 *)(r1 + 0)\n*(u64 *)(r6 + 0) = 0\n{}\n*(u64 *)(r7 + 0) = 0\nr0 = 0\nexit"
+    spilled = "*(u64 *)(r10 - 8) = r6\nr7 = *(u64 *)(r10 - 8)"
+    assert ask(text.format("r7 = r6"), kind="raw_tracepoint_writable") is None
+
+    verdict = ask(text.format(spilled), kind="raw_tracepoint_writable")
+    assert verdict is not None
+    assert "R7 invalid mem access 'scalar'" in verdict.detail

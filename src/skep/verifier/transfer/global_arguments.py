@@ -99,7 +99,8 @@ def _object(check: Check, register: int, argument: Argument, value: Value | None
         return f"R{register} type={found} expected=ptr_, trusted_ptr_, rcu_ptr_"
     if value.flags & MAYBE_NULL and not argument.flags & MAYBE_NULL:
         return f"Possibly NULL pointer passed to helper arg{register}"
-    if value.flags & ~MAYBE_NULL != TRUSTED or not value.var.is_number(0):
+    alive = value.flags & ~MAYBE_NULL == (0 if value.ref_id else TRUSTED)
+    if not alive or not value.var.is_number(0):
         return f"R{register} must be a trusted pointer"
     assert kernel is not None
     if not walk.is_part_of(

@@ -21,6 +21,7 @@ from skep.verifier.rules.memory import (
 )
 from skep.verifier.scalar import UNKNOWN, Scalar
 from skep.verifier.scalar import ZERO as ZERO_NUMBER
+from skep.verifier.slot_sets import slot_bit
 from skep.verifier.spelling import tnum_text
 from skep.verifier.state import (
     DYNPTR,
@@ -47,11 +48,12 @@ from skep.verifier.transfer.stack_ranges import (
     require_initialised,
     slot_of,
 )
-from skep.verifier.values import STACK, Pointer, Value
+from skep.verifier.values import CONST_DYNPTR, STACK, TP_BUFFER, Pointer, Value
 
 IMMEDIATE: Final = -1  # sources of a store other than a register
 ANYTHING: Final = -2
 
+_NEVER_SPILLED: Final = (CONST_DYNPTR, TP_BUFFER)  # what comes back is a number
 _SPECIAL: Final = frozenset((SPILL, DYNPTR, ITER, IRQ))
 _REST: Final = bytes(kind if kind in (INVALID, ZERO) else MISC for kind in range(256))
 
@@ -116,7 +118,10 @@ def _write_fixed(
     destroy_dynptr(check, frame, spi)
     old = frame.slot(spi)
     if isinstance(value, Pointer):
-        _spill_pointer(check, frame, spi, size, value)
+        if value.kind in _NEVER_SPILLED:
+            _write_bytes(check, frame, off, size, value, source)
+        else:
+            _spill_pointer(check, frame, spi, size, value)
     elif value is not None and check.privileged and off % SLOT_SIZE == 0:
         _spill_scalar(check, frame, spi, size, value, source)
     else:
@@ -240,6 +245,7 @@ def _read_fixed(check: Check, number: int, off: int, size: int, wanted: bool) ->
     spi = slot_of(off)
     slot = frame.slot(spi)
     spilled = slot.value
+    check.note_slots_read(number, slot_bit(spi))
     if slot.types[0] != SPILL or spilled is None:
         _require_bytes(check, slot, off, size)
         return _read_bytes(frame, off, off + size) if wanted else UNKNOWN
