@@ -10,10 +10,14 @@ A handler of an instruction has the signature ``handler(check: Check, step: Step
   walked later; get its frames with ``state.own(number)`` to change them;
 * calls ``check.mark_precise(n)`` whenever a verdict or an effect depends on the exact value of the
   scalar in register *n* (where the kernel calls mark_chain_precision);
-* calls ``check.note_stack_access(frame, spi)`` when it spills to or fills from a slot.
+* calls ``check.note_stack_access(frame, spi)`` when it spills to or fills from a slot;
+* calls ``check.note_slots_read(frame, slots)`` whenever it looks at what slots hold, because
+  slots that nobody reads are forgotten when states are compared.
 """
 
 from typing import Final, NoReturn
+
+from mypy_extensions import i64
 
 from skep.isa.insn import Insn
 from skep.isa.table import BY_NAME
@@ -35,6 +39,7 @@ from skep.verifier.report import Rejected
 from skep.verifier.rules.flow import JUMP_SEQUENCE, REGISTER_READABLE
 from skep.verifier.rules.rule import NOT_SUPPORTED, Rule
 from skep.verifier.scalar import Scalar
+from skep.verifier.slot_marks import Instance
 from skep.verifier.state import Frame, State, Trace, new_frame
 from skep.verifier.target import Target
 from skep.verifier.values import Value
@@ -88,6 +93,7 @@ class Check:
         self.path_ends: bool = False
         self.ids: int = 0
         self.records = Records(request.environment.kernel_btf)
+        self.entries: dict[int, Instance] = {}  # of functions that are no callees, by number
         self.pending: list[Pending] = []
         self.current_trace: Trace | None = None
         self.target: Target | None = None
@@ -220,6 +226,28 @@ class Check:
         trace = self.record()
         trace.stack_frame = frame
         trace.spi = spi
+
+    def enter(self, frame: Frame) -> None:
+        """*frame* is the first one of a new state: note accesses of its stack as of this entry."""
+        number = frame.subprog
+        if number not in self.entries:
+            function = self.program.functions[number]
+            self.entries[number] = Instance(self.program, function, None, -1)
+        frame.instance = self.entries[number]
+
+    def note_slots_read(self, frame: int, slots: i64) -> None:
+        """Record that the current instruction looks at what *slots* of *frame* hold."""
+        instance = self.frame.instance
+        if instance is not None:
+            instance.note_read(frame, self.pc, slots)
+
+    def settle_slots(self) -> None:
+        """A path ends, or a function returns: find out what that says of slots that are live."""
+        frames = self.state.frames
+        for number in range(len(frames) - 1, -1, -1):
+            instance = frames[number].instance
+            if instance is not None and instance.is_new:
+                instance.settle()
 
     def path(self) -> tuple[int, ...]:
         """Slots on the way here that were jumps or their targets, oldest first, the latest 1000."""

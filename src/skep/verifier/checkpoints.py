@@ -11,6 +11,8 @@ propagate_backedges).
 
 from typing import Final
 
+from mypy_extensions import i64
+
 from skep.base.bits import U32
 from skep.errors import InternalError
 from skep.isa.table import Kind
@@ -19,6 +21,7 @@ from skep.verifier.check import PROG_F_TEST_STATE_FREQ, Check
 from skep.verifier.events import Looping, Note, Remembered
 from skep.verifier.program import Step
 from skep.verifier.rules.flow import LOOP_PROGRESS
+from skep.verifier.slot_sets import ALL_SLOTS
 from skep.verifier.state import ITER_ACTIVE, Checkpoint, LoopVisit, State
 from skep.verifier.values import Pointer
 
@@ -115,8 +118,25 @@ class Checkpoints:
         """Forget what nothing will read in a state all of whose paths have been walked."""
         checkpoint.cleaned = True
         for number, pc in enumerate(_places(checkpoint.state)):
-            step = self._step(pc)
-            prune.clean_frame(checkpoint, number, step.live, step.live_slots)
+            slots = self._live_slots(checkpoint.state, number)
+            prune.clean_frame(checkpoint, number, self._step(pc).live, slots)
+
+    def _live_slots(self, state: State, number: int) -> i64:
+        """Slots of frame *number* that are live: here, or where one of the calls comes back."""
+        frames = state.frames
+        top = len(frames) - 1
+        live: i64 = 0
+        pc = state.pc
+        for at in range(top, number - 1, -1):
+            instance = frames[at].instance
+            if instance is None:
+                return ALL_SLOTS
+            before: i64 = instance.live_before(number, pc)
+            live |= before
+            if at > number:
+                call = self._step(frames[at].callsite)
+                pc = call.pc if call.calls_callback else call.next_pc
+        return live
 
     def _compare(self, checkpoint: Checkpoint, step: Step) -> int:
         old = checkpoint.state

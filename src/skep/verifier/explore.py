@@ -11,7 +11,6 @@ from skep.isa.table import OPS, Kind, Op, Sem
 from skep.verifier.check import Check
 from skep.verifier.checkpoints import Checkpoints
 from skep.verifier.events import Arrived, Entered, PathEnded, Pruned, Resumed
-from skep.verifier.liveness import note_reads
 from skep.verifier.program import Decision, Refinement, Step, Transfer
 from skep.verifier.rules import flow
 from skep.verifier.scalar import const
@@ -206,7 +205,6 @@ def _see(check: Check, step: Step) -> None:
     if step.fault:
         named = step.fault.endswith(" is invalid")
         check.refuse(flow.REGISTER_NUMBER if named else flow.RESERVED_FIELDS, step.fault)
-    note_reads(check.program, step)
 
 
 def _arrive(check: Check, step: Step) -> Frame:
@@ -247,6 +245,7 @@ def _resume(check: Check, marks: Checkpoints) -> bool:
     journal = check.journal
     if journal is not None:
         journal.append(PathEnded(check.pc))
+    check.settle_slots()
     marks.end_path(check.state)
     if not check.pending:
         return False

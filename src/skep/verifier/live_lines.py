@@ -2,8 +2,8 @@
 
 Each instruction gathers, for every chain of calls that leads to it, which slots it may read and
 which it always overwrites. When a path ends or a function returns, that is carried backwards until
-nothing changes, and on to the callers. skep itself knows live slots before the walk: this only
-tells the same story, and no verdict depends on it.
+nothing changes, and on to the callers. ``skep.verifier.slot_marks`` finds the same out, quicker and
+in another order: this only tells it as Linux does, and no verdict depends on it.
 
 Source: Linux 6.18 kernel/bpf/liveness.c.
 """

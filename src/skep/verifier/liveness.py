@@ -1,9 +1,7 @@
-"""Which registers and stack slots still matter: those before the walk, these while it goes on.
+"""Which registers still matter, before the walk; ``skep.verifier.slot_marks`` says it of the stack.
 
-A register or stack slot is live before an instruction if some way from there may read it before it
-is overwritten. ``skep.verifier.frame_accesses`` says which slots an instruction may read. For slots
-only instructions count that have been walked: a remembered state is compared with others once all
-ways from it have been, so what it has not come to cannot matter to it.
+A register is live before an instruction if some way from there may read it before it is
+overwritten.
 
 Source: Linux 6.18 kernel/bpf/verifier.c (compute_live_registers).
 """
@@ -12,11 +10,9 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from skep.isa.table import MAX_REGISTER, Kind, Sem
+from skep.isa.table import Kind, Sem
 from skep.uapi import helpers as helper_table
-from skep.verifier.frame_accesses import FrameAccesses, accesses_of
 from skep.verifier.program import FACTS, Function, Program, Step, registers_set
-from skep.verifier.slot_sets import ALL_SLOTS
 
 ALL_REGISTERS: Final = 0x3FF
 ARGUMENT_MASKS: Final = (0x00, 0x02, 0x06, 0x0E, 0x1E, 0x3E)
@@ -31,12 +27,12 @@ _KFUNC: Final = Sem.KFUNC
 
 
 def compute_liveness(program: Program) -> None:
-    """Set ``live`` of every step, and what it does to the stack."""
+    """Set ``live`` of every step, and note where jumps lead."""
     for function in program.functions:
         steps = _steps(program, function)
         loops = _goes_back(steps)
         _registers(program, steps, loops)
-        _slots(program, function, steps)
+        _note_jumps(program, steps)
     program.has_liveness = True
 
 
@@ -106,57 +102,7 @@ def _live_after(program: Program, step: Step) -> i64:
     return out
 
 
-# --- slots ------------------------------------------------------------------------------------
-
-
-def _slots(program: Program, function: Function, steps: list[Step]) -> None:
-    if not _uses_stack(steps):
-        return
-    accesses: FrameAccesses | None = accesses_of(program, function)
-    if accesses is None:
-        for step in steps:
-            step.live_slots = ALL_SLOTS
-        return
+def _note_jumps(program: Program, steps: list[Step]) -> None:
     for step in steps:
-        step.slots_read = accesses.read[step.pc - function.start]
-        step.slots_written = accesses.written[step.pc - function.start]
         if step.jumps:
-            program.jumps_to.setdefault(step.target, []).append(step)
-
-
-def _uses_stack(steps: list[Step]) -> bool:
-    """Whether anything is done with r10, the only way to the function's own frame."""
-    for step in steps:  # noqa: SIM110 - any() is slow
-        if step.dst == MAX_REGISTER or step.src == MAX_REGISTER:
-            return True
-    return False
-
-
-def note_reads(program: Program, step: Step) -> None:
-    """*step* is walked for the first time: from now on the slots that it reads matter before it."""
-    if step.slots_read & ~step.live_slots == 0:
-        return
-    step.live_slots |= step.slots_read
-    work = [step]
-    while work:
-        here = work.pop()
-        before = program.steps[here.previous] if here.previous >= 0 else None
-        if (
-            before is not None
-            and before.falls
-            and before.next_pc == here.pc
-            and _reaches(before, here)
-        ):
-            work.append(before)
-        jumps = program.jumps_to.get(here.pc)
-        if jumps is not None:
-            work.extend([jump for jump in jumps if _reaches(jump, here)])
-
-
-def _reaches(before: Step, here: Step) -> bool:
-    """Carry what matters before *here* to a step before it; tell whether that was new."""
-    live = before.live_slots | (here.live_slots & ~before.slots_written)
-    if live == before.live_slots:
-        return False
-    before.live_slots = live
-    return True
+            program.jumps_to.setdefault(step.target, []).append(step.pc)

@@ -139,6 +139,7 @@ def _walk_function(
 ) -> None:
     marks.forget()
     frame = new_frame(0, function.number, -1)
+    check.enter(frame)
     state = State([frame])
     state.pc = function.start
     state.first_pc = function.start

@@ -134,12 +134,11 @@ class Step:
     """One instruction: its fields, its row, and facts of the control flow.
 
     *next_pc* is the slot after it (two further for wide instructions), *previous* the one before
-    it; *target* is where it jumps or calls, -1 if nowhere. *live* and *live_slots* are the
-    registers and stack slots whose values matter before it, as bit sets; *slots_read* and
-    *slots_written* are what it does to slots itself, at most and for sure. *origin* is one of the
-    numbers above, *made* the register of the result that it tells of. *number* is the immediate as
-    a scalar. *action* and *operation* tell frequent handlers and operations apart; *transfer*, or
-    *decide*, *holds* and *fails*, are what an operation, or a comparison, does to scalars.
+    it; *target* is where it jumps or calls, -1 if nowhere. *live* are the registers whose values
+    matter before it, as a bit set. *origin* is one of the numbers above, *made* the register of the
+    result that it tells of. *number* is the immediate as a scalar. *action* and *operation* tell
+    frequent handlers and operations apart; *transfer*, or *decide*, *holds* and *fails*, are what
+    an operation, or a comparison, does to scalars.
 
     The walk notes whether it was *seen*, the pointer that it *accessed* memory through first, the
     *constant* that a wide instruction loads, and a map that *fits* the helper it calls.
@@ -149,10 +148,10 @@ class Step:
         "accessed", "action", "arguments", "calls_callback", "constant", "decide", "dst", "fails",
         "falls", "fault", "fits",
         "force_checkpoint", "high", "holds", "imm", "insn", "is_iter_next", "is_jump",
-        "jump_point", "jumps", "kind", "live", "live_slots", "made", "map", "may_link",
+        "jump_point", "jumps", "kind", "live", "made", "map", "may_link",
         "may_split", "next_pc", "number", "off", "op", "operation", "origin", "pc", "previous",
-        "prune_point", "reg_source", "scc", "seen", "sem", "senseless", "size", "slots_read",
-        "slots_written", "src", "target", "transfer", "wide",
+        "prune_point", "reg_source", "scc", "seen", "sem", "senseless", "size", "src", "target",
+        "transfer", "wide",
     )  # fmt: skip
 
     def __init__(self, pc: int, insn: Insn, op: Op) -> None:
@@ -176,9 +175,6 @@ class Step:
         self.target: int = -1
         self.map: MapShape | None = None  # of LD_IMM64 that names one
         self.live: i64 = 0
-        self.live_slots: i64 = 0
-        self.slots_read: i64 = 0
-        self.slots_written: i64 = 0
         self.scc: int = 0
         self.jump_point: bool = False
         self.prune_point: bool = False
@@ -270,7 +266,7 @@ class Program:
         self.functions = functions
         self.size: int = len(steps)
         self.maps: list[MapShape] = []
-        self.jumps_to: dict[int, list[Step]] = {}  # in functions that use the stack
+        self.jumps_to: dict[int, list[int]] = {}  # slots of jumps, by where they lead
         self.has_liveness: bool = False  # the steps know what is live
         self.function_at: dict[int, Function] = {f.start: f for f in functions}
 

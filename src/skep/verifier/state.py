@@ -25,6 +25,7 @@ from typing import Final
 
 from skep.btf.graph import Btf
 from skep.verifier.scalar import Scalar
+from skep.verifier.slot_marks import Instance
 from skep.verifier.values import Pointer, Value, stack_pointer
 
 SLOT_SIZE: Final = 8
@@ -136,8 +137,8 @@ class Frame:
 
     __slots__ = (
         "async_entry", "callback_depth", "callsite", "in_async_callback",
-        "in_callback", "in_exception_callback", "number", "regs", "return_max", "return_min",
-        "shared", "stack", "subprog",
+        "in_callback", "in_exception_callback", "instance", "number", "regs", "return_max",
+        "return_min", "shared", "stack", "subprog",
     )  # fmt: skip
 
     def __init__(
@@ -148,6 +149,7 @@ class Frame:
         self.callsite = callsite
         self.regs = regs  # r0 to r10
         self.stack = stack  # by spi
+        self.instance: Instance | None = None  # where accesses of the stack are noted
         self.shared: bool = False
         self.in_callback: bool = False
         self.in_async_callback: bool = False
@@ -160,6 +162,7 @@ class Frame:
     def copy(self) -> "Frame":
         """Return an equal frame that is private to its holder."""
         twin = Frame(self.number, self.subprog, self.callsite, self.regs.copy(), self.stack.copy())
+        twin.instance = self.instance
         twin.in_callback = self.in_callback
         twin.in_async_callback = self.in_async_callback
         twin.in_exception_callback = self.in_exception_callback

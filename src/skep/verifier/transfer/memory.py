@@ -18,12 +18,15 @@ from skep.verifier.rules.memory import (
     SAME_KIND,
 )
 from skep.verifier.scalar import UNKNOWN, ZERO
+from skep.verifier.slot_sets import slot_bit
 from skep.verifier.spelling import type_text
+from skep.verifier.state import SLOT_SIZE
 from skep.verifier.transfer.accesses import read_memory, write_memory
 from skep.verifier.transfer.arithmetic import require_writable
 from skep.verifier.transfer.regions import require_unmodified
 from skep.verifier.transfer.returns import require_nothing_held
 from skep.verifier.transfer.stack import ANYTHING, IMMEDIATE, read_stack
+from skep.verifier.transfer.stack_ranges import slot_of
 from skep.verifier.transfer.subprograms import return_to_caller
 from skep.verifier.values import (
     ARENA,
@@ -133,6 +136,20 @@ def store(check: Check, step: Step) -> None:
     pointer = check.read(step.dst)
     write_memory(check, step.dst, step.off, step.size, IMMEDIATE if immediate else step.src)
     note_access(check, pointer)
+    _note_store(check, step, pointer)
+
+
+def _note_store(check: Check, step: Step, value: Value) -> None:
+    """Record which slot the store overwrites whole, if any."""
+    instance = check.frame.instance
+    if instance is None:
+        return
+    if isinstance(value, Pointer) and value.kind == STACK:
+        off = value.off + int(value.var.smin) + step.off
+        if step.size == SLOT_SIZE and value.var.is_const and off % SLOT_SIZE == 0:
+            instance.note_store(value.frame, step.pc, slot_bit(slot_of(off)))
+            return
+    instance.note_store(0, step.pc, 0)
 
 
 # --- atomics ----------------------------------------------------------------------------------

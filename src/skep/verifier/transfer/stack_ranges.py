@@ -17,6 +17,7 @@ from skep.verifier.rules.memory import (
 )
 from skep.verifier.rules.resources import DYNPTR_NOT_BUFFER
 from skep.verifier.scalar import Scalar
+from skep.verifier.slot_sets import slots_between
 from skep.verifier.spelling import tnum_text
 from skep.verifier.state import (
     DYNPTR,
@@ -142,6 +143,7 @@ def require_initialised(
     if raw and var.is_const:
         _require_no_dynptr(check, check.state.frames[pointer.frame], low, high)
         return True
+    check.note_slots_read(pointer.frame, slots_between(low, high - low))
     if check.tale is not None:
         check.tale.append(StackRead(pointer.frame, low, high))
     at = _first_unset(check, pointer.frame, low, high, write)

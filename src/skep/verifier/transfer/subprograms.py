@@ -53,6 +53,9 @@ def _enter(check: Check, state: State, subprogram: int, callsite: int) -> Frame:
     if depth >= MAX_FRAMES:
         check.refuse(flow.CALL_DEPTH, f"the call stack of {depth + 1} frames is too deep")
     frame = new_frame(depth, subprogram, callsite)
+    instance = state.frames[-1].instance
+    if instance is not None:
+        frame.instance = instance.callee(check.program.functions[subprogram], callsite)
     state.frames.append(frame)
     return frame
 
@@ -160,6 +163,7 @@ def call_back_later(
     caller = check.frame
     judge_call(check, function, caller)
     callee = new_frame(0, subprogram, -1)
+    check.enter(callee)
     callee.in_callback = True
     callee.in_async_callback = True
     callee.async_entry = caller.async_entry + 1
@@ -207,6 +211,7 @@ def return_to_caller(check: Check, step: Step) -> None:
     if check.journal is not None:
         event = Called(step.pc, caller.copy(), callee.copy(), returning=True, refs=state.refs)
         check.journal.append(event)
+    check.settle_slots()
     state.frames.pop()
     check.frame = caller
     if callee.in_callback:
