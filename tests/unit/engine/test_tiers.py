@@ -1,4 +1,4 @@
-"""Programs begin with quick code and go on with better code, unnoticed."""
+"""Programs begin in the start tier and go on with better code, unnoticed."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from skep.engine.llvm.cache import DiskCache
 from skep.engine.llvm.engine import CompiledEntry, LlvmEngine
 from skep.engine.llvm.gates import Gates
 from skep.engine.llvm.machine import QUICK, Machine
-from skep.engine.llvm.tiers import Code, Growth
+from skep.engine.llvm.tiers import RUNS, Code, Growth
 from skep.isa.table import slot
 from skep.runtime.invocation import TAIL_CALLS
 from skep.verifier.interface import Proof
@@ -36,43 +36,85 @@ def engine() -> LlvmEngine:
     return LlvmEngine(machine=Machine())
 
 
-def code_of(entry: CompiledEntry) -> int:
-    """Address of the machine code that runs now."""
-    return next(part.address for part in entry.parts)
+def has_grown(entry: CompiledEntry) -> bool:
+    """Whether it runs better code than it began with: whoever runs it often needs no gate."""
+    return entry.hot(0) != entry.address
 
 
-def test_better_code_takes_the_place_of_quick_code_after_the_first_run() -> None:
+def test_better_code_takes_over_after_some_runs() -> None:
     entry, run = engine().compile(returning(7)), Run()
-    quick, address = code_of(entry), entry.address
-    first = entry(run.address, 0)
+    address = entry.address
+    first = [entry(run.address, 0) for _ in range(RUNS)]
     background().settle()
 
-    assert (first, entry(run.address, 0)) == (7, 7)
-    assert code_of(entry) != quick
+    assert {*first, entry(run.address, 0)} == {7}
+    assert has_grown(entry)
     assert entry.address == address
-    assert entry.hot(1) == code_of(entry)
+    assert [part.address for part in entry.parts] == [entry.hot(1)]
 
 
-def test_a_program_that_never_runs_is_not_optimised() -> None:
-    entry = engine().compile(returning(7))
-    quick = code_of(entry)
+def test_a_program_that_hardly_runs_is_not_optimised() -> None:
+    entry, run = engine().compile(returning(7)), Run()
+    for _ in range(RUNS - 1):
+        entry(run.address, 0)
     background().settle()
 
-    assert code_of(entry) == quick
+    assert not has_grown(entry)
 
 
-def test_a_large_program_has_to_run_more_often() -> None:
+def test_a_program_with_a_loop_is_optimised_when_it_first_runs() -> None:
+    loop = [slot("add64_imm", 0, imm=1), slot("jlt64_imm", 0, off=-2, imm=100)]
+    entry = engine().compile(prove([slot("mov64_imm", 0), *loop, EXIT], depth=0))
+    assert entry(Run().address, 0) == 100
+    background().settle()
+
+    assert has_grown(entry)
+
+
+def test_who_asks_for_machine_code_gets_it() -> None:
+    entry = engine().compile(returning(7))
+    (part,) = entry.parts
+
+    assert has_grown(entry)
+    assert (part.start, part.address) == (0, entry.hot(1))
+    assert len(entry.places()) > 0
+
+
+def test_a_metered_program_starts_with_quick_code() -> None:
+    entry = LlvmEngine(machine=Machine(), metered=True).compile(returning(7))
+    (part,) = entry.parts
+
+    assert not has_grown(entry)
+    assert part.address != entry.address
+    entry(Run().address, 0)
+    background().settle()
+    assert has_grown(entry)
+
+
+def test_a_large_metered_program_has_to_run_more_often() -> None:
     body = [slot("add64_imm", 0, imm=1)] * 1000
-    entry, run = engine().compile(prove([slot("mov64_imm", 0), *body, EXIT], depth=0)), Run()
-    quick = code_of(entry)
+    proof = prove([slot("mov64_imm", 0), *body, EXIT], depth=0)
+    entry, run = LlvmEngine(machine=Machine(), metered=True).compile(proof), Run()
     entry(run.address, 0)
     background().settle()
-    after_one = code_of(entry)
+    assert not has_grown(entry)
+
     entry.hot(1000)
     background().settle()
-
-    assert after_one == quick != code_of(entry)
+    assert has_grown(entry)
     assert entry(run.address, 0) == 1000
+
+
+def test_many_runs_in_a_row_go_on_in_better_code() -> None:
+    """The gate is where they go: what it leads to changes in the midst of them."""
+    compiler, run = engine(), Run()
+    entry = compiler.compile(returning(7))
+    address = entry.hot(1_000_000)
+    before = compiler.library.bind(run_at)(run.address, address)
+    background().settle()
+
+    assert address == entry.address
+    assert (before, compiler.library.bind(run_at)(run.address, address)) == (7, 7)
 
 
 def test_a_tail_call_goes_on_in_the_best_code() -> None:
@@ -80,7 +122,7 @@ def test_a_tail_call_goes_on_in_the_best_code() -> None:
     entry = compiler.compile(returning(7))
     through_gate = compiler.library.bind(run_at)
     before = through_gate(run.address, entry.address)
-    entry(run.address, 0)
+    entry.hot(RUNS)
     background().settle()
     after = through_gate(run.address, entry.address)
 
@@ -88,7 +130,7 @@ def test_a_tail_call_goes_on_in_the_best_code() -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_quick_and_better_code_do_the_same(seed: int) -> None:
+def test_first_and_better_code_do_the_same(seed: int) -> None:
     proof = Generator(seed).program(60, subprograms=True)
     entry = engine().compile(proof)
     outcomes = []
@@ -122,15 +164,18 @@ def test_many_threads_run_while_the_code_changes() -> None:
     assert wrong == []
 
 
-def test_code_on_disk_is_used_at_once(tmp_path: Path) -> None:
-    run = Run()
-    first = LlvmEngine(machine=Machine(DiskCache(tmp_path))).compile(returning(7))
-    first(run.address, 0)
-    background().settle()
-    second = LlvmEngine(machine=Machine(DiskCache(tmp_path))).compile(returning(7))
+def test_code_on_disk_is_what_better_code_comes_from(tmp_path: Path) -> None:
+    def grown() -> int:
+        entry = LlvmEngine(machine=Machine(DiskCache(tmp_path))).compile(returning(7))
+        entry.hot(RUNS)
+        background().settle()
+        assert has_grown(entry)
+        return entry(Run().address, 0)
 
-    assert second.address == code_of(second)  # no gate: it is never going to change
-    assert second(run.address, 0) == 7
+    first, stored = grown(), {path: path.stat().st_ino for path in tmp_path.iterdir()}
+
+    assert (first, grown()) == (7, 7)
+    assert {path: path.stat().st_ino for path in tmp_path.iterdir()} == stored
 
 
 def test_a_program_that_went_is_not_compiled_again() -> None:

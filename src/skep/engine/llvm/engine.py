@@ -16,15 +16,16 @@ from skep.engine.llvm.library import CompiledLibrary
 from skep.engine.llvm.lines import Notes, places
 from skep.engine.llvm.linkage import Linkage
 from skep.engine.llvm.machine import FAST, FULL, QUICK, STRAIGHT, Machine, Tier
+from skep.engine.llvm.start import ENTRY, START, Start
 from skep.engine.llvm.symbols import functions
-from skep.engine.llvm.tiers import Code, Growth
+from skep.engine.llvm.tiers import RUNS, Code, Growth
 from skep.engine.machinery import STOPPED
 from skep.engine.upcalls import Upcalls
 from skep.errors import RunError
 from skep.runtime.invocation import FAULT
 from skep.verifier.interface import Proof
 
-ENTRY: Final = "main"
+SLOTS_PER_RUN: Final = 256  # a metered program of so many slots is worth the work after one run
 LARGE: Final = 1 << 20  # characters of IR from which on LLVM's better passes take minutes
 
 
@@ -63,11 +64,17 @@ class CompiledEntry:
 
     def hot(self, count: int) -> int:
         """Where to call it from *count* times in a row; what runs often is compiled harder."""
-        return self._best(count).address
+        return self._code.address if self._growth is None else self._growth.address(count)
 
     def places(self) -> Sequence[CodePlace]:
         """Which instruction its machine code comes from, by address; empty if nobody knows."""
-        return self._trace(self._best(0))
+        code = self._machine_code()
+        return () if code.tier == START else self._trace(code)
+
+    def _machine_code(self) -> Code:
+        """Its machine code; a program that has none yet is compiled."""
+        code = self._best(0)
+        return code if code.tier != START or self._growth is None else self._growth.grow()
 
     def _best(self, runs: int) -> Code:
         """The best code that there is for *runs* more."""
@@ -84,7 +91,9 @@ class CompiledEntry:
     @property
     def parts(self) -> Sequence[CodePart]:
         """Where its machine code lies; subprograms that became part of their callers have none."""
-        code = self._best(0)
+        code = self._machine_code()
+        if code.tier == START:
+            return ()
         found = {symbol.name: symbol for symbol in code.loaded.functions}
         base = code.base(ENTRY)
         known = [(start, found.get(subprogram_symbol(start))) for start in self._starts]
@@ -143,37 +152,53 @@ class LlvmEngine:
         self._heap = heap_in(objects)
         self._upcalls = Upcalls()
         self._gates = Gates(self._machine)
+        self._start = Start(
+            self._machine, self.library, self._upcalls, self._helpers, self._kfuncs, objects
+        )
 
     def compile(self, proof: Proof) -> CompiledEntry:
         """Make *proof* runnable; raises NotSupported by name for what it cannot run.
 
-        Unless the engine was given a tier, or an earlier process left the code on disk, the
-        program starts with quick code.
+        Unless the engine was given a tier, the program starts in the start tier; a metered one
+        with quick code, unless an earlier process left better code on disk.
         """
-        text, linkage = self._generate(proof)
-        tier = self._tier_of(proof, text)
-        machine, imports = self._machine, linkage.imports
-
-        def make(tier: Tier) -> Code:
-            code = machine.compile(text, tier)
-            loaded = machine.link(code, [ENTRY], imports)
-            address = loaded.address(ENTRY)
-            # r2 to r5 are whatever the registers hold: no proved program reads them at its start
-            enter = self.library.callers.function(ENTRY, loaded, address, 2)
-            return Code(loaded, address, enter, tier)
-
         growth = None
-        if self._tier is None and not machine.knows(text, tier):
-            code = make(QUICK)
-            gate = self._gates.make(code.address)
-            growth = Growth(code, gate, len(proof.insns), lambda: make(tier))
+        if self._metered or self._tier not in (None, START):
+            code, growth = self._compile_now(proof)
         else:
-            code = make(tier)
+            code = self._start.code(proof)
+            if self._tier is None:
+                runs = 1 if has_loops(proof) else RUNS
+                growth = self._growth(code, runs, partial(self._compile, proof))
         starts = [part.start for part in proof.subprograms]
         return CompiledEntry(
             code, self._upcalls, self.library, starts, metered=self._metered,
             heap=self._heap, growth=growth, trace=partial(self._trace, proof),
         )  # fmt: skip
+
+    def _compile(self, proof: Proof) -> Code:
+        text, linkage = self._generate(proof)
+        return self._make(text, linkage, self._tier_of(proof, text))
+
+    def _compile_now(self, proof: Proof) -> tuple[Code, Growth | None]:
+        text, linkage = self._generate(proof)
+        tier = self._tier_of(proof, text)
+        if self._tier is not None or self._machine.knows(text, tier):
+            return self._make(text, linkage, tier), None
+        code = self._make(text, linkage, QUICK)
+        runs = max(len(proof.insns) // SLOTS_PER_RUN, 1)
+        return code, self._growth(code, runs, partial(self._make, text, linkage, tier))
+
+    def _growth(self, code: Code, runs: int, improve: Callable[[], Code]) -> Growth:
+        return Growth(code, self._gates.make(code.address), runs, improve)
+
+    def _make(self, text: str, linkage: Linkage, tier: Tier) -> Code:
+        code = self._machine.compile(text, tier)
+        loaded = self._machine.link(code, [ENTRY], linkage.imports)
+        address = loaded.address(ENTRY)
+        # r2 to r5 are whatever the registers hold: no proved program reads them at its start
+        enter = self.library.callers.function(ENTRY, loaded, address, 2)
+        return Code(loaded, address, enter, tier)
 
     def _trace(self, proof: Proof, code: Code) -> Sequence[CodePlace]:
         """Which instruction *code*, made of *proof*, comes from."""

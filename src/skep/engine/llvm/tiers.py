@@ -1,8 +1,8 @@
 """Tiers: code that is there at once, and better code for programs that run.
 
-A program starts with quick code, hardly optimised. Once it has run often enough to be worth it, it
-is compiled again in the background, and the better code takes its place; runs in the quick code go
-on there to their end. Whoever kept the program's address kept that of its gate.
+A program starts with what is there soonest. Once it has run often enough to be worth it, it is
+compiled in the background, and the better code takes its place; runs that are under way end where
+they began. Whoever kept the program's address kept that of its gate.
 """
 
 import threading
@@ -15,19 +15,23 @@ from skep.engine.llvm.background import background
 from skep.engine.llvm.gates import Gate
 from skep.engine.llvm.machine import Loaded, Tier
 
-SLOTS_PER_RUN: Final = 256  # a program of so many slots is worth the work after one run
+RUNS: Final = 16  # after which a program without loops is worth the work
 
 Function = Callable[[int, int], int]
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Machine code of a program: where it is entered, what enters it, how it was made."""
+    """Code of a program: where it is entered, what enters it, how it was made.
+
+    *loaded* is the machine code that *address* lies in, *held* what that needs besides.
+    """
 
     loaded: Loaded
     address: int
     function: Function
     tier: Tier
+    held: object = None
 
     def base(self, symbol: str) -> int:
         """Where its section begins; *symbol* is that of its entry."""
@@ -35,25 +39,25 @@ class Code:
 
 
 class Growth:
-    """How one program comes from quick to better code.
+    """How one program comes from its first to better code.
 
     Args:
-        quick: the code to begin with, kept since runs may still be in it.
+        first: the code to begin with, kept since runs may still be in it.
         gate: the program's address for others.
-        size: slots of the program.
+        runs: how many are worth the work.
         improve: compiles it harder.
     """
 
-    def __init__(self, quick: Code, gate: Gate, size: int, improve: Callable[[], Code]) -> None:
-        self.code, self.gate = quick, gate
-        self._quick, self._improve = quick, improve
-        self._runs_left = max(size // SLOTS_PER_RUN, 1)
-        self._lock = threading.Lock()
+    def __init__(self, first: Code, gate: Gate, runs: int, improve: Callable[[], Code]) -> None:
+        self.code, self.gate = first, gate
+        self._first, self._improve = first, improve
+        self._runs_left = runs
+        self._asked, self._growing = threading.Lock(), threading.Lock()
 
     def count(self, runs: int) -> Code:
         """Count runs that are about to be; returns the best code that there is."""
         self._runs_left -= runs
-        if self._runs_left <= 0 and self._lock.acquire(blocking=False):  # never released: once
+        if self._runs_left <= 0 and self._asked.acquire(blocking=False):  # never released: once
             itself = weakref.ref(self)
 
             def improve() -> None:
@@ -64,7 +68,15 @@ class Growth:
             background().ask(improve)
         return self.code
 
-    def grow(self) -> None:
-        """Compile, and put the better code in place."""
-        self.code = self._improve()
-        self.gate.point(self.code.address)
+    def address(self, runs: int) -> int:
+        """Where to call so many times in a row: better code takes over in the midst of it."""
+        code = self.count(runs)
+        return self.gate.address if code is self._first else code.address
+
+    def grow(self) -> Code:
+        """Compile, unless that was done, and put the better code in place."""
+        with self._growing:
+            if self.code is self._first:
+                self.code = self._improve()
+                self.gate.point(self.code.address)
+        return self.code
