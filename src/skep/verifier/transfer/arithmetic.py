@@ -115,10 +115,11 @@ def _extend(check: Check, step: Step) -> None:
         check.frame.regs[step.dst] = UNKNOWN if step.wide else unknown_bits(32)
         return
     bits = _EXTENSIONS[step.sem]
-    if value.umax < 1 << (bits - 1):
-        check.frame.regs[step.dst] = _link(check, step.src, value)
-    else:
-        check.frame.regs[step.dst] = _apply(step, value, value)
+    keeps = value.umax < 1 << (bits - 1)
+    if keeps:
+        value = _link(check, step.src, value)
+    made = _apply(step, value, value)  # whose bits are fewer known, though the number is the same
+    check.frame.regs[step.dst] = made.with_id(value.id) if keeps and value.id else made
 
 
 def _unary(check: Check, step: Step) -> None:
