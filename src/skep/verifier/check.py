@@ -100,6 +100,7 @@ class Check:
         self.extends: bool = False  # it takes the place of a function, whose arguments it gets
         # facts for the proof, by pc
         self.memory = bytearray(program.size)
+        self.moved = bytearray(program.size)  # see Proof
         self.slots: dict[int, int] = {}  # offset of the native slot that a context load reads
         self.masks: dict[int, tuple[int, int]] = {}  # how unprivileged arithmetic is masked
         self.masks_differ: bool = False  # some masked arithmetic adds an unknown number

@@ -192,6 +192,7 @@ class Proof:
     map_at: Mapping[int, MapShape] = field(default_factory=dict)  # LD_IMM64 of maps and map values
     callback_at: Mapping[int, int] = field(default_factory=dict)  # LD_IMM64 PSEUDO_FUNC: pc to pc
     btf_address_at: Mapping[int, tuple[str, int]] = field(default_factory=dict)  # ksym, type id
+    moved: bytes = b""  # which operand of a sum is a pointer: 1 or 2; 3: not always the same
     attach_as_expected: bool = False  # results mean something only where it was loaded for
     buffers: Mapping[str, int] = field(default_factory=dict)  # bytes: rdonly, rdwr, tracepoint
     statistics: Statistics

@@ -95,6 +95,7 @@ def _verify(request: Request) -> Proof:
         maps=tuple(program.maps),
         seen=_seen(program),
         memory=bytes(check.memory),
+        moved=bytes(check.moved),
         calls=check.calls,
         map_at=check.map_at,
         callback_at=check.callback_at,

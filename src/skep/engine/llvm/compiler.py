@@ -10,10 +10,11 @@ from typing import Final
 
 from skep.engine.llvm import alu, memory
 from skep.engine.llvm.control import THROW, Ending, Site, call, packet_load, subprogram_symbol
-from skep.engine.llvm.frame import Frame
+from skep.engine.llvm.frame import Frame, Kept
 from skep.engine.llvm.lines import Notes
 from skep.engine.llvm.linkage import Linkage
 from skep.engine.llvm.liveness import live_registers
+from skep.engine.llvm.pointers import SECOND, is_address, pointer_operand, pointer_registers
 from skep.engine.machinery import MAY_GOTO_LIMIT, spend
 from skep.errors import InternalError, NotSupported
 from skep.isa import flow
@@ -86,6 +87,7 @@ class _Function:
         self.ops = {pc: op for pc, op in self._instructions() if self._is_seen(pc)}
         self.leaders = self._leaders()
         self.live = live_registers(proof.insns, part.start, part.end)
+        self.pointers = pointer_registers(proof, part)
         self.budget = ""  # pointer to what may_goto counts down
 
     def text(self, number: int, notes: Notes | None) -> str:
@@ -102,7 +104,7 @@ class _Function:
             if notes is not None:
                 body.note = notes.of_insn(pc)
             if pc in self.leaders:
-                self._block_label(pc)
+                self.frame.label(f"b{pc}", self._kept(pc))
             self._instruction(pc, op)
             expected = pc + (2 if op.kind is Kind.WIDE else 1)
         self._trap()
@@ -139,14 +141,13 @@ class _Function:
                 leaders |= {target, pc + 1}
         return leaders
 
-    def _block_label(self, pc: int) -> None:
-        self.frame.label(f"b{pc}", self._live(pc))
-
-    def _live(self, *targets: int) -> int:
-        live = 0
+    def _kept(self, *targets: int) -> Kept:
+        integers = pointers = 0
         for pc in targets:
-            live |= self.live.get(pc, ALL)
-        return live
+            live, as_pointers = self.live.get(pc, ALL), self.pointers.get(pc, 0)
+            integers |= live & ~as_pointers
+            pointers |= live & as_pointers
+        return Kept(integers, pointers)
 
     def _reserve_budget(self) -> None:
         if any(op.kind is Kind.MAY_GOTO for op in self.ops.values()):
@@ -157,10 +158,13 @@ class _Function:
         frame, insn = self.frame, self.proof.insns[pc]
         match op.kind:
             case Kind.ALU:
-                self._alu(op, insn)
+                self._alu(pc, op, insn)
             case Kind.LOAD | Kind.LOAD_SX:
                 guarded = self._plain(pc, op) == Memory.BTF
-                memory.load(frame, op, insn, self.objects if guarded else None)
+                if is_address(self.proof, pc):
+                    memory.load_address(frame, insn)
+                else:
+                    memory.load(frame, op, insn, self.objects if guarded else None)
             case Kind.STORE_REG | Kind.STORE_IMM:
                 self._plain(pc, op)
                 memory.store(frame, op, insn)
@@ -168,7 +172,7 @@ class _Function:
                 self._plain(pc, op)
                 memory.atomic(frame, op, insn)
             case Kind.WIDE:
-                frame.set(insn.dst, self._wide(pc, op, insn))
+                self._wide(pc, op, insn)
             case _:
                 self._control(pc, op, insn)
 
@@ -194,47 +198,62 @@ class _Function:
             raise NotSupported(f"{op.name} in an arena", "there are no arenas yet")
         return kind
 
-    def _alu(self, op: Op, insn: Insn) -> None:
+    def _alu(self, pc: int, op: Op, insn: Insn) -> None:
         frame = self.frame
         if op.sem is Sem.PERCPU:
             raise NotSupported("per-CPU addresses")
-        moved = self._stack_address(op, insn)
-        if moved is not None:
-            frame.set_stack_address(insn.dst, moved)
+        if op.sem is Sem.MOV and op.bits == 64 and op.reg_source:
+            frame.move(insn.dst, insn.src)
+            return
+        which = pointer_operand(self.proof, pc, op)
+        if self._move_stack_address(op, insn):
+            return
+        if which:
+            self._move_pointer(op, insn, which)
             return
         y = frame.get(insn.src) if op.reg_source else str(insn.imm)
         x = "0" if op.sem in WITHOUT_OLD else frame.get(insn.dst)
         frame.set(insn.dst, alu.arithmetic(frame.body, op.sem, x, y, op.bits))
 
-    def _stack_address(self, op: Op, insn: Insn) -> int | None:
-        """Offset of the result from the frame pointer, where it is that plus a constant."""
-        if op.bits != 64:
-            return None
-        if op.sem is Sem.MOV and op.reg_source:
-            return self.frame.stack_offset(insn.src)
+    def _move_stack_address(self, op: Op, insn: Insn) -> bool:
+        """Whether the result is the frame pointer plus a constant."""
         old = self.frame.stack_offset(insn.dst)
-        if old is None or op.reg_source or op.sem is not Sem.ADD:
-            return None
-        return old + insn.imm
+        if old is None or op.reg_source or op.sem is not Sem.ADD or op.bits != 64:
+            return False
+        self.frame.set_stack_address(insn.dst, old + insn.imm)
+        return True
 
-    def _wide(self, pc: int, op: Op, insn: Insn) -> str:
-        proof, body = self.proof, self.frame.body
+    def _move_pointer(self, op: Op, insn: Insn, which: int) -> None:
+        """A sum of a pointer, operand one or two as *which* says, and an integer."""
+        frame, body = self.frame, self.frame.body
+        if which == SECOND:
+            base, offset = frame.pointer(insn.src), frame.get(insn.dst)
+        else:
+            offset = frame.get(insn.src) if op.reg_source else str(insn.imm)
+            base = frame.pointer(insn.dst)
+            if op.sem is Sem.SUB:
+                offset = body.value(f"sub i64 0, {offset}")
+        frame.set_pointer(insn.dst, body.value(f"getelementptr i8, ptr {base}, i64 {offset}"))
+
+    def _wide(self, pc: int, op: Op, insn: Insn) -> None:
+        proof, frame = self.proof, self.frame
         high = proof.insns[pc + 1].imm
         if op.sem is Sem.CONST:
-            return str((high & 0xFFFF_FFFF) << 32 | insn.imm & 0xFFFF_FFFF)
-        if op.sem is Sem.FUNC:
+            frame.set(insn.dst, str((high & 0xFFFF_FFFF) << 32 | insn.imm & 0xFFFF_FFFF))
+        elif op.sem is Sem.FUNC:
             symbol = subprogram_symbol(proof.callback_at[pc])
-            return body.value(f'add i64 ptrtoint (ptr @"{symbol}" to i64), 0')
-        if op.sem is Sem.BTF_ID:
+            frame.set_pointer(insn.dst, f'@"{symbol}"')
+        elif op.sem is Sem.BTF_ID:
             name = proof.btf_address_at.get(pc, ("?", 0))[0]
             raise NotSupported(f"the address of kernel symbol {name}")
-        shape = proof.map_at[pc]
-        if op.sem in (Sem.MAP_FD, Sem.MAP_IDX):
-            return body.value(f"add i64 {self.linkage.data(shape.address)}, 0")
-        base = shape.value_address(0)
-        if base is None:
-            raise InternalError(f"insn {pc}: map {shape.id} has no direct values")
-        return body.value(f"add i64 {self.linkage.element(base, shape.value_size, high)}, 0")
+        elif op.sem in (Sem.MAP_FD, Sem.MAP_IDX):
+            frame.set_pointer(insn.dst, self.linkage.pointer(proof.map_at[pc].address))
+        else:
+            shape = proof.map_at[pc]
+            base = shape.value_address(0)
+            if base is None:
+                raise InternalError(f"insn {pc}: map {shape.id} has no direct values")
+            frame.set_pointer(insn.dst, self.linkage.element(base, shape.value_size, high))
 
     def _jump(self, pc: int, op: Op, insn: Insn) -> None:
         body, target = self.frame.body, flow.jump_target(pc, op, insn)
@@ -253,11 +272,11 @@ class _Function:
             self._fork(truth, target, pc + 1)
 
     def _go(self, target: int) -> None:
-        self.frame.flush(self._live(target))
+        self.frame.flush(self._kept(target))
         self.frame.body.jump(f"b{target}")
 
     def _fork(self, truth: str, yes: int, no: int) -> None:
-        self.frame.flush(self._live(yes, no))
+        self.frame.flush(self._kept(yes, no))
         self.frame.body.fork(truth, f"b{yes}", f"b{no}")
 
     def _may_goto(self, yes: int, no: int) -> None:

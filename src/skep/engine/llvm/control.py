@@ -195,7 +195,7 @@ def _constant_element(site: Site) -> str:
     if shape.map_type != ARRAY or not first or index >= shape.max_entries:
         return ""
     element = site.linkage.element(first, size * shape.max_entries, size * index)
-    return f"add i64 {element}, 0"
+    return f"ptrtoint ptr {element} to i64"
 
 
 def missing_helper(helper: int) -> NotSupported:

@@ -41,16 +41,21 @@ class Linkage:
         self._library, self._upcalls = library, upcalls
         self._declarations: list[str] = []
         self._symbols: dict[int, str] = {}
+        self._programs: dict[int, str] = {}
         self._sizes: dict[str, int] = {}
 
     def data(self, address: int) -> str:
         """Spell *address* as an ``i64`` constant that the loader fills in."""
-        return f"ptrtoint (ptr @{self._data_symbol(address, 1)} to i64)"
+        return f"ptrtoint (ptr {self.pointer(address)} to i64)"
+
+    def pointer(self, address: int) -> str:
+        """Spell *address* as a ``ptr`` constant that the loader fills in."""
+        return f"@{self._data_symbol(address, 1)}"
 
     def element(self, address: int, size: int, offset: int) -> str:
         """Spell *offset* into the *size* bytes at *address*: LLVM then knows it is not NULL."""
         symbol = self._data_symbol(address, size)
-        return f"ptrtoint (ptr getelementptr inbounds (i8, ptr @{symbol}, i64 {offset}) to i64)"
+        return f"getelementptr inbounds (i8, ptr @{symbol}, i64 {offset})"
 
     def _data_symbol(self, address: int, size: int) -> str:
         symbol = self._symbols.get(address)
@@ -94,6 +99,12 @@ class Linkage:
     def native(self, function: NativeFunction, *args: str) -> str:
         """Spell a call of a native function of the engine's own; they are small."""
         return f'call i64 @"{self.translator.symbol(function)}"({integers(args)}) alwaysinline'
+
+    def program(self, address: int) -> str:
+        """Name of another program's function, which is at *address*."""
+        symbol = self._programs.setdefault(address, f"program.{len(self._programs)}")
+        self._declare(symbol, address, 6)
+        return symbol
 
     def text(self) -> str:
         """Declarations, and the native functions that came along."""

@@ -15,6 +15,7 @@ from skep.engine.llvm.intrinsics import atomic_exchange, atomic_update, narrow, 
 from skep.isa.insn import Insn
 from skep.isa.table import Kind, Op, Sem
 
+USER_SPACE: Final = 1 << 56  # addresses of a process are below it, with five levels of pages too
 ZERO: Final = "@zero"  # eight bytes of zero, in every module that has guarded loads
 
 _ATOMIC: Final[Mapping[Sem, str]] = {
@@ -27,10 +28,8 @@ def pointer(frame: Frame, base: int, off: int) -> str:
     offset = frame.stack_offset(base)
     if offset is not None:
         return frame.stack_pointer(offset + off)
-    body, address = frame.body, frame.get(base)
-    if off:
-        address = body.value(f"add i64 {address}, {off}")
-    return body.pointer(address)
+    start = frame.pointer(base)
+    return frame.body.value(f"getelementptr i8, ptr {start}, i64 {off}") if off else start
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,13 @@ def load(frame: Frame, op: Op, insn: Insn, objects: Objects | None) -> None:
     else:
         value = widen(body, value, bits)
     frame.set(insn.dst, value)
+
+
+def load_address(frame: Frame, insn: Insn) -> None:
+    """``r = *(u64 *)(base + off)``: an address of user space, or NULL, from a context."""
+    source, body = pointer(frame, insn.src, insn.off), frame.body
+    address = body.value(f"load i64, ptr {source}, align 1, !range !{{i64 0, i64 {USER_SPACE}}}")
+    frame.set_pointer(insn.dst, body.pointer(address))
 
 
 def _guard(frame: Frame, source: str, size: int, objects: Objects) -> str:

@@ -73,12 +73,14 @@ def pointer_arithmetic(check: Check, step: Step, left: Value, right: Value) -> V
             return left
         if isinstance(right, Pointer):
             return _combine(check, step, left, right)
+        check.moved[check.pc] |= 1
         if step.reg_source:
             check.mark_precise(step.src)
         return _move(check, step, left, right, True)
     assert isinstance(right, Pointer)
     if right.kind == ARENA:
         return right
+    check.moved[check.pc] |= 2
     check.mark_precise(step.dst)
     return _move(check, step, right, left, False)
 
