@@ -270,3 +270,24 @@ def test_a_tracepoint_buffer_does_not_come_back_from_the_stack() -> None:
     verdict = ask(text.format(spilled), kind="raw_tracepoint_writable")
     assert verdict is not None
     assert "R7 invalid mem access 'scalar'" in verdict.detail
+
+
+def test_sign_extension_forgets_which_bits_are_known() -> None:
+    """The number and its range stay, its bits do not: 0 or 32 may be any number up to 32."""
+    text = look_up(
+        ARRAY, "r8 = *(u32 *)(r6 + 0)\nr8 &= 32\n{}r8 ^= 2\nr0 += r8\nr0 = *(u8 *)(r0 + 0)"
+    )
+    size = all_maps()[ARRAY].value_size
+    assert 34 < size <= 63
+    assert ask(text.format("")) is None
+
+    verdict = ask(text.format("r8 = (s32)r8\n"))
+    assert verdict is not None
+    assert "max value is outside of the allowed memory range" in verdict.detail
+
+
+def test_an_atomic_across_slots_is_misaligned() -> None:
+    """It was an IndexError: the bytes were read before the alignment was checked."""
+    verdict = ask("r1 = 1\nlock *(u64 *)(r10 - 12) += r1\nr0 = 0\nexit")
+    assert verdict is not None
+    assert verdict.detail == "misaligned stack access off 0+0+-12 size 8"

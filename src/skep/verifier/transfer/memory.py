@@ -23,7 +23,7 @@ from skep.verifier.spelling import type_text
 from skep.verifier.state import SLOT_SIZE
 from skep.verifier.transfer.accesses import read_memory, write_memory
 from skep.verifier.transfer.arithmetic import require_writable
-from skep.verifier.transfer.regions import require_unmodified
+from skep.verifier.transfer.regions import require_aligned, require_unmodified
 from skep.verifier.transfer.returns import require_nothing_held
 from skep.verifier.transfer.stack import ANYTHING, IMMEDIATE, read_stack
 from skep.verifier.transfer.stack_ranges import slot_of
@@ -182,6 +182,7 @@ def _modify(check: Check, step: Step) -> None:
     _require_number(check, source, step.src)
     _require_atomic_target(check, step.dst, "stores into")
     if isinstance(pointer, Pointer) and pointer.kind == STACK:
+        require_aligned(check, pointer, step.off, step.size, True)
         read_stack(check, pointer, step.dst, step.off + pointer.off, step.size, False)
     if step.op.fetch and step.sem is not Sem.CMPXCHG:
         require_writable(check, step.src)
