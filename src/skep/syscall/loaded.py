@@ -12,8 +12,7 @@ from typing import Final
 
 from skep.engine.interface import CodePart, Entry
 from skep.errors import RunError
-from skep.isa.codec import decode, encode
-from skep.isa.insn import Insn
+from skep.isa.codec import SLOT_SIZE
 from skep.runtime.stream import Stream
 from skep.syscall.credentials import Delegate
 from skep.syscall.objects import Holding
@@ -111,10 +110,13 @@ class LoadedProgram:
 
 def digest_of(code: bytes) -> bytes:
     """SHA-256 of the instructions, map descriptors taken out (6.18)."""
-    insns, was_wide = [], False
-    for insn in decode(code):
-        first = insn.code == WIDE and insn.src in MAP_SOURCES
-        cleared = Insn(insn.code, insn.dst, insn.src, insn.off, 0) if first or was_wide else insn
-        insns.append(cleared)
-        was_wide = first
-    return hashlib.sha256(encode(insns)).digest()
+    slots, opcodes = bytearray(code), code[::SLOT_SIZE]
+    pc = opcodes.find(WIDE)
+    while pc >= 0:
+        place = SLOT_SIZE * pc
+        if code[place + 1] >> 4 in MAP_SOURCES:
+            slots[place + 4 : place + 8] = bytes(4)
+            if pc + 1 < len(opcodes):
+                slots[place + 12 : place + 16] = bytes(4)
+        pc = opcodes.find(WIDE, pc + 2)
+    return hashlib.sha256(slots).digest()
