@@ -32,6 +32,10 @@ class Caller:
         self._alive.append(buffer)
         return ctypes.addressof(buffer)
 
+    def text_at(self, address: int) -> str:
+        """What is written at *address*, to its final zero."""
+        return ctypes.string_at(address).decode("latin-1")
+
     def call(self, command: Command, **members: int | bytes) -> int:
         """The result of *command* with the given members."""
         buffer = bytearray(command.layout(**members).encode().ljust(commands.ATTR_SIZE, b"\0"))

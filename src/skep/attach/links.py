@@ -42,6 +42,7 @@ class Attachable(Protocol):
     type: ProgramType
     proof: Proof
     entry: Any  # Code; engines add to it
+    functions: Any  # skep.attach.functions
 
     def count_runs(self, runs: int, nanoseconds: int) -> None:
         """Add to what statistics tell."""

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from skep.base.bits import U32, U64, signed, unsigned
 from skep.base.native import load64
+from skep.engine.hooks import NO_HOOKS, Hooks
 from skep.engine.machinery import MAY_GOTO_LIMIT, NO_WORD, STOPPED, packet_word, spend
 from skep.engine.regions import Outside, Regions
 from skep.errors import InternalError, NotSupported, RunError
@@ -56,12 +57,17 @@ class Calls(Protocol):
         """Machine address of this program's function at slot *pc*."""
         ...
 
+    def hooked(self, execution: "Execution", pc: int, arguments: list[int]) -> int:
+        """Run what is hooked to this program's function at slot *pc*; returns r0."""
+        ...
+
 
 @dataclass(slots=True)
 class Code:
     """A program, decoded once."""
 
     proof: Proof
+    hooks: Hooks = field(default_factory=lambda: NO_HOOKS)
     ops: tuple[Op | None, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -112,7 +118,13 @@ class Execution:
         }
 
     def function(self, pc: int, arguments: list[int]) -> int:
-        """Run the function at slot *pc* with r1, r2, …; returns r0."""
+        """Run the function at slot *pc* with r1, r2, …, or what is hooked to it; returns r0."""
+        if pc in self.code.hooks:
+            return self.calls.hooked(self, pc, arguments)
+        return self.body(pc, arguments)
+
+    def body(self, pc: int, arguments: list[int]) -> int:
+        """Run the function itself."""
         stack = (ctypes.c_uint64 * (STACK_SIZE // 8))()
         base = ctypes.addressof(stack)
         registers = [0, *arguments, *[0] * (9 - len(arguments)), base + STACK_SIZE]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from skep.base.native import NativeFunction
+from skep.engine.hooks import NO_HOOKS, Hooks
 from skep.engine.source import arity
 from skep.maps.creation import ElementCalls, ElementCodes
 from skep.verifier.interface import CallFact, Proof
@@ -138,6 +139,9 @@ class Engine(Protocol):
         """Native functions, run the way this engine runs programs."""
         ...
 
-    def compile(self, proof: Proof) -> Entry:
-        """Make *proof* runnable; raises NotSupported by name for what it cannot run."""
+    def compile(self, proof: Proof, hooks: Hooks = NO_HOOKS) -> Entry:
+        """Make *proof* runnable; raises NotSupported by name for what it cannot run.
+
+        *hooks*: what runs instead of its functions, or before and after them.
+        """
         ...

@@ -4,6 +4,7 @@ It runs the same helpers on the same memory as the compiler. Functions of an int
 have machine addresses too, by which native helpers (``bpf_loop``) and tail calls reach them.
 """
 
+import ctypes
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -14,6 +15,7 @@ from skep.base.native import load64, store64
 from skep.engine.batch import run_batch
 from skep.engine.execution import Code, Execution, Step
 from skep.engine.held import Effects, give, heap_in, let_go, of_helper, of_kfunc, take
+from skep.engine.hooks import NO_HOOKS, REGISTERS, Hooks, Tracer
 from skep.engine.interface import CodePart, CodePlace, HelperCode, KfuncCode, NativeLibrary
 from skep.engine.library import PlainLibrary
 from skep.engine.machinery import Stop, tail_target
@@ -22,7 +24,7 @@ from skep.engine.source import arity
 from skep.engine.upcalls import PROTOTYPE, Upcalls
 from skep.errors import NotSupported, RunError
 from skep.maps.interface import KEY_SIZE, VALUE_SIZE
-from skep.runtime.invocation import FAULT
+from skep.runtime.invocation import COOKIE, FAULT, TAIL_CALLS
 from skep.uapi import contexts
 from skep.uapi import helpers as uapi
 from skep.uapi.helpers import Ret
@@ -61,9 +63,9 @@ class Interpreter:
         self.upcalls = Upcalls()
         self.entries: WeakValueDictionary[int, InterpretedEntry] = WeakValueDictionary()
 
-    def compile(self, proof: Proof) -> "InterpretedEntry":
+    def compile(self, proof: Proof, hooks: Hooks = NO_HOOKS) -> "InterpretedEntry":
         """Make *proof* runnable; what it cannot run is refused when a run comes to it."""
-        entry = InterpretedEntry(self, proof)
+        entry = InterpretedEntry(self, proof, hooks)
         self.entries[entry.address] = entry
         return entry
 
@@ -87,9 +89,9 @@ class InterpretedEntry:
 
     parts: Sequence[CodePart] = ()
 
-    def __init__(self, engine: Interpreter, proof: Proof) -> None:
+    def __init__(self, engine: Interpreter, proof: Proof, hooks: Hooks = NO_HOOKS) -> None:
         self.step: Step | None = None
-        self._engine, self._code = engine, Code(proof)
+        self._engine, self._code = engine, Code(proof, hooks)
         row = contexts.by_name(proof.request.program_type.context)
         self._context_size = row.native_size if row else UNKNOWN_CONTEXT_SIZE
         self._running: dict[int, list[Execution]] = {}  # by run block, the innermost last
@@ -132,13 +134,58 @@ class InterpretedEntry:
         """Run from the first instruction, with r1 = *context*."""
         regions = Regions(run, self._engine.objects)
         regions.grant(context, self._context_size)
-        execution = Execution(self._code, run, regions, self, step)
+        return self._run(Execution(self._code, run, regions, self, step), [context])
+
+    def lend(self, execution: Execution, arguments: list[int]) -> int:
+        """Run in the midst of *execution*, of another program, in what memory that may touch."""
+        step = self.step or execution.step
+        inner = Execution(self._code, execution.run, execution.regions, self, step)
+        return self._run(inner, arguments)
+
+    def _run(self, execution: Execution, arguments: list[int]) -> int:
         with self._entered(execution):
             try:
-                return execution.function(0, [context])
+                return execution.function(0, arguments)
             except _Thrown as thrown:
-                store64(run + FAULT, Stop.NONE)
+                store64(execution.run + FAULT, Stop.NONE)
                 return thrown.cookie
+
+    def hooked(self, execution: Execution, pc: int, arguments: list[int]) -> int:
+        """Run what is hooked to the function at slot *pc*, and the function itself."""
+        hooks = execution.code.hooks[pc]
+        arguments = (arguments + [0] * REGISTERS)[:REGISTERS]
+        if hooks.instead is not None:
+            return self._lend(execution, hooks.instead.address, arguments)
+        count = hooks.arguments
+        words = (ctypes.c_uint64 * (REGISTERS + 2))(count, *arguments[:count])
+        context = ctypes.addressof(words) + 8
+        execution.regions.grant(context - 8, ctypes.sizeof(words))
+        try:
+            self._trace(execution, hooks.before, context)
+            words[count + 1] = execution.body(pc, arguments)
+            self._trace(execution, hooks.after, context)
+        finally:
+            execution.regions.revoke(context - 8)
+        return words[count + 1]
+
+    def _trace(self, execution: Execution, tracers: Sequence[Tracer], context: int) -> None:
+        """Run *tracers*: each has its own cookie, and makes its own tail calls."""
+        places = (execution.run + COOKIE, execution.run + TAIL_CALLS)
+        kept, pc = [load64(place) for place in places], execution.pc
+        for tracer in tracers:
+            for place, word in zip(places, (tracer.cookie, 0), strict=True):
+                store64(place, word)
+            self._lend(execution, tracer.entry.address, [context, 0, 0, 0, 0])
+        for place, word in zip(places, kept, strict=True):
+            store64(place, word)
+        execution.pc = pc
+
+    def _lend(self, execution: Execution, address: int, arguments: list[int]) -> int:
+        """Run another program's function in the midst of *execution*."""
+        entry = self._engine.entries.get(address)
+        if entry is not None:
+            return entry.lend(execution, arguments)
+        return self.indirect(execution, address, [0, *arguments])
 
     def callback(self, pc: int) -> int:
         """Machine address of the function at slot *pc*."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
+from skep.engine.hooks import NO_HOOKS, Hooks
 from skep.engine.interface import CodePart, CodePlace
 from skep.engine.library import PlainLibrary
 from skep.errors import NotSupported
@@ -40,7 +41,7 @@ class ProofEngine:
     def __init__(self) -> None:
         self.library = PlainLibrary()
 
-    def compile(self, proof: Proof) -> ProvedEntry:
+    def compile(self, proof: Proof, hooks: Hooks = NO_HOOKS) -> ProvedEntry:
         """Return an entry that refuses to run."""
-        del proof
+        del proof, hooks
         return ProvedEntry()

@@ -114,6 +114,7 @@ WAYS: Final[Mapping[int, Callable[[Subsystem, int, ProgramSpec, int], Attachment
     ProgType.RAW_TRACEPOINT_WRITABLE: _on_raw,
     ProgType.TRACEPOINT: _on_record,
     ProgType.TRACING: _on_type,
+    ProgType.EXT: _on_type,
 }
 
 

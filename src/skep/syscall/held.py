@@ -6,10 +6,11 @@ from skep.maps.creation import Held
 from skep.maps.interface import Map
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.objects import Holding, Kind
+from skep.syscall.on_functions import functions_of
 from skep.syscall.owners import program_kind
 from skep.syscall.state import State
 from skep.uapi import reasons_elements as elements
-from skep.uapi.flags import MapType
+from skep.uapi.flags import MapType, ProgType
 from skep.uapi.reason import Refusal
 from skep.uapi.reasons_objects import EXCLUSIVE_INNER
 
@@ -37,6 +38,8 @@ class Holder:
                 raise Refusal(COMMAND, EXCLUSIVE_INNER, field="value")
             target: Held = holding.target  # type: ignore[assignment]  # maps and programs fit
             self._check(target)
+            if isinstance(target, LoadedProgram):
+                self._enter(target)
             self._state.objects.take(holding)
             self._held.setdefault(id(target), []).append(holding)
         return target
@@ -51,10 +54,21 @@ class Holder:
     def _check(self, target: Held) -> None:
         if self.map is None or not isinstance(target, LoadedProgram):
             return
+        if target.type.id == ProgType.EXT:
+            raise Refusal(COMMAND, elements.SLOT_EXTENSION)
         kind = program_kind(target.proof.request)
         if not self._state.owners.claim(self.map, kind):
             message = f"the map is for another kind of programs than {kind[0]}"
             raise Refusal(COMMAND, elements.SLOT_PROGRAM, message)
+
+    def _enter(self, program: LoadedProgram) -> None:
+        """Count one place more in program arrays; who has others at its functions stays out."""
+        functions = functions_of(self._state, program)
+        if functions.is_extended:
+            raise Refusal(COMMAND, elements.SLOT_EXTENDED)
+        if functions.is_traced:
+            raise Refusal(COMMAND, elements.SLOT_TRACED)
+        functions.in_arrays += 1
 
     def release(self, target: Held) -> None:
         """Give one reference back; runs that found *target* before may still use it."""
@@ -64,6 +78,8 @@ class Holder:
             if holdings is None:  # the host put it in directly: a perf ring
                 return
             holding = holdings.pop()
+            if isinstance(target, LoadedProgram) and target.functions is not None:
+                target.functions.in_arrays -= 1
             if not holdings:
                 del self._held[id(target)]
         self._state.objects.drop(holding)

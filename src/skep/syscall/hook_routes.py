@@ -12,6 +12,7 @@ from skep.syscall import (
     iterators,
     on_cgroups,
     on_devices,
+    on_functions,
     on_netns,
     on_sockmaps,
     perf_events,
@@ -44,5 +45,9 @@ CREATORS: Final[Mapping[int, Creator]] = {
     AttachType.TRACE_RAW_TP: raw_tracepoints.create_typed,
     AttachType.PERF_EVENT: perf_events.create,
     AttachType.TRACE_ITER: iterators.create,
+    AttachType.TRACE_FENTRY: on_functions.create,
+    AttachType.TRACE_FEXIT: on_functions.create,
+    AttachType.MODIFY_RETURN: on_functions.create,
+    AttachType.LSM_MAC: on_functions.create,
 }
-EXTEND: Final[Creator | None] = None  # makes links of programs that replace functions of others
+EXTEND: Final[Creator] = on_functions.create  # of programs that replace functions of others

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from skep.attach.functions import Functions
 from skep.engine.interface import CodePart, Entry
 from skep.errors import RunError
 from skep.isa.codec import SLOT_SIZE
@@ -29,7 +30,8 @@ class LoadedProgram:
 
     Attributes:
         proof: what runs.
-        entry: calls it.
+        entry: calls it, with what stands at its functions; *plain* without.
+        functions: what stands at its functions, if ever something did.
         digest: SHA-256 of its instructions; *tag* is the beginning of it.
         uid: who loaded it, and *token* by which they did, None for none.
         btf_id: id of its BTF object, 0 if it has none.
@@ -62,6 +64,8 @@ class LoadedProgram:
         self.uid, self.token = uid, token
         self.btf_id = 0
         self.target: Holding | None = None
+        self.plain = entry
+        self.functions: Functions | None = None
         self.func_info = self.line_info = b""
         self.run_count = self.run_ns = self.misses = 0
         self._counting = threading.Lock()

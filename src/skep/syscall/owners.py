@@ -33,9 +33,12 @@ class Identified(Protocol):
 
 def program_kind(request: Request) -> ProgramKind:
     """What programs of one map have in common: type, frags, attach type, traced target."""
-    traced = request.attach_btf_id if request.program_type.name in TRACED else 0
+    name = request.program_type.name
+    if name == "ext" and request.attach_program is not None:
+        name = request.attach_program.request.program_type.name
+    traced = request.attach_btf_id if name in TRACED else 0
     frags = request.prog_flags & XDP_HAS_FRAGS
-    return request.program_type.name, frags, request.expected_attach_type, traced
+    return name, frags, request.expected_attach_type, traced
 
 
 class Owners:

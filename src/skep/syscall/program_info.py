@@ -59,10 +59,8 @@ def program_info(state: State, call: Call[GetInfo], holding: Holding) -> int:
         known = _with_code(call, known, program)
         known = _with_records(call, known, program)
         request = program.proof.request
-        kernel = request.attach_btf is not None and request.attach_btf is state.kernel_btf
         known = replace(
-            known, attach_btf_id=request.attach_btf_id,
-            attach_btf_obj_id=state.kernel_btf_id if kernel else 0,
+            known, attach_btf_id=request.attach_btf_id, attach_btf_obj_id=_types(state, program)
         )  # fmt: skip
     else:  # addresses and code are not for everyone
         known = replace(
@@ -70,6 +68,16 @@ def program_info(state: State, call: Call[GetInfo], holding: Holding) -> int:
             nr_func_info=0, nr_line_info=0, nr_jited_line_info=0,
         )  # fmt: skip
     return write_info(call, known.encode(), infos.PROG_INFO_SIZE)
+
+
+def _types(state: State, program: LoadedProgram) -> int:
+    """Id of the BTF that attach_btf_id counts in; 0 for that of a program it was attached to."""
+    target = program.target.target if program.target is not None else None
+    if isinstance(target, LoadedProgram):
+        return target.btf_id
+    known = program.proof.request.attach_btf
+    kernel = known is not None and known is state.kernel_btf
+    return state.kernel_btf_id if kernel and program.proof.request.attach_program is None else 0
 
 
 def _check_record_sizes(call: Call[GetInfo], asked: ProgInfo) -> None:

@@ -10,6 +10,7 @@ from skep.syscall.call import Call
 from skep.syscall.firing import runner
 from skep.syscall.hooked import install_link, loaded, program_at
 from skep.syscall.objects import Holding, Kind
+from skep.syscall.on_functions import open_old
 from skep.syscall.state import State
 from skep.uapi import reasons_tracing as reasons
 from skep.uapi.commands import LinkCreate, RawTracepointOpen
@@ -28,7 +29,9 @@ def open_raw_tracepoint(state: State, call: Call[RawTracepointOpen]) -> int:
         kind = loaded(holding).type.id
         if kind in NAMES_TARGET:
             call.check(not attr.name, reasons.RAW_NAMED)
-            return _attach(state, call, holding, _target(call, holding), attr.cookie)
+            if loaded(holding).proof.request.expected_attach_type != AttachType.TRACE_RAW_TP:
+                return open_old(state, call, holding)
+            return _attach(state, call, holding, name_of_target(loaded(holding)), attr.cookie)
         call.check(kind in RAW, reasons.RAW_PROGRAM)
         name = call.text("name", NAME_SIZE).decode("latin-1")
         return _attach(state, call, holding, name, attr.cookie)
@@ -36,16 +39,7 @@ def open_raw_tracepoint(state: State, call: Call[RawTracepointOpen]) -> int:
 
 def create_typed(state: State, call: Call[LinkCreate], holding: Holding) -> int:
     """LINK_CREATE of a tracing program: on the tracepoint that it was loaded for."""
-    return _attach(state, call, holding, _target(call, holding), call.attr.word24)
-
-
-def _target(call: Call[LinkCreate] | Call[RawTracepointOpen], holding: Holding) -> str:
-    """The tracepoint's name; what traces kernel functions is refused."""
-    program = loaded(holding)
-    on_tracepoint = program.proof.request.expected_attach_type == AttachType.TRACE_RAW_TP
-    traces = program.type.id == ProgType.TRACING and on_tracepoint
-    call.check(traces, reasons.TRACED_FUNCTION)
-    return name_of_target(program)
+    return _attach(state, call, holding, name_of_target(loaded(holding)), call.attr.word24)
 
 
 def _attach(

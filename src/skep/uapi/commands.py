@@ -441,6 +441,8 @@ MAP_UPDATE_ELEM: Final = Command(2, "MAP_UPDATE_ELEM", MapElem, "flags", "0", _E
     ENODEV: "no such CPU",
     EOVERFLOW: "the queue of a CPU is too long",
     ENOTSOCK: "the descriptor in the value is no socket",
+    EBUSY: "an extension has replaced a function of the program",
+    EOPNOTSUPP: "something traces a function of the program",
 })  # fmt: skip
 MAP_DELETE_ELEM: Final = Command(3, "MAP_DELETE_ELEM", MapElem, "key", "0", _ELEMENT | {
     ENOENT: "the key is absent", EPERM: "the map is frozen or may not be written",
@@ -494,7 +496,8 @@ PROG_QUERY: Final = Command(16, "PROG_QUERY", ProgQuery, "revision", "0", {
 RAW_TRACEPOINT_OPEN: Final = Command(
     17, "RAW_TRACEPOINT_OPEN", RawTracepointOpen, "cookie", _FD,
     {EBADF: _BAD_FD, ENOENT: "the world has no such tracepoint",
-     EOPNOTSUPP: "the program traces a kernel function"},
+     EOPNOTSUPP: "the program traces a kernel function",
+     EBUSY: "the function is replaced or traced", E2BIG: "38 programs trace the function"},
 )  # fmt: skip
 BTF_LOAD: Final = Command(18, "BTF_LOAD", BtfLoad, "btf_token_fd", _FD, {
     E2BIG: "the BTF is larger than 16 MiB, or has too many or too deep types",

@@ -152,6 +152,21 @@ class IterLinkInfo(LinkInfo):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TracingLinkInfo(Layout):
+    """``struct bpf_link_info`` of a link at a function of a program, *target_obj_id*."""
+
+    type: U32 = 0
+    id: U32 = 0
+    prog_id: U32 = 0
+    gap: U32 = 0
+    attach_type: U32 = 0
+    target_obj_id: U32 = 0
+    target_btf_id: U32 = 0
+    hole: U32 = 0
+    cookie: U64 = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CgroupLinkInfo(Layout):
     """``struct bpf_link_info`` of a cgroup link; *cgroup_id* is 0 once it has come off."""
 

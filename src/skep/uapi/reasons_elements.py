@@ -7,6 +7,7 @@ operations of each map type.
 from errno import (
     E2BIG,
     EBADF,
+    EBUSY,
     EEXIST,
     EFAULT,
     EINVAL,
@@ -97,6 +98,17 @@ SLOT_PROGRAM: Final = Reason(
     "element/slot-program", EINVAL, "value",
     "a program of the kind that the map belongs to: type, frags, attach type",
     "the first program that uses the map, or is put into it, decides",
+)  # fmt: skip
+SLOT_EXTENSION: Final = Reason(
+    "element/slot-extension", EINVAL, "value", "a program that takes no other's place"
+)
+SLOT_EXTENDED: Final = Reason(
+    "element/slot-extended", EBUSY, "value", "a program none of whose functions is replaced",
+    "close the link of the extension first",
+)  # fmt: skip
+SLOT_TRACED: Final = Reason(
+    "element/slot-traced", EOPNOTSUPP, "value", "a program none of whose functions is traced",
+    "tail calls would not pass what traces it; close the links of what does first",
 )  # fmt: skip
 SLOT_SHAPE: Final = Reason(
     "element/slot-shape", EINVAL, "value",

@@ -8,9 +8,11 @@ that way, so nothing is written about what the verifier did not look at.
 from collections.abc import Iterator
 from typing import Final
 
+from skep.engine.hooks import NO_HOOKS, Hooks
 from skep.engine.llvm import alu, memory
 from skep.engine.llvm.control import THROW, Ending, Site, call, packet_load, subprogram_symbol
 from skep.engine.llvm.frame import Frame, Kept
+from skep.engine.llvm.hooked import with_hooks
 from skep.engine.llvm.lines import Notes
 from skep.engine.llvm.linkage import Linkage
 from skep.engine.llvm.liveness import live_registers
@@ -34,6 +36,7 @@ def generate(
     *,
     metered: bool = False,
     notes: Notes | None = None,
+    hooks: Hooks = NO_HOOKS,
 ) -> str:
     """Write the LLVM module of *proof*.
 
@@ -43,6 +46,7 @@ def generate(
         objects: address and size of the region of kernel objects.
         metered: count back edges against the run block's FUEL.
         notes: say of all code which instruction it comes from.
+        hooks: what runs instead of its functions, or before and after them.
 
     Raises:
         NotSupported: the program uses something that this engine cannot run.
@@ -53,6 +57,10 @@ def generate(
         _Function(proof, linkage, part, region, metered).text(number, notes)
         for number, part in enumerate(proof.subprograms)
     ]
+    for number, part in enumerate(proof.subprograms):
+        if part.start in hooks:
+            symbol = subprogram_symbol(part.start)
+            functions[number] = with_hooks(functions[number], symbol, hooks[part.start], linkage)
     zero = f"{memory.ZERO} = internal constant [8 x i8] zeroinitializer\n"
     nodes = notes.text() if notes is not None else ""
     return linkage.text() + zero + "\n".join(functions) + nodes

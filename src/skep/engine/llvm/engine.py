@@ -7,6 +7,7 @@ from typing import Final
 from skep.base.native import load64
 from skep.engine.batch import run_batch
 from skep.engine.held import heap_in, let_go
+from skep.engine.hooks import NO_HOOKS, Hooks
 from skep.engine.interface import CodePart, CodePlace, HelperCode, KfuncCode
 from skep.engine.llvm.cache import DiskCache
 from skep.engine.llvm.compiler import generate, has_loops
@@ -47,7 +48,9 @@ class CompiledEntry:
         heap: int,
         growth: Growth | None = None,
         trace: Callable[[Code], Sequence[CodePlace]],
+        hooks: Hooks = NO_HOOKS,
     ) -> None:
+        self._hooks = hooks  # the code calls them
         self._code, self._upcalls = code, upcalls  # they live as long as the code may run
         self._library, self._starts, self._metered = library, starts, metered
         self._heap = heap
@@ -156,14 +159,18 @@ class LlvmEngine:
             self._machine, self.library, self._upcalls, self._helpers, self._kfuncs, objects
         )
 
-    def compile(self, proof: Proof) -> CompiledEntry:
+    def compile(self, proof: Proof, hooks: Hooks = NO_HOOKS) -> CompiledEntry:
         """Make *proof* runnable; raises NotSupported by name for what it cannot run.
 
         Unless the engine was given a tier, the program starts in the start tier; a metered one
-        with quick code, unless an earlier process left better code on disk.
+        with quick code, unless an earlier process left better code on disk. One with *hooks* is
+        optimised at once.
         """
         growth = None
-        if self._metered or self._tier not in (None, START):
+        if hooks:
+            text, linkage = self._generate(proof, hooks=hooks)
+            code = self._make(text, linkage, self._tier_of(proof, text))
+        elif self._metered or self._tier not in (None, START):
             code, growth = self._compile_now(proof)
         else:
             code = self._start.code(proof)
@@ -173,7 +180,7 @@ class LlvmEngine:
         starts = [part.start for part in proof.subprograms]
         return CompiledEntry(
             code, self._upcalls, self.library, starts, metered=self._metered,
-            heap=self._heap, growth=growth, trace=partial(self._trace, proof),
+            heap=self._heap, growth=growth, trace=partial(self._trace, proof), hooks=hooks,
         )  # fmt: skip
 
     def _compile(self, proof: Proof) -> Code:
@@ -226,7 +233,11 @@ class LlvmEngine:
             return FAST
         return FULL if has_loops(proof) else STRAIGHT
 
-    def _generate(self, proof: Proof, notes: Notes | None = None) -> tuple[str, Linkage]:
+    def _generate(
+        self, proof: Proof, notes: Notes | None = None, hooks: Hooks = NO_HOOKS
+    ) -> tuple[str, Linkage]:
         linkage = Linkage(self._helpers, self._kfuncs, self.library, self._upcalls)
-        text = generate(proof, linkage, self._objects, metered=self._metered, notes=notes)
+        text = generate(
+            proof, linkage, self._objects, metered=self._metered, notes=notes, hooks=hooks
+        )
         return text, linkage
