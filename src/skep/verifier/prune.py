@@ -182,7 +182,7 @@ def _covers(
             return True
         return _covers_scalar(old, new, how.ids)
     if old is None:
-        return level != EXACT or new is None
+        return level == RELAXED or new is None
     if not isinstance(new, Pointer):
         return False
     return _covers_pointer(old, new, level, how.ids)
