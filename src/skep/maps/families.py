@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from skep.errors import NotSupported
+from skep.maps.arena import Arena
 from skep.maps.array import Array, PercpuArray
 from skep.maps.bloom import BloomFilter
 from skep.maps.creation import COMMAND, Creation
@@ -53,11 +54,11 @@ FAMILIES: Final[Mapping[int, Callable[[Creation], Map]]] = {
     30: BloomFilter,
     31: UserRingBuffer,
     32: LocalStorage,
+    33: Arena,
 }
 
 _MISSING: Final[Mapping[int, str]] = {
     26: "struct_ops",
-    33: "arena",
 }
 _BLOOM_FILTER: Final = 30
 _ARENA: Final = 33

@@ -11,6 +11,7 @@ from skep.helpers import (
     dynptr,
     elsewhere,
     kfuncs,
+    kfuncs_arena,
     kfuncs_cpumask,
     kfuncs_dynptr,
     kfuncs_objects,
@@ -50,6 +51,7 @@ KFUNC_MODULES: Final = (
     kfuncs_trees,
     kfuncs_cpumask,
     kfuncs_streams,
+    kfuncs_arena,
 )
 BINDINGS: Final[tuple[Binding, ...]] = tuple(
     binding for module in MODULES for binding in module.BINDINGS

@@ -427,6 +427,7 @@ MAP_CREATE: Final = Command(0, "MAP_CREATE", MapCreate, "excl_prog_hash_size", _
     EACCES: "the BTF is the kernel's, or programs may not write to values with special fields",
     ENOTSUPP: "flags, BTF or an inner map that the map type does not take",
     EOPNOTSUPP: "the map type needs what a user-space world cannot have",
+    ERANGE: "the pages of the arena would cross a multiple of 4 GiB",
 })  # fmt: skip
 MAP_LOOKUP_ELEM: Final = Command(1, "MAP_LOOKUP_ELEM", MapElem, "flags", "0", _ELEMENT | {
     ENOENT: "the key is absent", EPERM: "the map may not be read",

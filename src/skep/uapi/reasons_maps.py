@@ -4,7 +4,7 @@ Source: Linux 6.18 kernel/bpf/syscall.c (map_create, map_check_btf, map_freeze),
 ``map_alloc_check``, ``map_alloc`` and ``map_check_btf`` of each map type.
 """
 
-from errno import E2BIG, EACCES, EBADF, EINVAL, ENOMEM, EOPNOTSUPP, EPERM
+from errno import E2BIG, EACCES, EBADF, EINVAL, ENOMEM, EOPNOTSUPP, EPERM, ERANGE
 from typing import Final
 
 from skep.uapi.commands import ENOTSUPP
@@ -35,6 +35,13 @@ CREATE_MAP_EXTRA: Final = Reason(
     "0, unless the map is a bloom filter or an arena",
     "map_extra is the number of hash functions of a bloom filter, the address of an arena",
     "Invalid map_extra.\n",
+)  # fmt: skip
+CREATE_ARENA_PAGE: Final = Reason(
+    "map-create/arena-page", EINVAL, "map_extra", "the address of a page: where user space maps it"
+)
+CREATE_ARENA_SPAN: Final = Reason(
+    "map-create/arena-span", ERANGE, "map_extra",
+    "an address from which on all pages have the same upper 32 bits",
 )  # fmt: skip
 CREATE_BLOOM_HASHES: Final = Reason(
     "map-create/bloom-hashes", EINVAL, "map_extra", "at most 15 hash functions; 0 stands for 5"

@@ -45,6 +45,7 @@ TAIL_CALL: Final = 12
 ENOTSUPP: Final = 524  # the kernel's own, without a name in user space
 MAP_TYPE_ARRAY: Final = 2
 MAP_TYPE_ARENA: Final = 33
+PAGE_SIZE: Final = 4096
 CALL: Final = 0x85
 EXIT: Final = 0x95
 GOTOL: Final = 0x06
@@ -283,9 +284,11 @@ def _check_direct_value(pc: int, shape: MapShape, off: int) -> None:
         raise refuse(flow.MAP_ADDRESS, pc, f"direct value offset of {off} is not allowed")
     if shape.map_type not in (MAP_TYPE_ARRAY, MAP_TYPE_ARENA):
         raise refuse(flow.MAP_ADDRESS, pc, "no direct value access support for this map type")
-    if shape.map_type == MAP_TYPE_ARENA:
-        return
     detail = f"invalid access to map value pointer, value_size={shape.value_size} off={off}"
+    if shape.map_type == MAP_TYPE_ARENA:
+        if off > shape.max_entries * PAGE_SIZE:
+            raise refuse(flow.MAP_ADDRESS, pc, detail, errno=errno.ERANGE)
+        return
     if shape.max_entries != 1:
         raise refuse(flow.MAP_ADDRESS, pc, detail, errno=ENOTSUPP)
     if off >= shape.value_size:

@@ -28,6 +28,12 @@ LOCKED = btf_bytes(
 OTHERS = btf_bytes(words(1, 1 << 24, 8, 64) + words(0, 4 << 24, 0), b"\0long\0")
 
 
+def arena(**members: int | bytes) -> Driver:
+    """A driver: MAP_CREATE of a good arena, but for *members*."""
+    good = {"map_type": 33, "key_size": 0, "value_size": 0, "max_entries": 2, "map_flags": 1 << 10}
+    return lambda bench: bench.call(commands.MAP_CREATE, **{**SIZES, **good, **members})
+
+
 def create(**members: int | bytes) -> Driver:
     """A driver: MAP_CREATE of a good array, but for *members*."""
     return lambda bench: bench.call(commands.MAP_CREATE, **{**SIZES, **members})
@@ -115,11 +121,13 @@ DRIVERS: Drivers = {
     ),
     reasons.CREATE_KEY_TYPE_ALONE: create(btf_key_type_id=1),
     reasons.CREATE_MAP_EXTRA: create(map_extra=1),
+    reasons.CREATE_ARENA_PAGE: arena(map_extra=100),
+    reasons.CREATE_ARENA_SPAN: arena(map_extra=0xFFFF_F000),
     reasons.CREATE_BLOOM_HASHES: create(map_type=BLOOM, key_size=0, map_extra=16),
     reasons.CREATE_NUMA_NODE: create(map_flags=1 << 2, numa_node=7777),
     reasons.CREATE_ACCESS: create(map_flags=RDONLY | WRONLY),
     reasons.CREATE_MAP_TYPE: create(map_type=999),
-    reasons.CREATE_MISSING_TYPE: create(map_type=33),
+    reasons.CREATE_MISSING_TYPE: create(map_type=26),
     reasons.CREATE_MAP_NAME: create(map_name=b"a b"),
     reasons.CREATE_IFINDEX: create(map_ifindex=0x7FFF_0000),
     reasons.CREATE_OFFLOAD: create(map_ifindex=LOCAL),
