@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from skep.base.bits import U32, U64, signed, unsigned
 from skep.base.native import load64
+from skep.engine.arenas import arena_of, base_register
 from skep.engine.hooks import NO_HOOKS, Hooks
 from skep.engine.machinery import MAY_GOTO_LIMIT, NO_WORD, STOPPED, packet_word, spend
 from skep.engine.regions import Outside, Regions
@@ -110,6 +111,7 @@ class Execution:
             Kind.STORE_IMM: self._store,
             Kind.ATOMIC: self._atomic,
             Kind.WIDE: self._wide,
+            Kind.ADDR_SPACE_CAST: self._cast,
             Kind.JUMP: self._jump,
             Kind.GOTO: self._goto,
             Kind.CALL: self._call,
@@ -161,7 +163,7 @@ class Execution:
             else:
                 execute = self._by_kind.get(op.kind)
                 if execute is None:
-                    raise NotSupported(op.symbol, "there are no arenas yet")
+                    raise NotSupported(op.symbol)
                 jumped = execute(registers, insn, op)
                 target = pc + 1 if jumped is None else jumped
             if target == LEAVE:
@@ -184,28 +186,30 @@ class Execution:
     def _goto(self, _: list[int], insn: Insn, op: Op) -> int | None:
         return jump_target(self.pc, op, insn)
 
-    def _kind(self, op: Op) -> int:
-        kind = self.code.proof.memory[self.pc]
-        if kind == Memory.ARENA:
-            raise NotSupported(f"{op.name} in an arena", "there are no arenas yet")
-        return kind
+    def _place(self, registers: list[int], insn: Insn, op: Op) -> tuple[int, int]:
+        """Address of an access, and what the verifier says that it touches."""
+        kind, start = self.code.proof.memory[self.pc], registers[base_register(op, insn)]
+        if kind != Memory.ARENA:
+            return start + insn.off & U64, kind
+        return arena_of(self.code.proof).base + (start & U32) + insn.off, Memory.MEMORY
+
+    def _cast(self, registers: list[int], insn: Insn, _: Op) -> None:
+        registers[insn.dst] = arena_of(self.code.proof).cast(registers[insn.src], insn)
 
     def _load(self, registers: list[int], insn: Insn, op: Op) -> None:
-        address = (registers[insn.src] + insn.off) & U64
-        value = self.regions.load(address, op.size, self._kind(op))
+        address, kind = self._place(registers, insn, op)
+        value = self.regions.load(address, op.size, kind)
         if op.kind is Kind.LOAD_SX:
             value = unsigned(signed(value, 8 * op.size), 64)
         registers[insn.dst] = value
 
     def _store(self, registers: list[int], insn: Insn, op: Op) -> None:
-        address = (registers[insn.dst] + insn.off) & U64
+        address, kind = self._place(registers, insn, op)
         value = registers[insn.src] if op.kind is Kind.STORE_REG else insn.imm
-        self.regions.store(address, op.size, value, self._kind(op))
+        self.regions.store(address, op.size, value, kind)
 
     def _atomic(self, registers: list[int], insn: Insn, op: Op) -> None:
-        kind, size = self._kind(op), op.size
-        base = insn.src if op.sem is Sem.LOAD_ACQUIRE else insn.dst
-        address = (registers[base] + insn.off) & U64
+        (address, kind), size = self._place(registers, insn, op), op.size
         if op.sem is Sem.STORE_RELEASE:
             self.regions.store(address, size, registers[insn.src], kind)
             return

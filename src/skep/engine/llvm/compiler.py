@@ -8,8 +8,9 @@ that way, so nothing is written about what the verifier did not look at.
 from collections.abc import Iterator
 from typing import Final
 
+from skep.engine.arenas import arena_of, base_register
 from skep.engine.hooks import NO_HOOKS, Hooks
-from skep.engine.llvm import alu, memory
+from skep.engine.llvm import alu, arena, memory
 from skep.engine.llvm.control import THROW, Ending, Site, call, packet_load, subprogram_symbol
 from skep.engine.llvm.frame import Frame, Kept
 from skep.engine.llvm.hooked import with_hooks
@@ -22,6 +23,7 @@ from skep.errors import InternalError, NotSupported
 from skep.isa import flow
 from skep.isa.insn import Insn
 from skep.isa.table import Kind, Op, Sem, op_of
+from skep.uapi.flags import MapType
 from skep.verifier.interface import Memory, Proof, Subprogram
 
 WITHOUT_OLD: Final = frozenset({Sem.MOV, Sem.SEXT8, Sem.SEXT16, Sem.SEXT32})
@@ -71,6 +73,8 @@ def has_loops(proof: Proof) -> bool:
     if proof.callback_at:
         return True
     for pc, insn in enumerate(proof.insns):
+        if insn.off >= 0 and insn.imm >= 0:
+            continue  # neither field can be a distance backwards
         op = op_of(insn) if proof.seen[pc] else None
         target = flow.jump_target(pc, op, insn) if op is not None else None
         if target is not None and target <= pc:
@@ -168,19 +172,20 @@ class _Function:
             case Kind.ALU:
                 self._alu(pc, op, insn)
             case Kind.LOAD | Kind.LOAD_SX:
-                guarded = self._plain(pc, op) == Memory.BTF
+                guarded = self.proof.memory[pc] == Memory.BTF
                 if is_address(self.proof, pc):
                     memory.load_address(frame, insn)
                 else:
-                    memory.load(frame, op, insn, self.objects if guarded else None)
+                    objects = self.objects if guarded else None
+                    memory.load(frame, op, insn, objects, self._in_arena(pc, op, insn))
             case Kind.STORE_REG | Kind.STORE_IMM:
-                self._plain(pc, op)
-                memory.store(frame, op, insn)
+                memory.store(frame, op, insn, self._in_arena(pc, op, insn))
             case Kind.ATOMIC:
-                self._plain(pc, op)
-                memory.atomic(frame, op, insn)
+                memory.atomic(frame, op, insn, self._in_arena(pc, op, insn))
             case Kind.WIDE:
                 self._wide(pc, op, insn)
+            case Kind.ADDR_SPACE_CAST:
+                arena.cast(frame, self.linkage, arena_of(self.proof), insn)
             case _:
                 self._control(pc, op, insn)
 
@@ -197,14 +202,14 @@ class _Function:
             case Kind.LEGACY:
                 packet_load(site)
             case _:
-                raise NotSupported(op.symbol, "there are no arenas yet")
+                raise NotSupported(op.symbol)
 
-    def _plain(self, pc: int, op: Op) -> int:
-        """What the access at *pc* touches, if the engine can access it."""
-        kind = self.proof.memory[pc]
-        if kind == Memory.ARENA:
-            raise NotSupported(f"{op.name} in an arena", "there are no arenas yet")
-        return kind
+    def _in_arena(self, pc: int, op: Op, insn: Insn) -> str:
+        """Pointer to what the access at *pc* touches in an arena; empty if it is elsewhere."""
+        if self.proof.memory[pc] != Memory.ARENA:
+            return ""
+        register = base_register(op, insn)
+        return arena.pointer(self.frame, self.linkage, arena_of(self.proof), register, insn.off)
 
     def _alu(self, pc: int, op: Op, insn: Insn) -> None:
         frame = self.frame
@@ -261,7 +266,11 @@ class _Function:
             base = shape.value_address(0)
             if base is None:
                 raise InternalError(f"insn {pc}: map {shape.id} has no direct values")
-            frame.set_pointer(insn.dst, self.linkage.element(base, shape.value_size, high))
+            if shape.map_type == MapType.ARENA:  # a pointer of user space
+                value = self.linkage.pointer(base + high)
+            else:
+                value = self.linkage.element(base, shape.value_size, high)
+            frame.set_pointer(insn.dst, value)
 
     def _jump(self, pc: int, op: Op, insn: Insn) -> None:
         body, target = self.frame.body, flow.jump_target(pc, op, insn)

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Final
 
 from skep.base.native import load64
+from skep.engine.arenas import uses_arena
 from skep.engine.batch import run_batch
 from skep.engine.held import heap_in, let_go
 from skep.engine.hooks import NO_HOOKS, Hooks
@@ -162,15 +163,15 @@ class LlvmEngine:
     def compile(self, proof: Proof, hooks: Hooks = NO_HOOKS) -> CompiledEntry:
         """Make *proof* runnable; raises NotSupported by name for what it cannot run.
 
-        Unless the engine was given a tier, the program starts in the start tier; a metered one
-        with quick code, unless an earlier process left better code on disk. One with *hooks* is
-        optimised at once.
+        Unless the engine was given a tier, the program starts in the start tier; a metered one,
+        or one with an arena, with quick code, unless an earlier process left better code on disk.
+        One with *hooks* is optimised at once.
         """
         growth = None
         if hooks:
             text, linkage = self._generate(proof, hooks=hooks)
             code = self._make(text, linkage, self._tier_of(proof, text))
-        elif self._metered or self._tier not in (None, START):
+        elif self._metered or self._tier not in (None, START) or uses_arena(proof):
             code, growth = self._compile_now(proof)
         else:
             code = self._start.code(proof)
@@ -227,7 +228,7 @@ class LlvmEngine:
         return self._machine.assembly(text, self._tier_of(proof, text))
 
     def _tier_of(self, proof: Proof, text: str) -> Tier:
-        if self._tier is not None:
+        if self._tier not in (None, START):
             return self._tier
         if len(text) > LARGE:
             return FAST

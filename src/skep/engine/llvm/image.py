@@ -42,7 +42,6 @@ from skep.isa.table import BY_NAME, LD_IMM64, Sem, op_of
 from skep.verifier.interface import CallFact, Memory, Proof, Subprogram
 
 CALL: Final = BY_NAME["call_helper"].code
-CAST: Final = BY_NAME["addr_space_cast"]
 SOURCES: Final = frozenset({Sem.MAP_FD, Sem.MAP_IDX})
 SHOWN: Final = bytes([0, *[255] * 255])  # seen or not as a mask of opcodes
 ARGUMENTS: Final = 5
@@ -77,7 +76,9 @@ class Reach:
 
 
 def write(proof: Proof, reach: Reach, entrance: Callable[[int], int]) -> bytes:
-    """The image of *proof*; *entrance* gives addresses of its functions by their first slots.
+    """The image of *proof*, which has no arena.
+
+    *entrance* gives addresses of its functions by their first slots.
 
     Raises:
         NotSupported: the program uses something that no engine here runs.
@@ -93,7 +94,6 @@ class _Image:
         self.throws = any(fact.kfunc == THROW_KFUNC for fact in proof.calls.values())
 
     def whole(self) -> bytes:
-        self._refuse_arenas()
         opcodes = self._seen_opcodes()
         self.slots[::SLOT_SIZE] = opcodes
         for pc in _places(opcodes, CALL):
@@ -110,19 +110,6 @@ class _Image:
         seen, codes = self.proof.seen.translate(SHOWN), bytes(self.slots[::SLOT_SIZE])
         both = int.from_bytes(seen, "little") & int.from_bytes(codes, "little")
         return both.to_bytes(len(codes), "little")
-
-    def _refuse_arenas(self) -> None:
-        proof, slots = self.proof, self.slots
-        fields = zip(slots[::SLOT_SIZE], slots[2::SLOT_SIZE], slots[3::SLOT_SIZE], strict=True)
-        casts = (CAST.code, CAST.value, 0) in fields
-        for pc, insn in enumerate(proof.insns if casts or Memory.ARENA in proof.memory else ()):
-            if not proof.seen[pc]:
-                continue
-            op = op_of(insn)
-            if op is CAST:
-                raise NotSupported(op.symbol, "there are no arenas yet")
-            if op is not None and proof.memory[pc] == Memory.ARENA:
-                raise NotSupported(f"{op.name} in an arena", "there are no arenas yet")
 
     def _put(self, pc: int, insn: Insn) -> None:
         registers = insn.dst | insn.src << 4

@@ -40,13 +40,16 @@ class Objects:
     size: int
 
 
-def load(frame: Frame, op: Op, insn: Insn, objects: Objects | None) -> None:
-    """``r = *(u8..u64 *)(base + off)``, zero- or sign-extended; guarded if *objects* are given."""
+def load(frame: Frame, op: Op, insn: Insn, objects: Objects | None, at: str = "") -> None:
+    """``r = *(u8..u64 *)(base + off)``, zero- or sign-extended; guarded if *objects* are given.
+
+    *at*, here and below, is the pointer to use if base and offset are not what they seem.
+    """
     body, bits = frame.body, op.size * 8
     if objects is not None and objects.size < op.size:
         frame.set(insn.dst, "0")
         return
-    source = pointer(frame, insn.src, insn.off)
+    source = at or pointer(frame, insn.src, insn.off)
     if objects is not None:
         source = _guard(frame, source, op.size, objects)
     value = body.value(f"load i{bits}, ptr {source}, align 1")
@@ -72,27 +75,27 @@ def _guard(frame: Frame, source: str, size: int, objects: Objects) -> str:
     return body.value(f"select i1 {inside}, ptr {source}, ptr {ZERO}")
 
 
-def store(frame: Frame, op: Op, insn: Insn) -> None:
+def store(frame: Frame, op: Op, insn: Insn, at: str = "") -> None:
     """``*(u8..u64 *)(base + off) = r`` or a constant."""
     body, bits = frame.body, op.size * 8
     if op.kind is Kind.STORE_IMM:
         value = str(insn.imm & ((1 << bits) - 1))
     else:
         value = narrow(body, frame.get(insn.src), bits)
-    target = pointer(frame, insn.dst, insn.off)
+    target = at or pointer(frame, insn.dst, insn.off)
     body.emit(f"store i{bits} {value}, ptr {target}, align 1")
 
 
-def atomic(frame: Frame, op: Op, insn: Insn) -> None:
+def atomic(frame: Frame, op: Op, insn: Insn, at: str = "") -> None:
     """Atomic update, exchange, load-acquire or store-release."""
     body, bits = frame.body, op.size * 8
     if op.sem is Sem.LOAD_ACQUIRE:
-        source = pointer(frame, insn.src, insn.off)
+        source = at or pointer(frame, insn.src, insn.off)
         value = body.value(f"load atomic i{bits}, ptr {source} acquire, align {op.size}")
         frame.set(insn.dst, widen(body, value, bits))
         return
     value = frame.get(insn.src)
-    target = pointer(frame, insn.dst, insn.off)
+    target = at or pointer(frame, insn.dst, insn.off)
     if op.sem is Sem.STORE_RELEASE:
         value = narrow(body, value, bits)
         body.emit(f"store atomic i{bits} {value}, ptr {target} release, align {op.size}")
