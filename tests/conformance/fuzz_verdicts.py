@@ -599,8 +599,10 @@ class Judge:
             return "HOLE"
         if ours != 0 and theirs == 0:
             return f"nuisance {rule}"
+        if ours == 0 and cost != our_cost:
+            return "fewer steps" if our_cost < cost else "more steps"
         if ours == 0:
-            return "" if cost == our_cost else "cost"
+            return ""
         return "both refuse" if ours == theirs else f"errno {ours} for {theirs} {rule}"
 
 
@@ -631,17 +633,24 @@ def listing(insns: list[Insn]) -> str:
     return "\n".join(lines)
 
 
-INTERESTING = re.compile("HOLE|nuisance|CRASH|errno|cost")
+INTERESTING = re.compile("HOLE|nuisance|CRASH|errno|fewer|more")
 
 
-def run(seed: int, count: int, store: Path | None, show: int, only: str) -> dict[str, int]:
+def run(
+    seed: int,
+    count: int,
+    store: Path | None,
+    show: int,
+    only: str,
+    maker: type[Maker] = Maker,
+) -> dict[str, int]:
     """Compare *count* programs; returns how often each outcome came."""
     signal.signal(signal.SIGALRM, _stop)
     judge = Judge()
     tally: dict[str, int] = collections.Counter()
     shown = 0
     for number in range(seed, seed + count):
-        insns = Maker(random.Random(number)).program()
+        insns = maker(random.Random(number)).program()
         outcome = judge.compare(insns)
         tally[outcome or "both accept"] += 1
         if not INTERESTING.match(outcome) or not re.match(only, outcome) or shown >= show:
@@ -660,9 +669,9 @@ def run(seed: int, count: int, store: Path | None, show: int, only: str) -> dict
     return dict(tally)
 
 
-def main() -> int:
+def main(maker: type[Maker] = Maker, description: str | None = __doc__) -> int:
     """Run as a script; exit status 1 if there is a hole or a crash."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--show", type=int, default=5)
@@ -672,7 +681,7 @@ def main() -> int:
     if kernel.refusal():
         print(kernel.refusal())
         return 0
-    tally = run(args.seed, args.count, args.store, args.show, args.only)
+    tally = run(args.seed, args.count, args.store, args.show, args.only, maker)
     for outcome, times in sorted(tally.items(), key=lambda row: -row[1]):
         print(f"{times:6d} {outcome}")
     return int(any(outcome.startswith(("HOLE", "CRASH")) for outcome in tally))

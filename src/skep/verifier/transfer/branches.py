@@ -5,6 +5,8 @@ Source: Linux 6.18 kernel/bpf/verifier.c (check_cond_jmp_op, collect_linked_regs
 
 from typing import Final
 
+from mypy_extensions import i64
+
 from skep.isa.table import Kind
 from skep.verifier.check import Check
 from skep.verifier.program import Step
@@ -111,10 +113,17 @@ def _collect(check: Check, x: Value, y: Value) -> list[int]:
 
 
 def _collect_id(check: Check, wanted: int, linked: list[int]) -> None:
+    """Note where *wanted* stands: in any slot, and in the registers that will be read again."""
     state = check.state
+    pc: int = check.pc
     for number in range(len(state.frames) - 1, -1, -1):
         frame = state.frames[number]
+        step = check.program.steps[pc]
+        live: i64 = -1 if step is None else step.live
+        pc = frame.callsite
         for register in range(10):
+            if live >> register & 1 == 0:
+                continue
             value = frame.regs[register]
             if not isinstance(value, Scalar) or value.id != wanted:
                 continue
