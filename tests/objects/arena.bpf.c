@@ -26,6 +26,9 @@ struct node {
 
 struct node __arena *head;
 
+__u64 __arena counted = 7; // global variables in the arena itself
+__u32 __arena table[4] = {1, 2, 3, 4};
+
 struct request {
 	__u64 address;
 	__u64 count;
@@ -118,6 +121,17 @@ int stray(struct request *ctx)
 	if (ctx->flags)
 		word[0] = ctx->flags;
 	ctx->answer = word[ctx->count & 15];
+	return 0;
+}
+
+SEC("syscall")
+int globals(struct request *ctx)
+{
+	USES_ARENA;
+	counted += table[1];
+	table[2]++;
+	ctx->answer = counted;
+	ctx->address = (__u64)&counted;
 	return 0;
 }
 

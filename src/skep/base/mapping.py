@@ -5,7 +5,7 @@ Nothing unmaps them before the last finalizer that may still use the memory: see
 
 import ctypes
 import os
-from typing import Final
+from typing import Any, Final
 
 from skep.base.memory import Anchor
 
@@ -60,3 +60,10 @@ def unmap(address: int, size: int) -> None:
 def anchored(address: int, size: int) -> Anchor:
     """What keeps *size* bytes at *address* mapped: they go after it, and what can reach it."""
     return Anchor(_Mapping(address, size))
+
+
+def view_of(address: int, size: int, owner: object) -> memoryview:
+    """*size* bytes at *address*, writable; *owner*, which keeps them mapped, lives as long."""
+    array: Any = (ctypes.c_char * size).from_address(address)
+    array.owner = owner
+    return memoryview(array).cast("B")

@@ -19,6 +19,7 @@ from skep.loader.elf import EXECUTABLE, FUNC, LOCAL, NOTYPE, PROGBITS, Elf, Relo
 from skep.loader.elf import SECTION as SECTION_SYMBOL
 from skep.loader.externs import Externs
 from skep.loader.spec import Content, MapSpec, Target
+from skep.uapi.flags import MapType
 
 CALL: Final = 0x85
 TEXT: Final = ".text"
@@ -176,6 +177,8 @@ class _Places:
         self.elf = elf
         self.externs = externs
         self.maps = {(map_.section, map_.offset): at for at, map_ in enumerate(maps)}
+        arenas = (at for at, map_ in enumerate(maps) if map_.map_type == MapType.ARENA)
+        self.arena = next(arenas, 0)  # if variables are to be in one, there is one
         self.names = [section.name for section in elf.sections]
         self.definers = {m.section for m in maps if m.content is Content.NOTHING}
 
@@ -225,7 +228,7 @@ class _Places:
             index = self.maps[section.name, 0]  # of the last one, if sections share a name
             return Mention(Target.VALUE, index, relocation.value + insn.imm)
         if section.name == ARENA:
-            raise self.wrong(relocation, "global variables in an arena are not supported yet")
+            return Mention(Target.VALUE, self.arena, relocation.value + insn.imm)
         return self.map(relocation, insn)
 
     def extern(self, relocation: Relocation) -> Meaning:

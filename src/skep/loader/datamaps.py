@@ -7,18 +7,21 @@ Source: libbpf 1.x, ``bpf_object__init_internal_map``.
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Final
 
 from skep.btf import kinds
 from skep.btf.graph import Btf
 from skep.btf.kinds import Kind
+from skep.errors import LoadError
 from skep.loader.elf import EXECUTABLE, NOBITS, PROGBITS, Elf, Section
 from skep.loader.spec import Content, Extern, ExternSpec, MapSpec
 from skep.loader.typefix import KCONFIG
 from skep.uapi.flags import OBJ_NAME_SIZE, MapFlag, MapType
 
 ARENA: Final = ".addr_space.1"
+PAGE_SIZE: Final = 4096
 _CONTENTS: Final[dict[str, Content]] = {
     ".data": Content.DATA,
     ".rodata": Content.CONSTANTS,
@@ -46,6 +49,29 @@ def data_maps(elf: Elf, btf: Btf | None) -> list[MapSpec]:
         for section in elf.sections
         if (content := content_of(section)) is not Content.NOTHING
     ]
+
+
+def with_arena_data(elf: Elf, maps: list[MapSpec]) -> list[MapSpec]:
+    """*maps*, the arena among them with the global variables that are to be in it.
+
+    They stand at its start.
+
+    Raises:
+        LoadError: there are such variables, and not one arena with room for them.
+    """
+    section = elf.named(ARENA)
+    if section is None or not section.size:
+        return maps
+    arenas = [at for at, each in enumerate(maps) if each.map_type == MapType.ARENA]
+    if len(arenas) != 1:
+        why = f"{len(arenas)} arenas for the variables of {ARENA}, which need one"
+        raise LoadError(why, source=elf.source)
+    arena = maps[arenas[0]]
+    if section.size > arena.max_entries * PAGE_SIZE:
+        why = f"{arena.max_entries} pages for {section.size} bytes of variables"
+        raise LoadError(why, name=f"map {arena.name}", source=elf.source)
+    data = section.data.ljust(section.size, b"\0")
+    return [replace(each, data=data) if each is arena else each for each in maps]
 
 
 def kconfig_map(source: str, externs: Iterable[ExternSpec], btf: Btf | None) -> MapSpec | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from skep.base.layout import Layout
-from skep.errors import CommandError
+from skep.errors import CommandError, NotSupported
 from skep.loader import logged
 from skep.uapi import commands, infos
 from skep.uapi.commands import Command
@@ -29,7 +29,8 @@ _Info = TypeVar("_Info", bound=Layout)
 class Syscall(Protocol):
     """Whatever serves bpf(2): a Subsystem, or the running kernel.
 
-    If it has ``log_levels``, it takes common attributes, which may ask for those levels.
+    If it has ``log_levels``, it takes common attributes, which may ask for those levels; its
+    ``map_arena``, of a descriptor, an address (or 0) and a size, is mmap(2) of an arena.
     """
 
     def bpf(self, cmd: int, attr: bytearray, /) -> int:
@@ -157,6 +158,17 @@ class Door:
     def freeze(self, fd: int, what: str) -> None:
         """MAP_FREEZE."""
         self.call(commands.MAP_FREEZE, commands.MapFreeze(map_fd=fd), what)
+
+    def map_arena(self, fd: int, address: int, size: int, what: str) -> memoryview:
+        """mmap(2) of an arena, which lies where it is mapped first unless it says where."""
+        map_arena = getattr(self.syscall, "map_arena", None)
+        if map_arena is None:
+            raise NotSupported(what, "what serves bpf(2) cannot map memory")
+        try:
+            memory: memoryview = map_arena(fd, address, size)
+        except OSError as error:
+            raise CommandError("MMAP", error.errno or 0, what) from error
+        return memory
 
     def bind_map(self, program: int, map_: int) -> bool:
         """PROG_BIND_MAP; False if it was refused, which does no harm."""

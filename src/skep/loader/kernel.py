@@ -7,6 +7,7 @@ from errno import EFAULT
 from functools import cached_property
 from typing import Final
 
+from skep.base import mapping
 from skep.errors import NotSupported
 from skep.uapi.commands import COMMON_ATTRS, PROG_LOAD
 
@@ -49,6 +50,12 @@ class KernelSyscall:
         size = ctypes.c_uint(len(attr))
         probe = self._libc.syscall(self._number, number, attr, size, None, ctypes.c_uint(24))
         return _LEVELS if probe < 0 and ctypes.get_errno() == EFAULT else 0
+
+    def map_arena(self, fd: int, address: int, size: int, /) -> memoryview:
+        """The memory of an arena, at *address* if it is not 0; mapped as long as it is used."""
+        flags = mapping.SHARED | (mapping.FIXED_NOREPLACE if address else 0)
+        place = mapping.map_memory(address, size, mapping.PROT_READ_WRITE, flags, fd)
+        return mapping.view_of(place, size, mapping.anchored(place, size))
 
     def close(self, fd: int, /) -> None:
         """Close a descriptor."""

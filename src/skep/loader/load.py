@@ -14,6 +14,7 @@ from typing import Final, Self
 from skep.errors import BpfError, CommandError, LoadError, SectionError
 from skep.isa.codec import encode
 from skep.loader.attach_target import ProgramTarget
+from skep.loader.datamaps import PAGE_SIZE
 from skep.loader.door import Door, Program, Syscall, short_name
 from skep.loader.finish import Finisher
 from skep.loader.kconfig import kconfig_data
@@ -216,6 +217,9 @@ class LoadedObject:
         return self.door.create_map(plain)
 
     def _initialise(self, spec: MapSpec, fd: int) -> None:
+        if spec.map_type == MapType.ARENA:
+            self._initialise_arena(spec, fd)
+            return
         zero = spec.content is Content.DATA and not any(spec.data)
         if spec.content is Content.NOTHING or zero:  # as the kernel makes it
             return
@@ -227,6 +231,13 @@ class LoadedObject:
         self.door.update(fd, _SLOT.pack(0), data, f"map {spec.name}")
         if spec.content in _FROZEN:
             self.door.freeze(fd, f"map {spec.name}")
+
+    def _initialise_arena(self, spec: MapSpec, fd: int) -> None:
+        """Map it, if it has variables, or lies where it is mapped first."""
+        if spec.data or not spec.map_extra:
+            size = spec.max_entries * PAGE_SIZE
+            memory = self.door.map_arena(fd, spec.map_extra, size, f"map {spec.name}")
+            memory[: len(spec.data)] = spec.data
 
     def _fill_maps_of_maps(self) -> None:
         fds = {spec.name: fd for spec, fd in self._made()}

@@ -17,7 +17,7 @@ from skep.btf.kinds import Kind
 from skep.errors import BpfError, BtfError, LoadError, SectionError
 from skep.loader import sections, structops
 from skep.loader.code import Code, Function, read_code
-from skep.loader.datamaps import ARENA, data_maps, kconfig_map
+from skep.loader.datamaps import data_maps, kconfig_map, with_arena_data
 from skep.loader.definitions import MAPS, btf_maps
 from skep.loader.elf import Elf, read_elf
 from skep.loader.externs import Externs, collect
@@ -46,7 +46,7 @@ def read_object(data: bytes, source: str = "object") -> ObjectSpec:
     """
     elf = read_elf(data, source)
     btf, ext, externs, lost = _types(elf)
-    maps = [*_defined(elf, btf), *data_maps(elf, btf)]
+    maps = [*with_arena_data(elf, _defined(elf, btf)), *data_maps(elf, btf)]
     kconfig = kconfig_map(source, externs.specs, btf)
     if kconfig is not None:
         maps.append(kconfig)
@@ -120,9 +120,7 @@ def _version(elf: Elf) -> int:
 
 def _refused(elf: Elf, btf: Btf | None) -> tuple[str, ...]:
     names = structops.tables(elf, btf) if btf is not None else []
-    arena = elf.named(ARENA)
-    lost = ["global variables in an arena"] if arena is not None and arena.size else []
-    return (*(f"struct_ops map {name}" for name in names), *lost)
+    return tuple(f"struct_ops map {name}" for name in names)
 
 
 def _callbacks(btf: Btf) -> dict[str, str]:

@@ -161,7 +161,7 @@ class ObjectSpec:
         license: "" if it has none.
         kernel_version: of the ``version`` section, 0 if it has none.
         btf: its types, completed from the ELF file as the kernel wants them.
-        refused: parts that cannot be loaded, by name: struct_ops maps, data in an arena.
+        refused: parts that cannot be loaded, by name: struct_ops maps.
     """
 
     source: str

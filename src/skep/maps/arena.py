@@ -155,9 +155,9 @@ class ArenaPages:
     def _find(self, address: int, count: int) -> int | None:
         """First of *count* free pages, at *address* if it is not 0; None if there are none."""
         if address:
-            page = self._page(address)
-            fits = page <= self._count - count and self._ranges.is_free(page, count)
-            return page if fits and self._memory.touched(page, count) is None else None
+            wanted = self._page(address)
+            fits = wanted <= self._count - count and self._ranges.is_free(wanted, count)
+            return wanted if fits and self._memory.touched(wanted, count) is None else None
         while (page := self._ranges.find(count)) is not None:
             touched = self._memory.touched(page, count)
             if touched is None:
@@ -248,9 +248,7 @@ class Arena(StoredMap):
     @property
     def view(self) -> memoryview:
         """All pages, where programs have them; what is touched counts as allocated."""
-        array = (ctypes.c_char * self.memory.size).from_address(self.memory.address)
-        array.owner = self.memory
-        return memoryview(array).cast("B")
+        return mapping.view_of(self.memory.address, self.memory.size, self.memory)
 
     def offset_of(self, pointer: int) -> int:
         """Where in ``view`` a pointer of programs, or of user space, points."""

@@ -12,6 +12,7 @@ from skep.btf import kinds
 from skep.btf.graph import Btf
 from skep.btf.layout import place
 from skep.btf.values import is_text
+from skep.maps.arena import Arena
 from skep.maps.array import Array, PercpuArray
 from skep.maps.creation import round8
 from skep.uapi.flags import MapFlag
@@ -100,9 +101,16 @@ def _composite(btf: Btf, type_: kinds.Composite, depth: int) -> dict[str, Any]:
     }
 
 
-def view(target: Array | PercpuArray, dtype: "np.dtype[Any]") -> "NumpyArray":
-    """The values of an array map where they are; read-only if the host may not write them."""
-    np, memory = load_numpy(), target.memory
+def view(target: Array | PercpuArray | Arena, dtype: "np.dtype[Any]") -> "NumpyArray":
+    """The values of an array map where they are; read-only if the host may not write them.
+
+    Of an arena: its bytes.
+    """
+    np = load_numpy()
+    if isinstance(target, Arena):
+        pages: NumpyArray = np.frombuffer(target.view, "u1")
+        return pages
+    memory = target.memory
     shape: tuple[int, ...] = (target.max_entries,)
     if isinstance(target, PercpuArray):
         shape = (target.max_entries, target.cpus)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from skep.errors import CommandError, NotSupported
 from skep.maps import interface
+from skep.maps.arena import Arena
 from skep.maps.array import Array, PercpuArray
 from skep.maps.keyed import KeyedMap, address_in
 from skep.session import arrays
@@ -75,10 +76,10 @@ class Bulk:
         return made, arrays.shaped(values, count, size, self._cpus, value_type)
 
     def view(self) -> "NumpyArray":
-        """The values of an array where they are."""
+        """The values of an array where they are; the bytes of an arena."""
         target = self._target
-        if not isinstance(target, Array | PercpuArray):
-            raise NotSupported(f"a view of {target.name}", "only the values of arrays lie in rows")
+        if not isinstance(target, Array | PercpuArray | Arena):
+            raise NotSupported(f"a view of {target.name}", "only arrays lie in rows, and arenas")
         if target.word(interface.SPECIAL):
             raise NotSupported(f"a view of {target.name}", "its values have fields of the kernel")
         return arrays.view(target, self.value_type)

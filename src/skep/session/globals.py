@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from skep.btf import kinds
+from skep.btf.graph import Btf
 from skep.maps import interface
+from skep.maps.arena import Arena
 from skep.session.codec import Codec, codec
 
 
@@ -16,9 +18,12 @@ class Section:
     (.rodata) raises AttributeError.
     """
 
-    def __init__(self, target: interface.Map) -> None:
+    def __init__(self, target: interface.Map, types: tuple[Btf | None, int] | None = None) -> None:
+        """Of the map *target*; *types*, BTF and its DATASEC, are the map's own by default."""
+        btf, section = types or (target.btf, target.btf_value_type_id)
         object.__setattr__(self, "_target", target)
-        object.__setattr__(self, "_places", dict(_variables(target)))
+        object.__setattr__(self, "_btf", btf)
+        object.__setattr__(self, "_places", dict(_variables(btf, section)))
         object.__setattr__(self, "_codecs", {})
 
     def _address(self, name: str) -> tuple[int, int, Codec]:
@@ -29,8 +34,11 @@ class Section:
             raise AttributeError(f"no variable {name!r}; there are: {known}") from None
         found = self._codecs.get(name)
         if found is None:
-            found = self._codecs[name] = codec(self._target.btf, type_id, size)
-        return self._target.value_address(0) + offset, size, found
+            found = self._codecs[name] = codec(self._btf, type_id, size)
+        target = self._target
+        arena = isinstance(target, Arena)  # whose addresses may be those of other processes
+        start = target.memory.address if arena else target.value_address(0)
+        return start + offset, size, found
 
     def __getattr__(self, name: str) -> Any:
         address, size, found = self._address(name)
@@ -50,12 +58,11 @@ class Section:
         return f"<skep.Section {', '.join(self._places)}>"
 
 
-def _variables(target: interface.Map) -> Iterator[tuple[str, tuple[int, int, int]]]:
+def _variables(btf: Btf | None, type_id: int) -> Iterator[tuple[str, tuple[int, int, int]]]:
     """Name, then offset, size and type of each variable."""
-    btf = target.btf
-    if btf is None or not target.btf_value_type_id:
+    if btf is None or not type_id:
         return
-    section = btf.type(target.btf_value_type_id)
+    section = btf.type(type_id)
     if not isinstance(section, kinds.DataSec):
         return
     for entry in section.entries:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from skep.errors import CommandError
 from skep.maps import interface
+from skep.maps.arena import Arena
 from skep.maps.hash import Hash
 from skep.maps.keyed import KeyedMap, address_in
 from skep.session.bulk import Bulk
@@ -19,7 +20,7 @@ from skep.uapi.flags import MapType, UpdateFlag
 if TYPE_CHECKING:
     from skep.session.arrays import NumpyArray
 
-KEYLESS: Final = frozenset({MapType.QUEUE, MapType.STACK, MapType.BLOOM_FILTER})
+KEYLESS: Final = frozenset({MapType.QUEUE, MapType.STACK, MapType.BLOOM_FILTER, MapType.ARENA})
 STREAMS: Final = frozenset({MapType.RINGBUF, MapType.PERF_EVENT_ARRAY, MapType.USER_RINGBUF})
 FD_VALUES: Final = frozenset(
     {MapType.PROG_ARRAY, MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS, MapType.PERF_EVENT_ARRAY}
@@ -169,12 +170,18 @@ class Map(MutableMapping[Any, Any]):
         return self._bulk.read_all()
 
     def view(self) -> "NumpyArray":
-        """The values of an array (with CPUs as second dimension) where programs have them.
+        """The values of an array (with CPUs as second dimension), or the bytes of an arena.
 
-        What is written is there at once; nothing is copied or locked. The memory lives as long as
-        the view.
+        They are where programs have them: what is written is there at once, nothing is copied or
+        locked. The memory lives as long as the view.
         """
         return self._bulk.view()
+
+    def offset_of(self, pointer: int) -> int:
+        """Where in ``view`` a pointer into the arena points; IndexError if it is none."""
+        if not isinstance(self.target, Arena):
+            raise TypeError(f"a {self.type_name} has no pointers")
+        return self.target.offset_of(pointer)
 
     def update_many(
         self,

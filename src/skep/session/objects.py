@@ -12,6 +12,7 @@ from skep.btf.kernel import kernel_btf
 from skep.engine.interface import Engine
 from skep.errors import LoadError
 from skep.loader import load as loader
+from skep.loader.datamaps import ARENA
 from skep.loader.door import ProgramRefused
 from skep.loader.reader import read_object
 from skep.loader.spec import Content, ObjectSpec
@@ -29,6 +30,7 @@ from skep.syscall.loaded import LoadedProgram
 from skep.syscall.maps import as_map
 from skep.syscall.objects import Kind
 from skep.syscall.subsystem import Subsystem
+from skep.uapi.flags import MapType
 from skep.verifier import Rejected
 
 SECTIONS: Final = (Content.DATA, Content.CONSTANTS, Content.KCONFIG)
@@ -119,7 +121,7 @@ class Object:
     """A loaded object; a context manager that closes all it opened.
 
     Data sections are attributes: ``obj.bss.counter``, ``obj.data``, ``obj.rodata``; a custom one
-    is ``obj.sections[".data.limits"]``.
+    is ``obj.sections[".data.limits"]``. Those in an arena are attributes of ``obj.arena``.
 
     Attributes:
         maps: maps by name.
@@ -142,6 +144,9 @@ class Object:
             maps[spec.name] = Map(target, fd, spec.name)
             if spec.name in data:
                 self.sections[data[spec.name]] = Section(target)
+            elif spec.map_type == MapType.ARENA and loaded.spec.btf is not None:
+                types = loaded.spec.btf, loaded.spec.btf.by_name(ARENA) or 0
+                self.sections[".arena"] = Section(target, types)
         self.maps = MappingProxyType(maps)
         self.programs = MappingProxyType(
             {name: self._program(name, each.fd) for name, each in loaded.programs.items()}

@@ -17,7 +17,7 @@ from skep.btf.kinds import Kind
 from skep.engine.interface import Engine
 from skep.errors import CommandError, NotSupported
 from skep.runtime.world import World
-from skep.syscall import iterators, on_devices, perf_events, sockets
+from skep.syscall import iterators, maps, on_devices, perf_events, sockets
 from skep.syscall.call import AttrAddress, AttrBuffer, AttrBytes, Buffer, Common, decode, read_attr
 from skep.syscall.catalog import helper_codes, kfunc_codes
 from skep.syscall.credentials import Credentials
@@ -310,6 +310,14 @@ class Subsystem:
     def ioctl(self, fd: int, request: int, argument: int = 0) -> int:
         """PERF_EVENT_IOC_SET_BPF, _ENABLE or _DISABLE on a perf event: 0 or ``-errno``."""
         return self._done(lambda: perf_events.control(self.state, fd, request, argument))
+
+    def map_arena(self, fd: int, address: int, size: int) -> memoryview:
+        """The memory of an arena, as mmap(2) of its descriptor gives it; *address* 0: any.
+
+        Raises:
+            CommandError: EINVAL, it is no arena, or one of another place or size.
+        """
+        return maps.map_arena(self.state, fd, address, size)
 
     def close(self, fd: int) -> None:
         """Close a descriptor; raises CommandError EBADF if it is not open."""
