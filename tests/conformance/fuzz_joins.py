@@ -160,7 +160,7 @@ class Joiner(Maker):
             self.emit(code, register, imm=number)
 
     def atomic(self) -> None:
-        """Through the slot, by an atomic. None that fetches: 6.18 loses track of precision there."""
+        """Through the slot, by an atomic that fetches nothing: there 6.18 loses precision."""
         register, other = self.settle(), self.other()
         size, off = self.rng.choice((4, 8)), -8 * self.rng.randrange(2, 6)
         self.emit(0x7B, 10, register, off)
@@ -214,7 +214,7 @@ class Joiner(Maker):
         self.code.append(join)
         self.place = Place(self.rng.choice((FIRST, SECOND)), 0) if register else self.place
 
-    # --- calls and loops ----------------------------------------------------------------------------
+    # --- calls and loops --------------------------------------------------------------------------
 
     def through_call(self) -> None:
         """By a subprogram, as argument and result."""
