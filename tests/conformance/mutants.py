@@ -64,24 +64,52 @@ class Mutator:
         rng = self.rng
         at = rng.randrange(len(insns))
         insn = insns[at]
-        wide = insn.code in (0x18, 0)
-        kind = rng.random()
-        if wide:
-            if kind < 0.3 and insn.code == 0x18:
+        if is_wide(insn):
+            if insn.code and rng.random() < 0.3:
                 insns[at] = replace(insn, dst=rng.randrange(10))
             return
-        if kind < 0.15:
-            insns[at] = NOP
-        elif kind < 0.22:
-            other = rng.randrange(len(insns))
-            if insns[other].code not in (0x18, 0):
-                insns[at], insns[other] = insns[other], insn
-        elif kind < 0.27:
-            near = insns[max(0, at - rng.randrange(1, 6))]
-            if near.code not in (0x18, 0):
-                insns[at] = near
+        kind = rng.random()
+        if kind < 0.36:
+            self._move(insns, at, kind)
         else:
             insns[at] = self._field(insn)
+
+    def _move(self, insns: list[Insn], at: int, kind: float) -> None:
+        """Take instructions out, or let them stand elsewhere."""
+        rng = self.rng
+        if kind < 0.12:
+            insns[at] = NOP
+        elif kind < 0.18:
+            other = rng.randrange(len(insns))
+            if not is_wide(insns[other]):
+                insns[at], insns[other] = insns[other], insns[at]
+        elif kind < 0.24:
+            self._copy(insns, at, rng.randrange(len(insns)), rng.randrange(1, 7))
+        elif kind < 0.28:
+            for place in range(at, min(at + rng.randrange(2, 7), len(insns))):
+                if not is_wide(insns[place]):
+                    insns[place] = NOP
+        else:
+            insns[at] = self._jump()
+
+    def _copy(self, insns: list[Insn], to: int, start: int, count: int) -> None:
+        """Let some instructions stand in another place, too."""
+        for insn in insns[start : start + count]:
+            if to >= len(insns) or is_wide(insns[to]) or is_wide(insn):
+                return
+            insns[to] = insn
+            to += 1
+
+    def _jump(self) -> Insn:
+        """A branch past what comes next."""
+        rng = self.rng
+        off, kind = rng.randrange(1, 9), rng.random()
+        if kind < 0.05:
+            return Insn(0xE5, off=off)
+        if kind < 0.15:
+            return Insn(0x05, off=off)
+        code = rng.choice(JUMPS) | rng.choice((5, 5, 6))
+        return Insn(code, rng.randrange(10), 0, off, rng.choice((0, 0, 1, 8)))
 
     def _field(self, insn: Insn) -> Insn:
         rng = self.rng
@@ -126,6 +154,11 @@ class Mutator:
         if insn.src:
             return replace(insn, imm=insn.imm + rng.choice((-2, -1, 1, 2)))
         return replace(insn, imm=rng.randrange(1, 212))
+
+
+def is_wide(insn: Insn) -> bool:
+    """Whether the instruction is half of a wide one."""
+    return insn.code in (0x18, 0)
 
 
 def near(rng: random.Random, number: int, bits: int) -> int:
