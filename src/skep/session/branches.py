@@ -78,7 +78,9 @@ class _Witness:
             self.found = self._found
             self.steps = tuple(
                 Step(cause.pc, plain(cause.insn), cause.effect, line_of(self._infos, cause.pc))
-                for cause in causes_at(check.program, check.journal, self._pc)
+                for cause in causes_at(
+                    check.program, check.journal, self._pc, kernel=check.environment.kernel_btf
+                )
             )
             raise _Seen
         if check.pc == self._pc:

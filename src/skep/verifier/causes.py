@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from skep.btf.graph import Btf
 from skep.isa.table import ARGUMENTS, Kind, Sem, registers_read, registers_written
 from skep.verifier.events import BranchPushed, Entered, Refused, Resumed
-from skep.verifier.listing import step_text
+from skep.verifier.interface import LineInfo, Request
+from skep.verifier.listing import named_text
 from skep.verifier.notation import slot_text, value_text
 from skep.verifier.program import Program, Step
 from skep.verifier.state import SLOT_SIZE, Frame
@@ -68,8 +70,9 @@ def last_path(journal: Sequence[object]) -> list[Entered]:
 class _Search:
     """What is still to be explained, while the path is followed backwards."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, kernel: Btf | None) -> None:
         self.program = program
+        self.kernel = kernel
         self.registers = 0
         self.slots: set[int] = set()
         self.frame = 0
@@ -116,7 +119,7 @@ class _Search:
         self._blame(step, f"{way}: {_register_effect(wanted, then.frame)}")
 
     def _blame(self, step: Step, effect: str) -> None:
-        self.causes.append(Cause(step.pc, step_text(step), effect))
+        self.causes.append(Cause(step.pc, named_text(step, self.kernel), effect))
 
 
 def _sources(step: Step) -> int:
@@ -157,17 +160,21 @@ def mentioned(detail: str) -> int:
     return found
 
 
-def find_causes(program: Program, journal: Sequence[object]) -> tuple[Cause, ...]:
+def find_causes(
+    program: Program, journal: Sequence[object], kernel: Btf | None = None
+) -> tuple[Cause, ...]:
     """Return what led to the refusal that *journal* ends with, in the order of the path."""
     if not journal or not isinstance(journal[-1], Refused):
         return ()
     refused = journal[-1]
     if refused.rule in _OF_HELD:
-        return _held_since(program, journal, refused.pc)
-    return causes_at(program, journal, refused.pc, mentioned(refused.detail))
+        return _held_since(program, journal, refused.pc, kernel)
+    return causes_at(program, journal, refused.pc, mentioned(refused.detail), kernel)
 
 
-def _held_since(program: Program, journal: Sequence[object], pc: int) -> tuple[Cause, ...]:
+def _held_since(
+    program: Program, journal: Sequence[object], pc: int, kernel: Btf | None
+) -> tuple[Cause, ...]:
     """What acquired what is still held at *pc*, and the decisions taken since."""
     path = last_path(journal)
     if not path or path[0].pc != pc or not path[0].refs:
@@ -182,28 +189,32 @@ def _held_since(program: Program, journal: Sequence[object], pc: int) -> tuple[C
         made = [number for number, at in held.items() if at == step.pc and number not in before]
         if made:
             ids = ", ".join(str(number) for number in made)
-            causes.append(Cause(step.pc, step_text(step), f"acquires reference {ids}"))
+            causes.append(Cause(step.pc, named_text(step, kernel), f"acquires reference {ids}"))
             held = {number: at for number, at in held.items() if number in before}
         elif step.kind is Kind.JUMP and step.target != step.next_pc and len(causes) < MAX_CAUSES:
             way = "taken" if then.pc == step.target else "not taken"
-            causes.append(Cause(step.pc, step_text(step), way))
+            causes.append(Cause(step.pc, named_text(step, kernel), way))
         if not held:
             break
     return tuple(reversed(causes))
 
 
 def causes_at(
-    program: Program, journal: Sequence[object], pc: int, registers: int = 0
+    program: Program,
+    journal: Sequence[object],
+    pc: int,
+    registers: int = 0,
+    kernel: Btf | None = None,
 ) -> tuple[Cause, ...]:
     """Return what made *registers* so at slot *pc*, the last that *journal* entered.
 
-    *registers* is a bit set; 0 for those that the instruction reads.
+    *registers* is a bit set; 0 for those that the instruction reads. *kernel* names its functions.
     """
     path = last_path(journal)
     step = program.steps[pc] if 0 <= pc < program.size else None
     if step is None or not path or path[0].pc != pc:
         return ()
-    search = _Search(program)
+    search = _Search(program, kernel)
     search.frame = path[0].frame.number
     read = ARGUMENTS if step.kind is Kind.CALL else registers_read(step.op, step.insn)
     search.registers = (registers or read) & ~FRAME_POINTER
@@ -215,3 +226,21 @@ def causes_at(
             break
         search.visit(entered, then)
     return tuple(reversed(search.causes))
+
+
+# --- source lines --------------------------------------------------------------------------------
+
+
+def line_of(request: Request, pc: int) -> LineInfo | None:
+    """The source line of slot *pc*; None without line info."""
+    found: LineInfo | None = None
+    for info in request.line_infos:
+        if info.pc > pc:
+            break
+        found = info
+    return found
+
+
+def place(line: LineInfo) -> str:
+    """``file:line``, without folders."""
+    return f"{line.file.rsplit('/', 1)[-1]}:{line.line}"

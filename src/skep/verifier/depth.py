@@ -82,6 +82,9 @@ def _enter(check: Check, chain: list[_Call], private: bool) -> None:
         check.refuse(
             flow.STACK_DEPTH,
             f"combined stack size of {len(chain)} calls is {call.depth + size}. Too large",
+            found=" + ".join(
+                f"{_rounded(entry.function)} bytes of {entry.function.name}" for entry in chain
+            ),
             hint="make objects on the stack smaller, or keep them in a map",
         )
 

@@ -19,6 +19,13 @@ def step_text(step: Step) -> str:
     return format_kernel(step.insn, Insn(0, imm=step.high), helper_name=_helper_name)
 
 
+def named_text(step: Step, kernel: Btf | None) -> str:
+    """One instruction in the log's notation, kernel functions by name."""
+    if step.kind is Kind.CALL and step.src == PSEUDO_KFUNC_CALL and kernel is not None:
+        return f"({step.insn.code:02x}) call {_function_name(kernel, step.imm)}#{step.imm}"
+    return step_text(step)
+
+
 def logged_text(step: Step, kernel: Btf | None, *, addresses: bool) -> str:
     """One instruction as the log has it: kernel functions by name, maps by address.
 
@@ -27,9 +34,7 @@ def logged_text(step: Step, kernel: Btf | None, *, addresses: bool) -> str:
     if step.kind is Kind.WIDE and step.map is not None:
         address = _address(step) if addresses else 0
         return f"({step.insn.code:02x}) r{step.dst} = {address:#x}"
-    if step.kind is Kind.CALL and step.src == PSEUDO_KFUNC_CALL and kernel is not None:
-        return f"({step.insn.code:02x}) call {_function_name(kernel, step.imm)}#{step.imm}"
-    return step_text(step)
+    return named_text(step, kernel)
 
 
 def _address(step: Step) -> int:

@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from skep.errors import CommandError
-from skep.verifier.causes import Cause, find_causes
+from skep.verifier.causes import Cause, find_causes, line_of, place
 from skep.verifier.events import Refused
 from skep.verifier.hints import hint_of
 from skep.verifier.interface import LineInfo, Request, Statistics
-from skep.verifier.listing import step_text
+from skep.verifier.listing import named_text
 from skep.verifier.notation import value_text
 from skep.verifier.program import Program
 from skep.verifier.rules.flow import INSN_BUDGET, JUMP_SEQUENCE
@@ -98,8 +98,9 @@ class Rejected(CommandError):  # noqa: N818 - a verdict, not a fault
         if not 0 <= self.pc < program.size:
             return
         step = program.steps[self.pc]
-        self.insn = step_text(step) if step is not None else ""
-        self.line = _line_of(request, self.pc)
+        kernel = request.environment.kernel_btf
+        self.insn = named_text(step, kernel) if step is not None else ""
+        self.line = line_of(request, self.pc)
         last = journal[-1] if journal else None
         if isinstance(last, Refused) and last.frame is not None:
             frame = last.frame
@@ -109,8 +110,8 @@ class Rejected(CommandError):  # noqa: N818 - a verdict, not a fault
                 if value is not None
             }
             if request.collect_journal or request.log_level & 2:
-                self._causes = find_causes(program, journal)
-                self._better = hint_of(program, journal)
+                self._causes = find_causes(program, journal, kernel)
+                self._better = hint_of(program, journal, request)
                 self.hint = self._better or self.hint
 
     @property
@@ -139,25 +140,12 @@ class Rejected(CommandError):  # noqa: N818 - a verdict, not a fault
 
     def line_at(self, pc: int) -> LineInfo | None:
         """The source line of slot *pc*; None without line info."""
-        return _line_of(self._request, pc) if self._request is not None else None
+        return line_of(self._request, pc) if self._request is not None else None
 
     def source_of(self, pc: int) -> str:
         """``file:line`` of slot *pc*; "" without line info."""
         line = self.line_at(pc)
-        return _place(line) if line is not None else ""
-
-
-def _line_of(request: Request, pc: int) -> LineInfo | None:
-    found: LineInfo | None = None
-    for info in request.line_infos:
-        if info.pc > pc:
-            break
-        found = info
-    return found
-
-
-def _place(line: LineInfo) -> str:
-    return f"{line.file.rsplit('/', 1)[-1]}:{line.line}"
+        return place(line) if line is not None else ""
 
 
 def _headline(rejected: Rejected) -> str:
@@ -167,7 +155,7 @@ def _headline(rejected: Rejected) -> str:
     text = f"insn {rejected.pc}: {insn}" if insn else f"insn {rejected.pc}"
     if rejected.line is None:
         return text
-    return f"{text}    ; {rejected.line.text.strip()}   {_place(rejected.line)}"
+    return f"{text}    ; {rejected.line.text.strip()}   {place(rejected.line)}"
 
 
 def explain(rejected: Rejected) -> str:

@@ -8,12 +8,14 @@ import pytest
 
 from skep.btf.graph import Btf
 from skep.btf.kernel import SHIPPED
+from skep.loader.reader import read_object
 from skep.session.assembly import request_of
 from skep.session.reasons import Reason
 from skep.session.verdicts import verify_file
 from skep.verifier import Rejected, verify
 
-OBJECT = Path(__file__).parents[2] / "objects" / "hints.bpf.o"
+OBJECTS = Path(__file__).parents[2] / "objects"
+OBJECT = OBJECTS / "hints.bpf.o"
 EXPECTED = [
     ("missing_null_check", "access-through-pointer", "compare it with NULL first"),
     ("unchecked_packet", "packet-in-range", "compare the end of the access with data_end first"),
@@ -30,6 +32,43 @@ EXPECTED = [
     ("stack_too_deep", "stack-depth", "make objects on the stack smaller"),
     ("wrong_helper", "helper-available", "programs of these types may: sched_cls"),
     ("missing_member", "helper-known", "struct task_struct.no_such_member"),
+]  # fmt: skip
+MISTAKES = [
+    ("header_behind_header", "packet-in-range", "only 14 bytes were compared with data_end, the access ends at byte 24"),
+    ("options_not_compared", "packet-in-range", "was made before a variable offset was added"),
+    ("length_of_the_packet_itself", "packet-in-range", "compares data plus 0 to 65535 bytes with data_end"),
+    ("record_not_compared", "argument-type", "compare r1 with NULL before the call"),
+    ("argument_followed", "access-through-pointer", "loads is a number: read what it points to with bpf_probe_read_kernel()"),
+    ("pointer_kept_in_a_map", "access-through-pointer", "keep it in a field declared __kptr"),
+    ("current_task_followed", "access-through-pointer", "bpf_get_current_task_btf() returns a pointer"),
+    ("index_not_compared", "access-upper-bound", "it may be up to 4294967295, and no more than 39 stays inside"),
+    ("index_compared_with_too_much", "access-in-memory", "bounds the value, but not enough: it may be up to 47"),
+    ("value_too_small", "access-in-memory", "the object has 48 bytes, and the access takes bytes 88 to 91"),
+    ("size_may_be_zero", "size-not-zero", "the size in r4 may be 0: leave the function if it is"),
+    ("half_a_field", "context-field", "data is 4 bytes at offset 0: load it whole"),
+    ("behind_the_context", "context-field", "struct xdp_md has 24 bytes, and the access begins at byte 64"),
+    ("field_of_another_type", "context-field", "socket_filter programs may not read data; sched_cls"),
+    ("field_written", "context-field", "may not write len; what they may write is cb"),
+    ("context_indexed", "pointer-unmodified", "the context is accessed at constant offsets"),
+    ("argument_too_many", "context-field", "no more arguments than the function has"),
+    ("map_expected", "argument-type", "argument 1 is a map"),
+    ("number_as_key", "argument-type", "argument 2 is a number, and has to be an address"),
+    ("context_as_key", "argument-type", "copy what argument 2 points to to a variable"),
+    ("map_value_submitted", "argument-type", "pass what bpf_ringbuf_reserve() returned"),
+    ("submitted_twice", "argument-type", "(call bpf_ringbuf_submit#132) released it"),
+    ("member_submitted", "released-unmoved", "not a pointer to a member (4 bytes further)"),
+    ("used_when_released", "access-through-pointer", "(call bpf_sk_release#86) released it"),
+    ("borrowed_and_released", "released-reference", "arguments of the program are only lent to it"),
+    ("borrowed_socket", "released-reference", "nothing acquired what r1 points to"),
+    ("released_twice", "kfunc-argument", "(call bpf_task_release#"),
+    ("acquired_on_a_walk", "kfunc-trust", "which does not keep alive what it points to"),
+    ("call_under_lock", "no-call-under-lock", "(call bpf_spin_lock#93) takes the lock, or behind its release"),
+    ("left_with_the_lock", "not-in-critical-section", "locked, on every path; this path leaves where insn"),
+    ("left_in_a_section", "not-in-critical-section", "call bpf_rcu_read_unlock() on every path before"),
+    ("constant_written", "memory-writable", "drop the const"),
+    ("object_written", "memory-writable", "changed by kernel functions only"),
+    ("asleep_where_none_may", "call-may-sleep", "make the program sleepable"),
+    ("stacks_of_two", "stack-depth", "make objects on the stack smaller"),
 ]  # fmt: skip
 
 
@@ -52,12 +91,33 @@ def test_a_common_cause_gets_its_hint(program: str, rule: str, words: str, kerne
     assert words in reason.hint
 
 
-def test_every_program_of_the_object_is_expected() -> None:
-    from skep.loader.reader import read_object
+@pytest.mark.parametrize(("program", "rule", "words"), MISTAKES, ids=[row[0] for row in MISTAKES])
+def test_a_mistake_is_told_how_to_mend(program: str, rule: str, words: str, kernel: Btf) -> None:
+    (verdict,) = verify_file(OBJECTS / "mistakes.bpf.o", programs=[program], btf=kernel)
+    assert verdict.reason is not None, verdict.message
 
-    spec = read_object(OBJECT.read_bytes(), "hints.bpf.o")
+    assert verdict.reason.rule.id == rule
+    assert words in verdict.reason.hint
 
-    assert {program.name for program in spec.programs} == {row[0] for row in EXPECTED}
+
+@pytest.mark.parametrize(("name", "rows"), [("hints", EXPECTED), ("mistakes", MISTAKES)])
+def test_every_program_of_the_objects_is_expected(
+    name: str, rows: list[tuple[str, str, str]]
+) -> None:
+    spec = read_object((OBJECTS / f"{name}.bpf.o").read_bytes(), f"{name}.bpf.o")
+
+    assert {program.name for program in spec.programs} == {row[0] for row in rows}
+
+
+def test_a_stack_too_deep_names_the_functions(kernel: Btf) -> None:
+    (verdict,) = verify_file(OBJECTS / "mistakes.bpf.o", programs=["stacks_of_two"], btf=kernel)
+
+    assert verdict.reason is not None
+    assert verdict.reason.found == "304 bytes of stacks_of_two + 304 bytes of deep"
+
+
+def test_a_hint_names_source_lines(kernel: Btf) -> None:
+    assert "at hints.bpf.c:" in reason_of("leaked_reference", kernel).hint
 
 
 def test_a_leak_names_what_acquired_and_the_decisions_since(kernel: Btf) -> None:
@@ -120,7 +180,9 @@ def test_a_bound_that_is_too_wide_for_a_size_is_told() -> None:
         + ("out: r0 = 0\nexit")
     )
 
-    assert "not on both sides or not enough" in hint(text.replace(".type xdp", ".type kprobe"))
+    assert "bounds the value, but not enough: it may be up to 4096" in hint(
+        text.replace(".type xdp", ".type kprobe")
+    )
 
 
 def test_a_packet_checked_before_a_variable_offset_was_added() -> None:
