@@ -39,14 +39,13 @@ from skep.btf.special_fields import (
 )
 from skep.errors import BtfError
 
-DESTRUCTORS: Final[dict[str, str]] = {
-    "task_struct": "bpf_task_release_dtor",
-    "cgroup": "bpf_cgroup_release_dtor",
-    "bpf_cpumask": "bpf_cpumask_release_dtor",
-    "bpf_crypto_ctx": "bpf_crypto_ctx_release_dtor",
-    "prog_test_ref_kfunc": "bpf_kfunc_call_test_release_dtor",
-    "prog_test_member": "bpf_kfunc_call_memb_release_dtor",
-}
+# structs of the kernel with a function that a map calls to release one
+RELEASABLE: Final = frozenset(
+    (
+        "task_struct", "cgroup", "bpf_cpumask", "bpf_crypto_ctx", "prog_test_ref_kfunc",
+        "prog_test_member",
+    )
+)  # fmt: skip
 MAX_FIELDS: Final = 11
 MAX_DEPTH: Final = 32
 PAGE_SIZE: Final = 4096
@@ -318,8 +317,7 @@ def _find_target(search: _Search, field: SpecialField, kernel_types: Kernel) -> 
     same = kernel.by_name(name, Kind.STRUCT)
     if same is None and name:
         return
-    destructor = DESTRUCTORS.get(name, "")
-    if not name or (field.kind == KPTR_REF and kernel.by_name(destructor, Kind.FUNC) is None):
+    if not name or (field.kind == KPTR_REF and name not in RELEASABLE):
         raise search.wrong(
             field.btf_id, f"kptr to struct {name}",
             "a struct of the kernel that it can release, or one of the program's", errno.ENOENT,

@@ -111,9 +111,10 @@ class Record:
                 return field
         return None
 
-    def first(self, kinds_: int) -> SpecialField | None:
-        """The first field of one of *kinds_*."""
+    def last(self, kinds_: int) -> SpecialField | None:
+        """The last field of one of *kinds_*: if structs within have several, Linux knows that."""
+        found: SpecialField | None = None
         for field in self.fields:
             if field.kind & kinds_:
-                return field
-        return None
+                found = field
+        return found

@@ -19,7 +19,7 @@ A directive stands on a line of its own:
                                       ``inner=FD``, ``field=STRUCT@OFFSET`` (``kptr:STRUCT@OFFSET``
                                       for a pointer), ``types=BTF:KEY:VALUE``
 ``.fds FD…``                          the array that ``map[idx N]`` counts in
-``.func LINKAGE NAME RESULT ARGS…``   prototype of the function at label NAME
+``.func LINKAGE NAME RESULT ARGS…``   prototype of the function at label NAME; ``tag=TEXT`` tags it
 ``.btf NUMBER BASE64``                types; lines of the same number are joined
 ``.types BTF [PC:ID]…``               which of them the program has, and those of its functions
 ``.repeat COUNT``, ``.end``           the lines in between, COUNT times; ``{n}`` counts from 0

@@ -10,6 +10,7 @@ from skep.verifier.interface import FunctionInfo
 
 WORDS: Final = ("void", "int", "u64", "int*", "u64*", "char*", "ctx", "dynptr*")
 CONTEXT: Final = "__sk_buff"
+_TAG: Final = "tag="
 
 
 def field_value(struct: str, offset: int, size: int, kernel: Btf | None) -> tuple[Btf, int]:
@@ -34,7 +35,7 @@ def field_value(struct: str, offset: int, size: int, kernel: Btf | None) -> tupl
 def functions_of(
     rows: Sequence[tuple[str, Sequence[str]]], labels: Mapping[str, int]
 ) -> tuple[Btf, list[FunctionInfo]]:
-    """Types of functions, each *linkage, result, arguments* in words.
+    """Types of functions, each *linkage, result, arguments* in words; ``tag=TEXT`` tags one.
 
     Raises:
         ValueError: what is wrong, and what may stand there.
@@ -54,7 +55,8 @@ def functions_of(
         "dynptr*": build.pointer(build.struct("bpf_dynptr", 16)),
     }
     infos = []
-    for name, (linkage, *words) in rows:
+    for name, (linkage, *all_words) in rows:
+        words = [word for word in all_words if not word.startswith(_TAG)]
         for word in words:
             if word not in ids:
                 raise ValueError(word, "one of " + " ".join(WORDS))
@@ -64,5 +66,8 @@ def functions_of(
         prototype = build.prototype(ids[words[0]] if words else 0, params)
         kind = GLOBAL if linkage == "global" else STATIC
         infos.append(FunctionInfo(labels[name], build.function(name, prototype, kind)))
+        for word in all_words:
+            if word.startswith(_TAG):
+                build.decl_tag(word[len(_TAG) :], infos[-1].type_id)
     infos.sort(key=lambda info: info.pc)
     return build.build(), infos

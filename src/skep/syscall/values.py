@@ -75,7 +75,7 @@ class ValueType:
         self.lock_offset = -1
         if record is not None:
             self.special = tuple((field.offset, field.size) for field in record.fields)
-            lock = record.first(LOCKS)
+            lock = record.last(LOCKS)
             self.lock_offset = lock.offset if lock is not None else -1
 
 

@@ -85,6 +85,10 @@ _EVERYWHERE: Final[tuple[tuple[int, str], ...]] = (
     (0, "bpf_dynptr_clone bpf_dynptr_copy bpf_dynptr_memset"),
     (RET_NULL, "bpf_dynptr_slice bpf_dynptr_slice_rdwr"),
     (0, "bpf_wq_init bpf_wq_set_callback_impl bpf_wq_start bpf_modify_return_test_tp"),
+    (
+        TRUSTED_ARGS,
+        "bpf_task_work_schedule_signal_impl bpf_task_work_schedule_resume_impl",
+    ),
     (0, "bpf_strcmp bpf_strcasecmp bpf_strchr bpf_strchrnul bpf_strnchr bpf_strrchr bpf_strlen"),
     (0, "bpf_strnlen bpf_strspn bpf_strcspn bpf_strstr bpf_strnstr"),
     (0, "bpf_probe_read_user_dynptr bpf_probe_read_kernel_dynptr"),

@@ -81,9 +81,19 @@ def check_flow(program: Program, privileged: bool, kernel: KernelCalls) -> None:
 def _explore(program: Program, privileged: bool, kernel: KernelCalls) -> list[int]:
     state = [_UNSEEN] * program.size
     edge = [0] * program.size  # edges of each slot that were followed
+    for function in program.functions:
+        if function.number == 0 or (function.is_exception_callback and not state[function.start]):
+            _explore_from(program, privileged, kernel, function.start, state, edge)
+    return state
+
+
+def _explore_from(
+    program: Program, privileged: bool, kernel: KernelCalls, start: int, state: list[int],
+    edge: list[int],
+) -> None:  # fmt: skip
     steps = program.steps
-    state[0] = _DISCOVERED
-    stack = [0]
+    state[start] = _DISCOVERED
+    stack = [start]
     while stack:
         pc = stack[-1]
         step = steps[pc]
@@ -107,7 +117,6 @@ def _explore(program: Program, privileged: bool, kernel: KernelCalls) -> list[in
             stack.append(target)
         elif state[target] == _DISCOVERED and not privileged:
             raise refuse(flow.BACK_EDGE, pc, f"back-edge from insn {pc} to {target}")
-    return state
 
 
 def _edge(step: Step, number: int) -> int:

@@ -30,6 +30,7 @@ from skep.isa.table import (
     op_of,
     reserved_field,
 )
+from skep.verifier.exceptions import exception_callback
 from skep.verifier.interface import MapShape, Request
 from skep.verifier.program import DST, FACTS, IMM, OFF, SPECIAL, SRC, Function, Program, Step
 from skep.verifier.report import Rejected
@@ -87,10 +88,21 @@ def find_functions(request: Request) -> list[Function]:
     if not 0 < len(insns) <= limit:
         raise refuse(flow.PROGRAM_SIZE, -1, f"{len(insns)} instructions")
     starts = _subprogram_starts(request, insns)
-    return [
+    catches = exception_callback(request)
+    if catches and catches not in starts:
+        if not 0 < catches < len(insns):
+            raise refuse(flow.CALL_TARGET, -1, "call to invalid destination")
+        starts = sorted([*starts, catches])
+        if len(starts) > MAX_SUBPROGRAMS:
+            raise refuse(flow.SUBPROGRAM_COUNT, -1, "too many subprograms")
+    functions = [
         Function(number, start, starts[number + 1] if number + 1 < len(starts) else len(insns))
         for number, start in enumerate(starts)
     ]
+    for function in functions:
+        if catches and function.start == catches:
+            function.catches()
+    return functions
 
 
 def _subprogram_starts(request: Request, insns: list[Insn]) -> list[int]:

@@ -63,6 +63,8 @@ def _enter(check: Check, chain: list[_Call], private: bool) -> None:
         check.refuse(flow.LEGACY_CALLBACK, "cannot use BPF_LD_[ABS|IND] within callback")
     if function.has_throw and any(entry.function.is_callback for entry in chain):
         check.refuse(flow.THROW_CALLBACK, "bpf_throw kfunc cannot be called from callback subprog")
+    if function.has_tail_call and any(entry.function.is_exception_callback for entry in chain):
+        check.refuse(flow.EXCEPTION_CALLBACK, "cannot tail call within exception cb")
     if function.number and function.has_tail_call and call.depth >= MAX_DEPTH_BELOW_TAIL_CALL:
         check.refuse(
             flow.STACK_DEPTH,
@@ -105,6 +107,11 @@ def _check_from(check: Check, start: Function, private: bool) -> None:
             continue
         if callee.is_async_callback and not _is_direct(program, call.pc - 1):
             continue
+        if callee.is_exception_callback:
+            check.pc = call.pc - 1
+            check.refuse(
+                flow.EXCEPTION_CALLBACK, f"insn {check.pc} cannot call exception cb directly"
+            )
         if callee.has_tail_call:
             for entry in chain:
                 entry.function.tail_call_reachable = True

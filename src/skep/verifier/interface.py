@@ -157,6 +157,7 @@ class Subprogram:
     has_tail_call: bool = False
     changes_packet: bool = False
     might_sleep: bool = False
+    might_throw: bool = False
     is_exception_callback: bool = False
     type_id: int = 0  # BTF id of its FUNC; 0 without
     is_reliable: bool = False  # its BTF says what it is called with

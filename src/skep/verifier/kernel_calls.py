@@ -11,6 +11,7 @@ from skep.isa.table import Sem
 from skep.uapi import kfuncs as table
 from skep.verifier.cfg import KernelCalls
 from skep.verifier.program import Program, Step
+from skep.verifier.transfer.callbacks import TASK_WORK_FUNCTIONS
 
 _KFUNC: Final = Sem.KFUNC
 
@@ -39,7 +40,7 @@ def _note(found: KernelCalls, step: Step, name: str) -> None:
         found.changes_packet.add(step.pc)
     if name == "bpf_rbtree_add_impl":
         found.sync_callback.add(step.pc)
-    elif name == "bpf_wq_set_callback_impl":
+    elif name == "bpf_wq_set_callback_impl" or name in TASK_WORK_FUNCTIONS:
         found.async_callback.add(step.pc)
     elif name == "bpf_throw":
         found.throws.add(step.pc)

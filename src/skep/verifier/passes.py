@@ -29,6 +29,7 @@ from skep.verifier.liveness import compute_liveness
 from skep.verifier.log import render
 from skep.verifier.program import Function, Program
 from skep.verifier.report import Rejected
+from skep.verifier.rules import flow
 from skep.verifier.rules.calls import KFUNC_KNOWN
 from skep.verifier.setup import check_request
 from skep.verifier.state import Frame, State, new_frame
@@ -176,7 +177,14 @@ def _note_prototype(check: Check, function: Function) -> None:
 
 
 def _set_arguments(check: Check, frame: Frame, function: Function) -> None:
-    for index, argument in enumerate(read_prototype(check, function)):
+    arguments = read_prototype(check, function)
+    if function.is_exception_callback:
+        frame.in_exception_callback = True
+        if len(arguments) != 1 or arguments[0].kind != prototypes.ANYTHING:
+            check.refuse(
+                flow.EXCEPTION_CALLBACK, "exception cb only supports single integer argument"
+            )
+    for index, argument in enumerate(arguments):
         frame.regs[index + 1] = begin_with(check, argument)
 
 
@@ -211,6 +219,7 @@ def _describe(function: Function) -> Subprogram:
         has_tail_call=function.has_tail_call,
         changes_packet=function.changes_packet,
         might_sleep=function.might_sleep,
+        might_throw=function.might_throw,
         is_exception_callback=function.is_exception_callback,
         type_id=function.type_id,
         is_reliable=function.type_id != 0 and function.is_reliable,

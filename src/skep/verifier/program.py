@@ -257,6 +257,11 @@ class Function:
         self.might_sleep: bool = False
         self.might_throw: bool = False
 
+    def catches(self) -> None:
+        """Make it the exception callback, which runs as if something called it."""
+        self.is_callback = self.is_async_callback = self.is_exception_callback = True
+        self.called = True
+
 
 class Program:
     """Steps by slot (None for the second slot of a wide instruction) and functions in order."""
@@ -269,6 +274,10 @@ class Program:
         self.jumps_to: dict[int, list[int]] = {}  # slots of jumps, by where they lead
         self.has_liveness: bool = False  # the steps know what is live
         self.function_at: dict[int, Function] = {f.start: f for f in functions}
+        self.exception_callback: int = 0  # where it starts; 0 if there is none
+        for function in functions:
+            if function.is_exception_callback:
+                self.exception_callback = function.start
 
     def function_of(self, pc: int) -> Function:
         """The function that slot *pc* lies in."""

@@ -93,6 +93,11 @@ ATTACH_TARGET: Final = Rule(
 LEGACY_CALLBACK: Final = Rule(
     "no-legacy-load-in-callback", "callbacks do not use BPF_LD_[ABS|IND]", _BAD
 )
+EXCEPTION_CALLBACK: Final = Rule(
+    "exception-callback",
+    "an exception callback is one global function of a number, which nothing else calls",
+    _BAD,
+)
 THROW_CALLBACK: Final = Rule("no-throw-in-callback", "callbacks throw no exception", _BAD)
 SLEEPABLE_TYPE: Final = Rule(
     "sleepable-type", "only some program types may, and syscall programs must, be sleepable", _BAD

@@ -12,6 +12,9 @@ from skep.verifier.interface import MapShape
 from skep.verifier.state import Frame
 from skep.verifier.values import CONST_MAP_PTR, MAP_KEY, MAP_VALUE, map_pointer
 
+TASK_WORK_FUNCTIONS: Final = frozenset(
+    ("bpf_task_work_schedule_signal_impl", "bpf_task_work_schedule_resume_impl")
+)
 TREE_FUNCTIONS: Final = frozenset(
     (
         "bpf_rbtree_add_impl", "bpf_rbtree_remove", "bpf_rbtree_first", "bpf_rbtree_root",
@@ -33,7 +36,7 @@ def in_tree_callback(check: Check) -> bool:
 
 
 def give_map_element(callee: Frame, shape: MapShape, map_uid: int) -> None:
-    """Make r1 the map, r2 the key and r3 the value, as timers and work queues get them."""
+    """Make r1 the map, r2 the key and r3 the value, as callbacks that run later get them."""
     for register, kind in ((1, CONST_MAP_PTR), (2, MAP_KEY), (3, MAP_VALUE)):
         pointer = map_pointer(kind, shape)
         pointer.map_uid = map_uid

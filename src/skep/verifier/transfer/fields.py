@@ -63,7 +63,7 @@ def require_map_field(check: Check, value: Pointer, register: int, kind: int) ->
     if shape.btf is None:
         check.refuse(LOCK_TYPED, f"map has to have BTF in order to use {name}")
     record = check.records.of_map(shape)
-    field = record.first(kind) if record is not None else None
+    field = record.last(kind) if record is not None else None
     if field is None:
         check.refuse(LOCK_PRESENT, f"map has no valid {name}")
     if field.offset != at:

@@ -92,8 +92,8 @@ def is_gpl(check: Check) -> bool:
 
 
 def in_sleepable(check: Check) -> bool:
-    """Whether the program, or the callback that is examined, may sleep."""
-    return check.sleepable or check.state.in_sleepable
+    """Whether what is examined may sleep: the program, or a callback that runs on its own."""
+    return check.state.in_sleepable
 
 
 def in_rcu_section(check: Check) -> bool:

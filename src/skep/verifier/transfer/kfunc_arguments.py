@@ -8,7 +8,7 @@ from typing import Final
 
 from skep.btf import kinds
 from skep.btf.graph import Btf
-from skep.btf.special_fields import WORKQUEUE
+from skep.btf.special_fields import BY_STRUCT
 from skep.uapi.kfuncs import ITER, RELEASE, TRUSTED_ARGS
 from skep.uapi.kfuncs import RCU as TAKES_RCU
 from skep.verifier import prototypes
@@ -239,11 +239,11 @@ def _string(check: Check, call: KfuncCall, argument: Argument) -> None:
     require_constant_string(check, value, argument.register)
 
 
-def _work_queue(check: Check, call: KfuncCall, argument: Argument) -> None:
-    value = argument.value
+def _map_field(check: Check, call: KfuncCall, argument: Argument) -> None:
+    value, kind = argument.value, BY_STRUCT[call.btf.name(argument.target)]
     if not isinstance(value, Pointer) or value.kind != MAP_VALUE or value.flags:
         check.refuse(KFUNC_ARGUMENT, f"arg#{argument.number} doesn't point to a map value")
-    fields.require_map_field(check, value, argument.register, WORKQUEUE)
+    fields.require_map_field(check, value, argument.register, kind)
     call.map, call.map_uid = value.map, value.map_uid
 
 
@@ -388,7 +388,8 @@ _BY_STRUCT: Final[dict[str, Handler]] = {
     "bpf_list_node": graphs.list_node,
     "bpf_rb_root": graphs.tree_root,
     "bpf_rb_node": graphs.tree_node,
-    "bpf_wq": _work_queue,
+    "bpf_wq": _map_field,
+    "bpf_task_work": _map_field,
     "bpf_res_spin_lock": _res_lock,
 }
 _TRUSTED: Final[tuple[Handler, ...]] = (

@@ -41,6 +41,7 @@ _STRUCTS: Final[dict[int, str]] = {
     CONST_MAP_PTR: "bpf_map",
 }
 PROJECTIONS: Final = frozenset((("__sk_buff", "sk_buff"), ("xdp_md", "xdp_buff")))
+_FIELDS: Final[dict[str, str]] = {"bpf_wq_init": "workqueue"}
 _INITIALISING: Final = "___init"
 _DROPS: Final[dict[str, int]] = {
     "bpf_obj_drop_impl": ALLOC,
@@ -138,8 +139,9 @@ def map_object(check: Check, call: KfuncCall, argument: Argument) -> None:
         if call.map is not None and (call.map is not value.map or call.map_uid != value.map_uid):
             check.refuse(
                 MAP_SAME,
-                f"workqueue pointer in R1 map_uid={call.map_uid} doesn't match map pointer in "
-                f"R2 map_uid={value.map_uid}",
+                f"{_FIELDS.get(call.name, 'bpf_task_work')} pointer in R{argument.number} "
+                f"map_uid={call.map_uid} doesn't match map pointer in R{argument.register} "
+                f"map_uid={value.map_uid}",
             )
         call.map, call.map_uid = value.map, value.map_uid
     elif call.map is not None:

@@ -9,6 +9,7 @@ Source: Linux 6.18 kernel/bpf/verifier.c (check_kfunc_call).
 import errno
 from typing import Final
 
+from skep.base.bits import S32_MAX, S32_MIN
 from skep.btf import kinds
 from skep.btf.graph import Btf
 from skep.uapi import kfuncs as table
@@ -27,7 +28,7 @@ from skep.verifier.rules.calls import (
 from skep.verifier.rules.resources import CALL_UNDER_LOCK, RELEASED_IS_REFERENCE
 from skep.verifier.scalar import UNKNOWN, Scalar, narrow_signed32
 from skep.verifier.state import Frame
-from skep.verifier.transfer.callbacks import give_map_element
+from skep.verifier.transfer.callbacks import TASK_WORK_FUNCTIONS, give_map_element
 from skep.verifier.transfer.graphs import INSERTS, compare_in_callback, give_away
 from skep.verifier.transfer.iterators import next_element
 from skep.verifier.transfer.kernel_objects import in_sleepable, is_gpl
@@ -133,18 +134,20 @@ def _call_back(check: Check, step: Step, call: KfuncCall) -> None:
     if call.name == "bpf_rbtree_add_impl":
         compare_in_callback(check, step, call)
     elif call.name == "bpf_wq_set_callback_impl":
-        _run_later(check, step, call)
+        _run_later(check, step, call, (0, 0))
+    elif call.name in TASK_WORK_FUNCTIONS:
+        _run_later(check, step, call, (S32_MIN, S32_MAX))
 
 
-def _run_later(check: Check, step: Step, call: KfuncCall) -> None:
-    """Queue the callback of a work queue, which may sleep."""
+def _run_later(check: Check, step: Step, call: KfuncCall, results: tuple[int, int]) -> None:
+    """Queue the callback of a work queue or task work, which may sleep."""
 
     def prepare(caller: Frame, callee: Frame) -> None:
         del caller
         assert call.map is not None
         give_map_element(callee, call.map, call.map_uid)
 
-    call_back_later(check, step, call.subprogram, prepare, sleepable=True)
+    call_back_later(check, step, call.subprogram, prepare, sleepable=True, results=results)
 
 
 def _hand_over(check: Check, call: KfuncCall) -> None:
@@ -164,15 +167,10 @@ def _hand_over(check: Check, call: KfuncCall) -> None:
 
 
 def _throw(check: Check) -> None:
-    """End the program from wherever it is; its result is the cookie."""
-    btf = check.request.btf
-    infos = check.request.function_infos
-    if btf is not None and infos:
-        tags = btf.decl_tags(infos[0].type_id)
-        if any(tag.startswith("exception_callback:") for tag in tags):
-            check.not_supported("an exception callback")
+    """End the program from wherever it is, with the cookie or what its callback makes of it."""
     cookie = check.frame.regs[1]
     assert isinstance(cookie, Scalar)
-    require_return_value(check, 1)
+    if not check.program.exception_callback:
+        require_return_value(check, 1)
     require_nothing_held(check, "bpf_throw", exceptional=True)
     check.path_ends = True

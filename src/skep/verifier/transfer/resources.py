@@ -117,7 +117,7 @@ def _require_lock(check: Check, pointer: Pointer, register: int, kind: int) -> o
         check.refuse(LOCK_TYPED, f"map has to have BTF in order to use {name}")
     record = check.records.of_pointer(pointer)
     what = "map" if in_map else "local kptr"
-    field = record.first(wanted) if record is not None else None
+    field = record.last(wanted) if record is not None else None
     if field is None:
         check.refuse(LOCK_PRESENT, f"{what} has no valid {name}")
     if field.offset != at:

@@ -69,9 +69,9 @@ def require_return_value(check: Check, register: int = 0) -> None:
     if isinstance(value, Pointer) and not check.privileged:
         check.refuse(flow.RETURN_SCALAR, f"R{register} leaks addr as return value")
     if in_callback:
-        enforce(
-            check, 0, 0, "At async callback return", rule=flow.CALLBACK_RETURN, register=register
-        )
+        limits = (frame.return_min, frame.return_max)
+        where = "At async callback return"
+        enforce(check, *limits, where, rule=flow.CALLBACK_RETURN, register=register)
         return
     if separate and not exception and register == 0:
         if not isinstance(value, Scalar):
@@ -82,11 +82,11 @@ def require_return_value(check: Check, register: int = 0) -> None:
                 errno=flow.RETURN_RANGE.errno,
             )
         return
-    limits = _limits(check)
-    if limits is not None:
+    allowed = _limits(check)
+    if allowed is not None:
         bits = 32 if check.request.expected_attach_type == AttachType.LSM_MAC else 64
-        enforce(check, limits.low, limits.high, "At program exit", bits=bits, register=register)
-        if isinstance(value, Scalar) and 0 <= limits.low_if_strict <= value.smin:
+        enforce(check, allowed.low, allowed.high, "At program exit", bits=bits, register=register)
+        if isinstance(value, Scalar) and 0 <= allowed.low_if_strict <= value.smin:
             check.attach_as_expected = True
 
 

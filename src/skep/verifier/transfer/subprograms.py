@@ -154,9 +154,15 @@ def call_back(
 
 
 def call_back_later(
-    check: Check, step: Step, subprogram: int, prepare: Prepare, *, sleepable: bool = False
+    check: Check,
+    step: Step,
+    subprogram: int,
+    prepare: Prepare,
+    *,
+    sleepable: bool = False,
+    results: tuple[int, int] = (0, 0),
 ) -> None:
-    """Queue a run of *subprogram* on its own, after the program: timers and work queues."""
+    """Queue a run of *subprogram* on its own, after the program: timers, work queues, task work."""
     function = check.program.functions[subprogram]
     function.is_callback = True
     function.is_async_callback = True
@@ -166,6 +172,7 @@ def call_back_later(
     check.enter(callee)
     callee.in_callback = True
     callee.in_async_callback = True
+    callee.return_min, callee.return_max = results
     callee.async_entry = caller.async_entry + 1
     prepare(caller, callee)
     state = State([callee])
