@@ -17,7 +17,7 @@ from typing import Final
 from skep.base.memory import Block
 from skep.base.native import store64
 from skep.runtime.block import Invocation
-from skep.runtime.invocation import CHECKSUM, LINK_HEADER, NETWORK_HEADER, Origin
+from skep.runtime.invocation import CHECKSUM, Origin
 from skep.uapi import contexts
 from skep.uapi.contexts import Context
 
@@ -83,6 +83,8 @@ class Stage:
     Attributes:
         context: the struct that the program gets.
         address: of the native block: what r1 holds at entry.
+        view: all of its memory, from that address on.
+        end, limit: addresses of the end of the packet, and of what it may grow to.
     """
 
     def __init__(
@@ -92,9 +94,9 @@ class Stage:
         self._attachment = context.native_size + 15 & ~15
         self._start = self._attachment + ATTACHMENT
         self._block = Block(self._start + packet_room, shared=False)
-        self.address = self._block.address
-        self._head = self._limit = 0
-        self._meta = self._data = self._end = 0
+        self.address, self.view = self._block.address, self._block.view
+        self._head = self.limit = 0
+        self._meta = self._data = self.end = 0
         self._link = self._network = 0
         self.sum_known = False  # the packet came with the sum of its bytes
 
@@ -149,27 +151,36 @@ class Stage:
         base = self.address + self._start
         start = base + headroom
         ctypes.memmove(start, data, len(data))
-        self._head, self._limit = base + head, base + limit
-        self._meta, self._end = start, start + len(data)
+        self._head, self.limit = base + head, base + limit
+        self._meta, self.end = start, start + len(data)
         self._data = start + meta + skip
         if skip:
             self._meta = self._data
         self._link = start + meta
         self._network = self._link + ETHERNET
 
+    def image(self) -> bytes:
+        """All of its memory."""
+        return ctypes.string_at(self.address, self._block.size)
+
+    def renew(self, image: bytes, packet: bytes) -> None:
+        """Be again what *image* was taken of, with another packet in the same place."""
+        ctypes.memmove(self.address, image, len(image))
+        ctypes.memmove(self._link, packet, len(packet))
+        self.end = self._link + len(packet)
+
     def enter(self, invocation: Invocation) -> None:
         """Lend context and packet to a run."""
         invocation.set_context(self.address, self.origin)
         invocation.set_packet(
-            head=self._head, meta=self._meta, data=self._data, end=self._end, limit=self._limit
+            head=self._head, meta=self._meta, data=self._data, end=self.end, limit=self.limit
         )
-        store64(invocation.address + LINK_HEADER, self._link)
-        store64(invocation.address + NETWORK_HEADER, self._network)
+        invocation.set_headers(self._link, self._network)
         store64(invocation.address + CHECKSUM, SUM_KNOWN if self.sum_known else 0)
 
     def show_packet(self, names: tuple[str, str, str]) -> None:
         """Point the fields called *names* to data, data_end and data_meta; "" for none."""
-        for name, target in zip(names, (self._data, self._end, self._meta), strict=True):
+        for name, target in zip(names, (self._data, self.end, self._meta), strict=True):
             if name:
                 self.point(name, target)
 

@@ -11,13 +11,18 @@ from typing import Any, Final
 from skep.attach.capture import Capture
 from skep.attach.packets import Batch, PacketSource
 from skep.base.bits import U32
+from skep.base.memory import Fault, OwnMemory
 from skep.errors import NotSupported
 from skep.loader import logged
 from skep.session.replay import PacketRunner, Replay
+from skep.session.single import SingleRuns, takes_packets
+from skep.syscall.call import AttrBuffer, Call
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import contexts
+from skep.uapi import reasons_runs as reasons
 from skep.uapi.commands import PROG_TEST_RUN, TestRun
+from skep.uapi.reason import Refusal
 
 PLAIN: Final = frozenset(
     {"raw_tracepoint", "syscall", "kprobe", "tracepoint", "perf_event", "cgroup_device"}
@@ -51,6 +56,8 @@ class Program:
         self.subsystem = subsystem
         self.type_name = loaded.type.name
         self._idle: list[PacketRunner] = []
+        state = subsystem.state
+        self._single = SingleRuns(state, loaded) if takes_packets(loaded) else None
 
     def run(
         self, data: bytes = b"", ctx: bytes | None = None, repeat: int = 1, cpu: int = 0
@@ -66,8 +73,37 @@ class Program:
         Raises:
             CommandError: as PROG_TEST_RUN, with the reason.
         """
+        if repeat == 1 and cpu == 0 and ctx is None and self._is_simple(data):
+            return self._run_once(data)
         if not 0 <= repeat <= U32:
             raise ValueError(f"repeat {repeat} is not in 0 .. {U32}")
+        return self._run_command(data, ctx, repeat, cpu)
+
+    def _is_simple(self, data: bytes) -> bool:
+        """Whether a run on *data* does without the command: nobody logs, and nothing is refused."""
+        state = self._subsystem.state
+        if self._single is None or not state.runs or logged.CURRENT.get() is not None:
+            return False
+        holding = state.objects.find(self.fd)
+        is_open = holding is not None and holding.target is self.loaded
+        return is_open and self._single.takes(data)
+
+    def _run_once(self, data: bytes) -> RunResult:
+        assert self._single is not None
+        try:
+            retval, after, spent = self._single.run(data)
+        except (Fault, NotSupported, MemoryError) as error:
+            attr = TestRun(prog_fd=self.fd)
+            call = Call(PROG_TEST_RUN, AttrBuffer(bytearray(), None), attr, OwnMemory())
+            raise call.explained(error) from error
+        room = len(data) + ROOM
+        if len(after) > room:
+            offset = TestRun.member("data_size_out").offset
+            why = f"{len(after)} bytes do not fit"
+            raise Refusal(PROG_TEST_RUN.name, reasons.DATA_OUT, why, found=room, offset=offset)
+        return RunResult(retval, after, b"", float(spent))
+
+    def _run_command(self, data: bytes, ctx: bytes | None, repeat: int, cpu: int) -> RunResult:
         plain = self.type_name in PLAIN  # they run once, and their context stays where it is
         row = contexts.by_name(self.loaded.type.context)
         size = row.size if row is not None else 0
