@@ -105,7 +105,8 @@ int touch(struct request *ctx)
 	sum += __sync_fetch_and_add(&word[1], 5);
 	sum += __sync_val_compare_and_swap(&word[1], ctx->flags + 5, 77);
 	sum += __sync_lock_test_and_set(&low[4], 9);
-	sum += __sync_fetch_and_or(&word[1], 0x100);
+	__sync_fetch_and_or(&word[1], 0x100); // without its result: Linux has no other in arenas
+	sum += ((__s8 __arena *)byte)[3];
 	sum += word[1];
 	ctx->answer = sum;
 	return 0;
