@@ -10,6 +10,8 @@ from skep.engine.interface import Engine, HelperCode
 from skep.engine.interpreter import Interpreter
 from skep.engine.llvm.engine import LlvmEngine
 from skep.engine.llvm.library import CompiledLibrary
+from skep.engine.llvm.machine import FULL
+from skep.engine.llvm.start import START
 from skep.errors import NotSupported, RunError
 from skep.isa.insn import Insn
 from skep.isa.table import slot
@@ -93,9 +95,15 @@ LIBRARY = CompiledLibrary()
 ENGINES: dict[str, Callable[[], Engine]] = {
     "interpreter": lambda: Interpreter(HELPERS),
     "interpreter with machine-code helpers": lambda: Interpreter(HELPERS, library=LIBRARY),
-    "llvm": lambda: LlvmEngine(HELPERS, library=LIBRARY),
+    "start": lambda: LlvmEngine(HELPERS, library=LIBRARY, tier=START),
+    "llvm": lambda: LlvmEngine(HELPERS, library=LIBRARY, tier=FULL),
     "llvm, metered": lambda: LlvmEngine(HELPERS, library=LIBRARY, metered=True),
 }
+
+
+def compilers(**options: tuple[int, int]) -> list[LlvmEngine]:
+    """One that only starts programs, and one that optimises them at once."""
+    return [LlvmEngine(library=LIBRARY, tier=tier, **options) for tier in (START, FULL)]  # type: ignore[arg-type]
 
 
 @pytest.fixture(params=ENGINES)
@@ -249,7 +257,7 @@ def test_packet_words_are_big_endian_and_0_outside(
 def test_a_load_from_a_kernel_object_gives_0_outside_of_their_region() -> None:
     run = Run(context=bytes(range(64)))
     objects = (run.context.address + 8, 16)
-    for engine in (Interpreter(objects=objects), LlvmEngine(objects=objects)):
+    for engine in (Interpreter(objects=objects), *compilers(objects=objects)):
         values = []
         for off in (0, 7, 8, 16, 17, 24, 2000):
             program = [slot("ldx_u64", 0, 1, off=off), EXIT]
@@ -262,7 +270,7 @@ def test_a_load_from_a_kernel_object_gives_0_outside_of_their_region() -> None:
 def test_a_load_that_wraps_around_the_address_space_gives_0() -> None:
     run = Run(context=bytes(range(64)))
     objects = (run.context.address, 64)
-    for engine in (Interpreter(objects=objects), LlvmEngine(objects=objects)):
+    for engine in (Interpreter(objects=objects), *compilers(objects=objects)):
         program = [slot("mov64_imm", 1, imm=-4), slot("ldx_u64", 0, 1), EXIT]
         proof = prove(program, memory=bytes([0, Memory.BTF, 0]))
 
@@ -275,7 +283,8 @@ def test_without_kernel_objects_every_such_load_gives_0(engine: Engine) -> None:
     assert result(engine, proof) == 0
 
 
-def test_may_goto_ends_a_loop_in_the_compiler() -> None:
+@pytest.mark.parametrize("compiler", compilers(), ids=("start", "llvm"))
+def test_may_goto_ends_a_loop_of_machine_code(compiler: LlvmEngine) -> None:
     program = [
         slot("mov64_imm", 0),
         slot("add64_imm", 0, imm=1),
@@ -284,7 +293,7 @@ def test_may_goto_ends_a_loop_in_the_compiler() -> None:
         EXIT,
     ]
 
-    assert result(LlvmEngine(), prove(program)) == (8 << 20) + 1
+    assert result(compiler, prove(program)) == (8 << 20) + 1
 
 
 def test_a_metered_loop_stops_when_its_fuel_is_gone() -> None:
@@ -329,8 +338,3 @@ def test_a_branch_that_was_never_seen_is_not_compiled() -> None:
     text = LlvmEngine().ir(prove(program, seen=bytes([1, 1, 0, 0])))
 
     assert "llvm.trap" in text
-
-
-def test_an_arena_is_refused_by_name(engine: Engine) -> None:
-    with pytest.raises(NotSupported, match="arena"):
-        result(engine, prove([slot("addr_space_cast", 1, 1, imm=1), EXIT]))
