@@ -17,8 +17,11 @@ from typing import Any, Final
 
 from skep.attach.packets import Batch
 from skep.base.memory import Block
+from skep.base.native import store64
+from skep.engine.batch import ADDRESSES
 from skep.errors import NotSupported
-from skep.runtime.invocation import Origin
+from skep.runtime.block import Invocation
+from skep.runtime.invocation import CHECKSUM, Origin
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.state import State
 from skep.uapi import contexts
@@ -31,6 +34,8 @@ LINK_HEADER_SIZE: Final = 14
 FROM_NETWORK: Final = frozenset({"cgroup_skb", "lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local"})
 ORIGINS: Final = {"__sk_buff": Origin.SKB, "xdp_md": Origin.XDP}
 WORDS: Final = struct.Struct("<11Q")  # the batch block of skep.engine.batch
+PLACES: Final = struct.Struct("<2Q")  # its ADDRESSES and LENGTHS
+SLICE: Final = 4096  # packets; of the heap they may need 128 MiB
 
 
 class PacketRunner:
@@ -80,10 +85,21 @@ class PacketRunner:
         with fixed[0], fixed[1], self._state.world.running(cpu) as invocation:
             invocation.set_context(self._context.address, self._origin)
             WORDS.pack_into(self._block, 0, *self._describe(batch))
-            place, answers = ctypes.addressof(self._block), results.buffer_info()[0]
-            self._program.entry.batch(invocation.address, place, count, answers)
+            self._run(invocation, batch, results.buffer_info()[0])
             self.values = results
             return self._count(results)
+
+    def _run(self, invocation: Invocation, batch: Batch, results: int) -> None:
+        """Run, a slice at a time: in between nothing is seen, so what programs dropped is freed."""
+        addresses, lengths = batch.addresses.buffer_info()[0], batch.lengths.buffer_info()[0]
+        place, count, checksum = ctypes.addressof(self._block), len(batch), invocation.get(CHECKSUM)
+        for first in range(0, count, SLICE):
+            if first:
+                self._state.world.between(invocation)
+                store64(invocation.address + CHECKSUM, checksum)
+            PLACES.pack_into(self._block, ADDRESSES, addresses + 8 * first, lengths + 4 * first)
+            size = min(SLICE, count - first)
+            self._program.entry.batch(invocation.address, place, size, results + 8 * first)
 
     def _describe(self, batch: Batch) -> tuple[int, ...]:
         context = self._context.address

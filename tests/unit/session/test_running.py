@@ -1,9 +1,11 @@
 """Program.run and run_batch: from within a run, on odd arguments, on every kind of program."""
 
 from array import array
+from pathlib import Path
 
 import pytest
 
+import skep
 from skep.attach.packets import Batch
 from skep.session.objects import new_subsystem
 from skep.session.programs import Program
@@ -13,6 +15,7 @@ from support.caller import EXIT, RETURN_ONE, Caller, insn
 
 SCHED_CLS, SYSCALL, RAW_TRACEPOINT = 3, 31, 17
 SLEEPABLE = 1 << 4
+OBJECTS = Path(__file__).parents[2] / "objects"
 PRINT = (
     insn(0x62, 10, 0, -8, 0x41) + insn(0xBF, 1, 10) + insn(0x07, 1, imm=-8)
     + insn(0xB7, 2, imm=2) + insn(0x85, imm=6)
@@ -95,3 +98,13 @@ def test_the_context_that_a_syscall_program_changed_comes_back() -> None:
     program = program_of(Caller(), store + RETURN_ONE + EXIT, SYSCALL, prog_flags=SLEEPABLE)
 
     assert program.run(ctx=bytes(8)).ctx_out == b"\x09" + bytes(7)
+
+
+def test_a_long_batch_does_not_use_the_heap_up() -> None:
+    # Each packet allocates and drops 4000 bytes: the heap has room for 32 000 of them.
+    with skep.load(OBJECTS / "allocs.bpf.o") as loaded:
+        memory = array("B", bytes(64))
+        place = array("Q", [memory.buffer_info()[0]])
+        batch = Batch(memory, place * 70_000, array("I", [64]) * 70_000)
+
+        assert loaded.programs["takes"].run_batch(batch) == {1: 70_000}

@@ -99,7 +99,7 @@ class CompiledEntry:
         if code.tier == START:
             return ()
         found = {symbol.name: symbol for symbol in code.loaded.functions}
-        base = code.base(ENTRY)
+        base = code.address - found[ENTRY].offset
         known = [(start, found.get(subprogram_symbol(start))) for start in self._starts]
         return [
             CodePart(start, base + symbol.offset, symbol.size)
