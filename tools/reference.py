@@ -71,11 +71,8 @@ def rule_page(subject: str, rule: Rule) -> str:
         case.guards,
         f"PROG_LOAD answers `{errno_name(rule.errno)}` if that may not hold.",
     ]
-    if case.unreachable:
-        parts.append(f"No program breaks it: {case.unreachable}")
-    if case.refused is not None and case.accepted is not None:
-        parts += ["## Refused", example_text(case.refused)]
-        parts += ["## Accepted", example_text(case.accepted)]
+    parts += ["## Refused", example_text(case.refused)]
+    parts += ["## Accepted", example_text(case.accepted)]
     parts += ["## How to mend it", case.mend]
     source = f"src/skep/verifier/rules/{subject}.py and tests/cases/rules/{rule.id}.txt"
     return page(rule.id, source, *parts)

@@ -7,9 +7,6 @@ A file has four parts, each a word with a colon on a line of its own and indente
 * ``accepted``: one like it that is accepted;
 * ``mend``: what to do about it.
 
-A rule that nothing can break, because others stand before it, has one part ``unreachable`` that
-says why in the place of both programs.
-
 Programs are in assembly language (``skep.session.assembly``), or ``object: NAME FUNCTION`` names a
 function of ``tests/objects/NAME.bpf.c``. They are judged with the shipped kernel BTF.
 """
@@ -28,7 +25,7 @@ from skep.verifier.rules.rule import Rule
 
 TESTS: Final = Path(__file__).resolve().parent.parent
 CASES: Final = TESTS / "cases" / "rules"
-PARTS: Final = ("guards", "refused", "accepted", "unreachable", "mend")
+PARTS: Final = ("guards", "refused", "accepted", "mend")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +54,8 @@ class Case:
     """What a rule's file says."""
 
     guards: str
-    refused: Example | None
-    accepted: Example | None
-    unreachable: str
+    refused: Example
+    accepted: Example
     mend: str
 
 
@@ -78,21 +74,16 @@ def read_case(rule_id: str) -> Case:
         else:
             found[part] += line + "\n"
     parts = {name: textwrap.dedent(text).strip("\n") for name, text in found.items()}
-    wanted = {"guards", "mend"}
-    wanted |= {"unreachable"} if parts["unreachable"] else {"refused", "accepted"}
-    assert {name for name, text in parts.items() if text} == wanted, f"parts of {rule_id}.txt"
+    assert all(parts.values()), f"parts of {rule_id}.txt"
     return Case(
         parts["guards"],
         _example(parts["refused"]),
         _example(parts["accepted"]),
-        parts["unreachable"],
         parts["mend"],
     )
 
 
-def _example(text: str) -> Example | None:
-    if not text:
-        return None
+def _example(text: str) -> Example:
     if not text.startswith("object: "):
         return Example(text + "\n")
     _, name, function = text.split()

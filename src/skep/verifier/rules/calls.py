@@ -27,9 +27,6 @@ ARGUMENT_TYPE: Final = Rule(
 ARGUMENT_NOT_NULL: Final = Rule(
     "argument-not-null", "an argument is not NULL unless the function takes NULL", _DENIED
 )
-ARGUMENT_OFFSET: Final = Rule(
-    "argument-offset", "a pointer argument has an offset that the function takes", _DENIED
-)
 ARGUMENT_PACKET: Final = Rule(
     "argument-packet", "packet memory is passed only to helpers that take it", _DENIED
 )
@@ -84,7 +81,6 @@ KFUNC_RESULT: Final = Rule("kfunc-result", "the result of a kfunc has a type", _
 KFUNC_TRAP: Final = Rule(
     "trap-unreachable", "code that the compiler holds to be impossible is not reached", errno.EFAULT
 )
-RETURN_STRUCT: Final = Rule("result-type-known", "the type of a result is known", _BAD)
 TAIL_CALL_IN_CALLBACK: Final = Rule(
     "tail-call-outside-callback",
     "a callback does not leave for another program",

@@ -63,9 +63,6 @@ SPILL_UNCORRUPTED: Final = Rule(
 STACK_POINTER_HOME: Final = Rule(
     "stack-pointer-in-own-frame", "a stack pointer is not spilled into a caller's frame", _BAD
 )
-UNPRIVILEGED_STACK_RANGE: Final = Rule(
-    "stack-range-written", "an unprivileged variable-offset store covers written bytes only", _BAD
-)
 NO_STACK_LEAK: Final = Rule(
     "no-spilled-pointer-leak",
     "an unprivileged program does not read a spilled pointer as a number",

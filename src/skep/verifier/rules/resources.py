@@ -39,13 +39,11 @@ DYNPTR_PLACE: Final = Rule(
     "dynptr-place", "a dynptr lives on the stack, aligned, at a constant offset", _BAD
 )
 DYNPTR_INITIALISED: Final = Rule(
-    "dynptr-initialised", "a dynptr is initialised before it is used", _BAD
+    "dynptr-initialised", "a dynptr is initialised before it is used, and of the right kind", _BAD
 )
 DYNPTR_UNINITIALISED: Final = Rule(
     "dynptr-room", "a new dynptr gets stack that holds no referenced dynptr", _BAD
 )
-DYNPTR_TYPE: Final = Rule("dynptr-type", "a dynptr is of the kind that the function takes", _BAD)
-DYNPTR_MUTABLE: Final = Rule("dynptr-mutable", "a constant dynptr is not changed", _BAD)
 DYNPTR_NOT_OVERWRITTEN: Final = Rule(
     "dynptr-not-overwritten", "a referenced dynptr is released before its stack is reused", _BAD
 )

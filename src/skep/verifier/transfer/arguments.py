@@ -14,7 +14,6 @@ from skep.verifier.check import Check
 from skep.verifier.helper_prototypes import Parameter
 from skep.verifier.rules.calls import (
     ARGUMENT_NO_LEAK,
-    ARGUMENT_OFFSET,
     ARGUMENT_PACKET,
     ARGUMENT_TYPE,
     MAP_SAME,
@@ -358,7 +357,7 @@ def _per_cpu(check: Check, call: Call, argument: ArgType, register: int, value: 
     del argument
     assert isinstance(value, Pointer)
     if not value.btf_id:
-        check.refuse(ARGUMENT_OFFSET, f"Helper has invalid btf_id in R{register}")
+        check.refuse(ARGUMENT_TYPE, f"Helper has invalid btf_id in R{register}")
     call.result_btf, call.result_id = value.btf, value.btf_id
 
 

@@ -9,9 +9,7 @@ from skep.uapi.helper_types import ArgType
 from skep.verifier.check import Check
 from skep.verifier.rules.resources import (
     DYNPTR_INITIALISED,
-    DYNPTR_MUTABLE,
     DYNPTR_PLACE,
-    DYNPTR_TYPE,
     DYNPTR_UNINITIALISED,
     RELEASED_IS_REFERENCE,
 )
@@ -58,7 +56,7 @@ def argument(check: Check, call: Call, argument: ArgType, register: int, value: 
     if argument.uninit:
         make_dynptr(check, register, value, flavor, 0)
     else:
-        call.dynptr = require_dynptr(check, register, value, flavor, argument.rdonly)
+        call.dynptr = require_dynptr(check, register, value, flavor)
 
 
 def make_dynptr(check: Check, register: int, value: Pointer, flavor: int, ref_id: int) -> None:
@@ -75,16 +73,12 @@ def make_dynptr(check: Check, register: int, value: Pointer, flavor: int, ref_id
     put_dynptr(check, frame, spi, flavor, reference)
 
 
-def require_dynptr(
-    check: Check, register: int, value: Pointer, flavor: int, rdonly: bool
-) -> StackObject:
-    """The initialised dynptr that *value* points to; *flavor* 0 takes any."""
+def require_dynptr(check: Check, register: int, value: Pointer, flavor: int) -> StackObject:
+    """The initialised dynptr that *value* points to; *flavor* 0 takes any.
+
+    What changes a dynptr releases it, and a constant one is never released.
+    """
     if value.kind == CONST_DYNPTR:
-        if not rdonly:
-            check.refuse(
-                DYNPTR_MUTABLE,
-                "cannot pass pointer to const bpf_dynptr, the helper mutates it",
-            )
         found = StackObject(DYNPTR, True, value.id, value.ref_id)
         found.flavor = value.flags & DYNPTR_FLAGS
     else:
@@ -97,7 +91,7 @@ def require_dynptr(
         found = at
     if flavor and found.flavor != flavor:
         name = next(name for name, flag in FLAVORS.items() if flag == flavor)
-        check.refuse(DYNPTR_TYPE, f"Expected a dynptr of type {name} as arg #{register - 1}")
+        check.refuse(DYNPTR_INITIALISED, f"Expected a dynptr of type {name} as arg #{register - 1}")
     return found
 
 

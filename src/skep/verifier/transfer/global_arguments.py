@@ -84,7 +84,7 @@ def _dynptr(check: Check, register: int, value: Value | None) -> str:
             KFUNC_ARGUMENT,
             f"arg#{register - 1} expected pointer to stack or const struct bpf_dynptr",
         )
-    require_dynptr(check, register, value, 0, True)
+    require_dynptr(check, register, value, 0)
     return ""
 
 

@@ -255,7 +255,7 @@ def _dynptr(check: Check, call: KfuncCall, argument: Argument) -> None:
             f"arg#{argument.number} expected pointer to stack or const struct bpf_dynptr",
         )
     if not argument.name.endswith("__uninit"):
-        call.dynptr = dynptrs.require_dynptr(check, register, value, 0, True)
+        call.dynptr = dynptrs.require_dynptr(check, register, value, 0)
         return
     flavor, reference = _DYNPTRS.get(call.name, 0), 0
     if call.name == "bpf_dynptr_clone":

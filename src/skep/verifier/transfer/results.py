@@ -16,7 +16,6 @@ from skep.uapi import helper_rows_tracing as tracing
 from skep.uapi.flags import MapType
 from skep.uapi.helper_types import Ret
 from skep.verifier.check import Check
-from skep.verifier.rules.calls import RETURN_STRUCT
 from skep.verifier.scalar import UNKNOWN, narrow_signed32, unsigned_between
 from skep.verifier.transfer.call import Call
 from skep.verifier.transfer.fields import always_finds
@@ -116,8 +115,7 @@ def _flags(call: Call) -> int:
 
 def _map_value(check: Check, call: Call) -> Value | None:
     shape = call.map
-    if shape is None:
-        check.refuse(RETURN_STRUCT, "the call has no map to give a value of")
+    assert shape is not None, "helpers that give a value of a map take the map"
     flags = _flags(call)
     if (
         call.id == _MAP_LOOKUP_ELEM
@@ -171,7 +169,7 @@ def _memory_or_object(check: Check, call: Call) -> Value | None:
         pointer.size = btf.size_of(type_id)
     except BtfError:
         name = btf.type(type_id).name
-        check.refuse(RETURN_STRUCT, f"unable to resolve the size of type '{name}'")
+        check.not_supported(f"a variable of type '{name}', which has no size,")
     return pointer
 
 

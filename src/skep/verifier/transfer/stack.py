@@ -17,7 +17,6 @@ from skep.verifier.rules.memory import (
     STACK_CONSTANT_OFFSET,
     STACK_INITIALISED,
     STACK_POINTER_HOME,
-    UNPRIVILEGED_STACK_RANGE,
 )
 from skep.verifier.scalar import UNKNOWN, Scalar
 from skep.verifier.scalar import ZERO as ZERO_NUMBER
@@ -44,6 +43,7 @@ from skep.verifier.transfer.stack_ranges import (
     READ,
     SCRUBBED,
     WRITE,
+    refuse_variable,
     require_in_stack,
     require_initialised,
     slot_of,
@@ -97,6 +97,8 @@ def write_stack(
     var = pointer.var
     if var.is_const:
         _write_fixed(check, frame, off + int(var.smin), size, value, source)
+    elif not check.privileged:
+        refuse_variable(check, pointer, register)
     else:
         low: int = int(var.smin) + off
         high: int = int(var.smax) + off + size
@@ -184,21 +186,16 @@ def _write_variable(
         destroy_dynptr(check, frame, spi)
     zero_used = False
     for at in range(low, high):
-        zero_used |= _touch_byte(check, frame, at, zero)
+        zero_used |= _touch_byte(frame, at, zero)
     if zero_used and source >= 0:
         check.mark_precise(source)
 
 
-def _touch_byte(check: Check, frame: Frame, at: int, zero: bool) -> bool:
+def _touch_byte(frame: Frame, at: int, zero: bool) -> bool:
     """Forget one byte that a store may hit; tell whether that a zero is stored was relied on."""
     spi, index = slot_of(at), at % SLOT_SIZE
     slot = frame.slot(spi)
     kind = slot.types[index]
-    if not check.privileged and kind not in (MISC, ZERO):
-        check.refuse(
-            UNPRIVILEGED_STACK_RANGE,
-            f"spilled ptr in range of var-offset stack write; insn {check.pc}, ptr off: {at}",
-        )
     if zero and kind == SPILL and isinstance(slot.value, Scalar) and slot.value.is_number(0):
         return True
     types = _scrub(slot.types)

@@ -133,11 +133,7 @@ def require_initialised(
     require_in_stack(check, pointer, register, off, size, WRITE if write else READ)
     var = pointer.var
     if not var.is_const and not check.privileged:
-        check.refuse(
-            STACK_CONSTANT_OFFSET,
-            f"R{register} variable offset stack access prohibited for !root, "
-            f"var_off={tnum_text(var)}",
-        )
+        refuse_variable(check, pointer, register)
     low: int = int(var.smin) + off
     high: int = int(var.smax) + off + size
     if raw and var.is_const:
@@ -151,6 +147,15 @@ def require_initialised(
         place = f"off {low}+" if var.is_const else f"var_off {tnum_text(var)}+"
         _refuse_unset(check, f"R{register} {place}{at - low} size {size}")
     return False
+
+
+def refuse_variable(check: Check, pointer: Pointer, register: int) -> None:
+    """Refuse what an unprivileged program does at an unknown place of the stack."""
+    check.refuse(
+        STACK_CONSTANT_OFFSET,
+        f"R{register} variable offset stack access prohibited for !root, "
+        f"var_off={tnum_text(pointer.var)}",
+    )
 
 
 def _first_unset(check: Check, number: int, low: int, high: int, write: bool) -> int:
