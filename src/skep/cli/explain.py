@@ -41,6 +41,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb.add_argument("object", metavar="OBJ", help="compiled BPF object")
     verb.add_argument("--program", "-p", action="append", help="only this program (repeatable)")
     verb.add_argument("--btf", metavar="FILE", help="kernel BTF in force (default: the running's)")
+    verb.add_argument("--attach-to", metavar="OBJ[:PROG]",
+                      help="program whose functions are replaced or traced")  # fmt: skip
     verb.add_argument("--at", metavar="PLACE",
                       help="what is known at a line (FILE:LINE) or at a slot")  # fmt: skip
     form = verb.add_mutually_exclusive_group()
@@ -60,7 +62,12 @@ def execute(arguments: argparse.Namespace) -> int:
         return status(execute_at(arguments, Paint(on=has_colours())))
     if arguments.html is not None:
         return status(execute_page(arguments))
-    found = list(verify_file(arguments.object, programs=arguments.program, btf=arguments.btf))
+    found = list(
+        verify_file(
+            arguments.object, programs=arguments.program, btf=arguments.btf,
+            attach_to=arguments.attach_to,
+        )
+    )  # fmt: skip
     if arguments.sarif:
         print_sarif(found)
     elif arguments.json:
@@ -81,9 +88,10 @@ def execute_page(arguments: argparse.Namespace) -> list[str]:
     chapters = [
         chapter(examined)
         for examined in examine_file(
-            arguments.object, programs=arguments.program, btf=arguments.btf
+            arguments.object, programs=arguments.program, btf=arguments.btf,
+            attach_to=arguments.attach_to,
         )
-    ]
+    ]  # fmt: skip
     text = page(arguments.object, chapters)
     if arguments.html == "-":
         print(text, end="")

@@ -30,7 +30,10 @@ def execute_at(arguments: argparse.Namespace, paint: Paint) -> list[str]:
 
     found: list[tuple[Verdict, list[Place]]] = []
     near: list[str] = []
-    for examined in examine_file(arguments.object, programs=arguments.program, btf=arguments.btf):
+    for examined in examine_file(
+        arguments.object, programs=arguments.program, btf=arguments.btf,
+        attach_to=arguments.attach_to,
+    ):  # fmt: skip
         if examined.request is None:
             found.append((examined.verdict, []))
             continue

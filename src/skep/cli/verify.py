@@ -24,6 +24,7 @@ OBJ is a compiled object, or a program in assembly language (*.s).
 examples:
   skep verify prog.bpf.o
   skep verify --json *.bpf.o | jq 'select(.verdict != "accepted")'
+  skep verify --attach-to xdp.bpf.o:main patch.bpf.o
   skep verify --profile prog.bpf.o               which source line is too complex
   skep verify --stats --csv *.bpf.o > old.csv    as veristat does
   skep verify --stats --baseline old.csv *.bpf.o
@@ -42,6 +43,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb.add_argument("objects", nargs="+", metavar="OBJ", help="compiled BPF object, or *.s")
     verb.add_argument("--program", "-p", action="append", help="only this program (repeatable)")
     verb.add_argument("--btf", metavar="FILE", help="kernel BTF in force (default: the running's)")
+    verb.add_argument("--attach-to", metavar="OBJ[:PROG]",
+                      help="program whose functions are replaced or traced")  # fmt: skip
     verb.add_argument("--log-level", type=int, default=0, choices=range(16), metavar="N",
                       help="print the kernel-style log: 1 and 2 state, 4 statistics")  # fmt: skip
     what = verb.add_mutually_exclusive_group()
@@ -149,8 +152,9 @@ def examinations(arguments: argparse.Namespace) -> "Iterator[Examined]":
     for path in arguments.objects:
         progress.step(path)
         yield from examine_file(
-            path, programs=arguments.program, btf=arguments.btf, log_level=arguments.log_level
-        )
+            path, programs=arguments.program, btf=arguments.btf, log_level=arguments.log_level,
+            attach_to=arguments.attach_to,
+        )  # fmt: skip
     progress.finish()
 
 

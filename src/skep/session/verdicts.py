@@ -21,6 +21,7 @@ from skep.session.listings import choose, object_bytes
 from skep.session.objects import new_subsystem, target_of
 from skep.session.reasons import Reason
 from skep.session.reasons_core import name_missing
+from skep.session.targets import program_to_attach_to
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.objects import Kind
 from skep.syscall.subsystem import Subsystem
@@ -92,6 +93,7 @@ def verify_file(
     btf: str | Btf | None = None,
     log_level: int = 0,
     adjust: Callable[[ObjectSpec], ObjectSpec] | None = None,
+    attach_to: str | None = None,
 ) -> Iterator[Verdict]:
     """Verify the programs of an object file, each alone; a bad file is one ``error``.
 
@@ -101,14 +103,16 @@ def verify_file(
         btf: kernel types in force.
         log_level: of the kernel-style log, 0 for none.
         adjust: changes the spec before it is loaded, as an application would.
+        attach_to: ``OBJ`` or ``OBJ:PROG``, the program whose functions are replaced or traced.
 
     Raises:
-        LoadError: a program named in *programs* does not exist.
+        LoadError: a program named in *programs* or *attach_to* does not exist, or *attach_to*
+            is refused itself.
         OSError: the file cannot be read.
         BtfError: *btf* cannot be read.
     """
     for examined in examine_file(
-        path, programs=programs, btf=btf, log_level=log_level, adjust=adjust
+        path, programs=programs, btf=btf, log_level=log_level, adjust=adjust, attach_to=attach_to
     ):
         yield examined.verdict
 
@@ -120,6 +124,7 @@ def examine_file(
     btf: str | Btf | None = None,
     log_level: int = 0,
     adjust: Callable[[ObjectSpec], ObjectSpec] | None = None,
+    attach_to: str | None = None,
 ) -> Iterator[Examined]:
     """Verify as verify_file() does; with each verdict comes what was asked of the verifier.
 
@@ -137,17 +142,19 @@ def examine_file(
     spec = adjust(spec) if adjust is not None else spec
     chosen = choose(spec, programs)
     subsystem = new_subsystem(btf, engine=ProofEngine())
-    try:
-        loaded = LoadedObject(
-            spec, subsystem, target_of(subsystem), log_level=log_level, explain=False, partial=True
-        )
-    except BpfError as error:
-        for program in chosen:
-            yield Examined(_failed(_named(file, program), error))
-        return
-    with loaded:
-        for program in chosen:
-            yield _examine(subsystem, loaded, file, program)
+    with program_to_attach_to(subsystem, attach_to) as target:
+        try:
+            loaded = LoadedObject(
+                spec, subsystem, target_of(subsystem), log_level=log_level, explain=False,
+                partial=True, attach_to=target,
+            )  # fmt: skip
+        except BpfError as error:
+            for program in chosen:
+                yield Examined(_failed(_named(file, program), error))
+            return
+        with loaded:
+            for program in chosen:
+                yield _examine(subsystem, loaded, file, program)
 
 
 def _examine_text(

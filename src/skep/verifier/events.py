@@ -24,6 +24,7 @@ class FunctionEntered:
 
     subprog: int
     name: str
+    by_prototype: bool = False  # for whatever its prototype allows
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,7 @@ class Log:
         self._show_all_next()
         self._step = None
         self._from = None
-        if event.subprog:
+        if event.by_prototype:
             self.write(f"Validating {event.name}() func#{event.subprog}...")
 
     def _show_all_next(self) -> None:

@@ -148,9 +148,10 @@ def _walk_function(
     state.last_pc = -1
     state.in_sleepable = check.sleepable
     check.pc = function.start
+    by_prototype = function.number != 0 or check.extends
     if check.journal is not None:
-        check.journal.append(FunctionEntered(function.number, function.name))
-    if function.number == 0 and not check.extends:
+        check.journal.append(FunctionEntered(function.number, function.name, by_prototype))
+    if not by_prototype:
         _note_prototype(check, function)
         judge_main(check, function)
         frame.regs[1] = Pointer(CTX)

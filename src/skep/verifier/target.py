@@ -146,6 +146,8 @@ def _of_program(request: Request, traced: Proof) -> Target:
     main = request.function_infos[0].type_id if request.function_infos else 0
     function = require_target(Extension(request, main, False, False), traced, type_id)
     if attach_type == AttachType.TRACE_ITER:
+        if not function.name.startswith(ITER_PREFIX):
+            raise _refuse(f"{function.name} is not an iterator")
         raise _unknown("an iterator over a function of another program")
     if attach_type not in _FUNCTIONS:
         raise _refuse(f"expected attach type {attach_type} is not one of typed programs")
