@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from program_cost import cell, spread
+from skep.btf.kinds import DataSec
 from skep.engine.llvm.background import background
 from skep.errors import BpfError
 from skep.loader.door import Syscall
@@ -51,6 +52,15 @@ OPERATIONS: Final = {
 TOGETHER: Final = ("hash", "percpu_hash", "lru_hash", "array", "percpu_array", "lpm_trie", "queue")
 
 
+def places_of(spec: ObjectSpec) -> dict[str, int]:
+    """Where each global variable stands: the compiler orders them as it likes."""
+    btf = spec.btf
+    assert btf is not None
+    section = btf.type(btf.by_name(".bss") or 0)
+    assert isinstance(section, DataSec)
+    return {btf.type(entry.type).name: entry.offset for entry in section.entries}
+
+
 class MapSide:
     """One map of the object and its programs, in skep or in the running kernel."""
 
@@ -65,6 +75,7 @@ class MapSide:
         self._fds = {each: self._loaded.load_program(each).fd for each in dict.fromkeys(programs)}
         self.map_fd = self._loaded.maps[kind]
         self._bss = next(fd for name, fd in self._loaded.maps.items() if name.endswith("bss"))
+        self._places = places_of(spec)
         self._data = ctypes.create_string_buffer(PACKET, len(PACKET))
         for program in self._fds:  # the best code, before anything is timed
             if not program.endswith("_fill"):
@@ -76,7 +87,10 @@ class MapSide:
     def set_state(self, size: int, following: int) -> None:
         """How many keys there are, and which one fill stores next."""
         key = ctypes.c_uint32(0)
-        value = ctypes.create_string_buffer(struct.pack("=4Q", size - 1, 0x1234567, following, 0))
+        globals_ = {"mask": size - 1, "state": 0x1234567, "next": following, "found": 0}
+        value = ctypes.create_string_buffer(8 * len(globals_))
+        for name, number in globals_.items():
+            struct.pack_into("=Q", value, self._places[name], number)
         attr = MapElem(map_fd=self._bss, key=ctypes.addressof(key),
                        value=ctypes.addressof(value))  # fmt: skip
         answer = self._syscall.bpf(MAP_UPDATE_ELEM.number, bytearray(attr.encode()))
