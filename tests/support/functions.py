@@ -113,10 +113,11 @@ class Loaded:
     log: str = ""
 
 
-def _load(
+def load_parts(
     caller: Caller, kind: int, types: Types, parts: Sequence[tuple[int, bytes]],
     names: dict[str, int], **members: int,
 ) -> Loaded:  # fmt: skip
+    """A program made of functions: the BTF id and the code of each."""
     data = types.made.to_bytes()
     btf_fd = caller.call(commands.BTF_LOAD, btf=caller.keep(data), btf_size=len(data))
     assert btf_fd >= 0, "BTF that is right"
@@ -160,7 +161,7 @@ def load_target(
     for fn in (*functions, *uncalled):
         names[fn.name] = types.function(fn)
         parts.append((names[fn.name], fn.code))
-    return _load(caller, kind, types, parts, names, **members)
+    return load_parts(caller, kind, types, parts, names, **members)
 
 
 def load_on(
@@ -172,7 +173,7 @@ def load_on(
     type_id = types.function(fn)
     named = target.functions.get(name, 0)
     members = {"attach_prog_fd": target.fd, "attach_btf_id": named} | members
-    return _load(caller, kind, types, [(type_id, fn.code)], {fn.name: type_id}, **members)
+    return load_parts(caller, kind, types, [(type_id, fn.code)], {fn.name: type_id}, **members)
 
 
 def tracer(code: bytes = b"") -> Fn:
@@ -181,14 +182,18 @@ def tracer(code: bytes = b"") -> Fn:
 
 
 def link(caller: Caller, program: int, target: int = 0, type_id: int = 0, **members: int) -> int:
-    """LINK_CREATE at a function of a program."""
+    """LINK_CREATE at a function of a program; what was refused before stays so."""
+    if program < 0:
+        return program
     return caller.call(
         commands.LINK_CREATE, prog_fd=program, target_fd=target, word16=type_id, **members
     )
 
 
 def run(caller: Caller, program: int, data: bytes = bytes(64)) -> int:
-    """What the program returns, or -errno."""
+    """What the program returns, or -errno; what was refused before stays so."""
+    if program < 0:
+        return program
     result = caller.call(
         commands.PROG_TEST_RUN, prog_fd=program, data_in=caller.keep(data), data_size_in=len(data)
     )

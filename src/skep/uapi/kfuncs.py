@@ -213,6 +213,13 @@ ROWS: Final[tuple[Kfunc, ...]] = tuple(
     for name in names.split()
 )
 KFUNCS: Final[dict[str, Kfunc]] = {row.name: row for row in ROWS}
+# for programs that are bound to a device, by its driver; no row has them: there is none
+OF_DEVICES: Final = frozenset(
+    (
+        "bpf_xdp_metadata_rx_timestamp", "bpf_xdp_metadata_rx_hash",
+        "bpf_xdp_metadata_rx_vlan_tag",
+    )
+)  # fmt: skip
 
 
 def by_name(name: str) -> Kfunc | None:

@@ -11,6 +11,7 @@ from skep.btf.graph import Btf
 from skep.btf.kinds import Kind
 from skep.errors import BtfError
 from skep.uapi import attach_targets as table
+from skep.uapi.attach_types import LAST_IN_6_18
 from skep.uapi.flags import AttachType, ProgType
 from skep.uapi.program_types import ReturnRange
 from skep.uapi.struct_ops import Structure
@@ -74,6 +75,11 @@ def _refuse(detail: str, number: int = 0) -> Rejected:
     return Rejected(flow.ATTACH_TARGET, pc=-1, detail=detail, errno=number)
 
 
+def _not_typed(attach_type: int) -> Rejected:
+    later = "; it came after Linux 6.18" if attach_type > LAST_IN_6_18 else ""
+    return _refuse(f"expected attach type {attach_type} is not one of typed programs{later}")
+
+
 def _unknown(what: str) -> Rejected:
     return Rejected(NOT_SUPPORTED, pc=-1, detail=f"{what} is not supported")
 
@@ -101,7 +107,7 @@ def resolve_target(request: Request) -> Target:
     if attach_type == AttachType.TRACE_ITER:
         return _iterator(request, btf, type_)
     if attach_type not in _FUNCTIONS:
-        raise _refuse(f"expected attach type {attach_type} is not one of typed programs")
+        raise _not_typed(attach_type)
     target = _function(request, btf, type_)
     if request.program_type.id == ProgType.LSM:
         _check_hook(request, target)
@@ -150,7 +156,7 @@ def _of_program(request: Request, traced: Proof) -> Target:
             raise _refuse(f"{function.name} is not an iterator")
         raise _unknown("an iterator over a function of another program")
     if attach_type not in _FUNCTIONS:
-        raise _refuse(f"expected attach type {attach_type} is not one of typed programs")
+        raise _not_typed(attach_type)
     btf, proto = traced.request.btf, traced_prototype(traced, function)
     assert btf is not None
     if proto is not None:

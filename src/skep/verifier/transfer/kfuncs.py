@@ -98,6 +98,13 @@ def require_function(check: Check, step: Step) -> Btf:
         check.not_supported("a function of a kernel module, or any without kernel BTF")
     if not kernel.has(step.imm) or not isinstance(kernel.type(step.imm), kinds.Func):
         check.refuse(KFUNC_KNOWN, f"kernel btf_id {step.imm} is not a function")
+    if kernel.type(step.imm).name in table.OF_DEVICES:
+        check.refuse(
+            KFUNC_AVAILABLE,
+            "metadata kfuncs require device-bound program",
+            hint="prog_ifindex and XDP_DEV_BOUND_ONLY bind it, where a device can run it",
+            errno=errno.EINVAL,
+        )
     return kernel
 
 
