@@ -81,12 +81,12 @@ def test_who_asks_for_machine_code_gets_it() -> None:
 
 
 def test_a_metered_program_starts_with_quick_code() -> None:
-    entry = LlvmEngine(machine=Machine(), metered=True).compile(returning(7))
+    entry, run = LlvmEngine(machine=Machine(), metered=True).compile(returning(7)), Run()
     (part,) = entry.parts
 
     assert not has_grown(entry)
     assert part.address != entry.address
-    entry(Run().address, 0)
+    entry(run.address, 0)
     background().settle()
     assert has_grown(entry)
 

@@ -10,15 +10,18 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import llvmlite
 import llvmlite.binding as llvm
 
 from skep.base.memory import Anchor
+from skep.engine.llvm.apart import apart
 from skep.engine.llvm.symbols import Symbol, functions
 from skep.engine.llvm.text import ATTRIBUTES, EXTERNALS
 from skep.errors import InternalError
+
+Emitted = TypeVar("Emitted", bytes, str)
 
 
 class ObjectCache(Protocol):
@@ -79,12 +82,27 @@ class _Unloader:
 
     def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
         if not ending():  # bound early: at the very end modules are gone
-            self._tracker.close()  # before its linker, which may go with this object
+            apart().destroy(functools.partial(_unload, self._tracker, self._linker))
+
+
+def _forget(things: list[Any]) -> None:
+    """Drop the last references to *things*."""
+    things.clear()
+
+
+def _unload(tracker: Any, linker: Any) -> None:
+    """Take code out of memory, before its linker, which may go with it."""
+    tracker.close()
+    del linker
 
 
 @functools.cache
 def cpu() -> tuple[str, str]:
     """Name and features of this CPU, as LLVM spells them."""
+    return apart().do(_read_cpu)
+
+
+def _read_cpu() -> tuple[str, str]:
     return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
@@ -96,13 +114,21 @@ class Machine:
     """
 
     def __init__(self, cache: ObjectCache | None = None) -> None:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
         self._cache = cache
-        self._linker = llvm.create_lljit_compiler()
         self._links = 0
         self._lock = threading.Lock()
-        self._pipelines = _Pipelines()
+        self._pipelines: dict[Tier, list[_Pipeline]] = {}  # those that nobody uses
+        self._linker: Any = None
+        apart().do(self._start)
+
+    def _start(self) -> None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self._linker = llvm.create_lljit_compiler()
+
+    def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not ending():
+            apart().destroy(functools.partial(_forget, [self._linker, self._pipelines]))
 
     def load(
         self,
@@ -119,18 +145,23 @@ class Machine:
             imports: addresses of the external symbols that *text* declares.
             tier: how hard to optimise.
         """
-        return self.link(self.compile(text, tier), exports, imports)
+        return apart().do(lambda: self.link(self.compile(text, tier), exports, imports))
 
     def link(
         self, code: bytes, exports: Iterable[str], imports: Mapping[str, int] | None = None
     ) -> Loaded:
         """Load object code; arguments as those of ``load``."""
-        builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
-        for symbol in exports:
-            builder.export_symbol(symbol)
         for symbol, address in (imports or {}).items():
             if address == 0:  # LLVM takes it for unresolved, and ends the process
                 raise InternalError(f"external symbol {symbol} has no address")
+        exported, imported = tuple(exports), dict(imports or {})
+        return apart().do(lambda: self._link(code, exported, imported))
+
+    def _link(self, code: bytes, exports: Sequence[str], imports: Mapping[str, int]) -> Loaded:
+        builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+        for symbol in exports:
+            builder.export_symbol(symbol)
+        for symbol, address in imports.items():
             builder.import_symbol(symbol, address)
         linker, name = self._take_linker()
         try:
@@ -160,8 +191,7 @@ class Machine:
         known = cache.get(key) if cache else None
         if known is not None:
             return known
-        module, target = self.optimize(text, tier)
-        code = bytes(target.emit_object(module))
+        code = apart().do(lambda: self._emit(text, tier, _object_code))
         if cache:
             cache.put(key, code)
         return code
@@ -172,21 +202,26 @@ class Machine:
 
     def assembly(self, text: str, tier: Tier = FULL) -> str:
         """Return what ``compile`` would, as assembly for people."""
-        module, target = self.optimize(text, tier)
-        return str(target.emit_assembly(module))
+        return apart().do(lambda: self._emit(text, tier, _assembly))
 
-    def optimize(self, text: str, tier: Tier = FULL) -> tuple[Any, Any]:
-        """Parse *text* and run the passes; returns LLVM's module and target machine."""
+    def _emit(self, text: str, tier: Tier, form: Callable[[Any, Any], Emitted]) -> Emitted:
+        """Parse *text*, run the passes, and write the code in some *form*."""
         try:
             module = llvm.parse_assembly(EXTERNALS + text + ATTRIBUTES)
             module.verify()
         except RuntimeError as error:
             raise InternalError(f"LLVM refuses generated IR: {error}") from error
-        pipeline = self._pipelines.of(tier)
+        idle = self._pipelines.setdefault(tier, [])
+        try:
+            pipeline = idle.pop()
+        except IndexError:
+            pipeline = _Pipeline(tier)
         module.triple = pipeline.target.triple
         module.data_layout = str(pipeline.target.target_data)
         pipeline.run(module)
-        return module, pipeline.target
+        emitted = form(pipeline.target, module)
+        idle.append(pipeline)
+        return emitted
 
     def _key(self, text: str, tier: Tier) -> bytes:
         name, features = cpu()
@@ -194,18 +229,12 @@ class Machine:
         return "\0".join(parts).encode()
 
 
-class _Pipelines(threading.local):
-    """The pipelines of one thread."""
+def _object_code(target: Any, module: Any) -> bytes:
+    return bytes(target.emit_object(module))
 
-    def __init__(self) -> None:
-        self._made: dict[Tier, _Pipeline] = {}
 
-    def of(self, tier: Tier) -> "_Pipeline":
-        """That of *tier*."""
-        found = self._made.get(tier)
-        if found is None:
-            found = self._made[tier] = _Pipeline(tier)
-        return found
+def _assembly(target: Any, module: Any) -> str:
+    return str(target.emit_assembly(module))
 
 
 class _Pipeline:
