@@ -7,9 +7,9 @@ Source: Linux kernel/bpf/lpm_trie.c.
 import ctypes
 from collections.abc import Iterator, Mapping
 from errno import EINVAL
-from typing import Final
+from typing import Final, NamedTuple
 
-from skep.maps import trie_code as words
+from skep.maps import trie_nodes as words
 from skep.maps.answer import ANSWERS
 from skep.maps.creation import (
     ACCESS_FLAGS,
@@ -34,7 +34,18 @@ _MOST_DATA: Final = 256
 _NODE_HEAD: Final = 40  # sizeof(struct lpm_trie_node): part of the size check
 _SPARE: Final = 16
 _AT_ONCE: Final = 4096  # entries of one look, which keeps writers waiting
+_UNIT: Final = 8  # bytes that references count
+_REFERENCES: Final = _UNIT << 32  # bytes that they reach
 _KEYED: Final = {**ANSWERS, EINVAL: elements.BAD_KEY}
+
+
+class _Supply(NamedTuple):
+    """Where the nodes of a kind are: bytes of one, their first and last place in the pool."""
+
+    word: int
+    node: int
+    start: int
+    end: int
 
 
 class Trie(KeyedMap):
@@ -51,29 +62,40 @@ class Trie(KeyedMap):
         most = VALUE_LIMIT - _MOST_DATA - _NODE_HEAD
         fits = 1 <= creation.value_size <= most
         require(fits, reasons.CREATE_VALUE_SIZE, f"values have 1 to {most} bytes")
-        value_at = words.DATA + round8(data)
+        value_at = round8(words.DATA + data)  # where joints end
         node = value_at + round8(creation.value_size)
-        wanted = 2 * creation.max_entries + _SPARE
-        count = min(wanted, max(PHYSICAL_MEMORY // 2 // node, 4))
-        super().__init__(creation, round8(creation.value_size), (count + 1) * node, 0)
-        self._node_size = node
+        wanted = creation.max_entries + _SPARE
+        count = min(wanted, max(PHYSICAL_MEMORY // 2, 2 * node) // (node + value_at))
+        count = min(count, (_REFERENCES - _UNIT) // (node + value_at))
+        size = _UNIT + count * (node + value_at)
+        super().__init__(creation, round8(creation.value_size), size, 0)
+        joints = _UNIT + count * node
+        self._supplies = (
+            _Supply(words.ENTRIES, node, _UNIT, joints),
+            _Supply(words.JOINTS, value_at, joints, size),
+        )
         for word, value in (
             (words.DATA_SIZE, data),
             (words.VALUE_AT, value_at),
             (words.POOL, self.address + HEAD_SIZE),
-            (words.NODE_SIZE, node),
-            (words.POOL_COUNT, count),
-            (words.FRESH, 1),
         ):
             self.put_word(word, value)
+        for supply in self._supplies:
+            self.put_word(supply.word + words.STEP, supply.node // _UNIT)
+            self.put_word(supply.word + words.FRESH, supply.start // _UNIT)
+            last = supply.end - supply.node
+            self.put_word(supply.word + words.END, last // _UNIT + 1)
 
     def __len__(self) -> int:
         return self.word(words.COUNT)
 
     @property
     def memory_bytes(self) -> int:
-        """The entries in use."""
-        return HEAD_SIZE + len(self) * self._node_size
+        """The nodes that were ever in use."""
+        used = (
+            self.word(supply.word + words.FRESH) * _UNIT - supply.start for supply in self._supplies
+        )
+        return HEAD_SIZE + sum(used)
 
     def update_rows(self, flags: int) -> Mapping[int, Reason]:
         """What the answers to an update with *flags* mean."""

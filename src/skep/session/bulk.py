@@ -79,7 +79,7 @@ class Bulk:
         """The values of an array where they are; the bytes of an arena."""
         target = self._target
         if not isinstance(target, Array | PercpuArray | Arena):
-            raise NotSupported(f"a view of {target.name}", "only arrays lie in rows, and arenas")
+            raise NotSupported(f"a view of {target.name}", "only the values of arrays lie in rows")
         if target.word(interface.SPECIAL):
             raise NotSupported(f"a view of {target.name}", "its values have fields of the kernel")
         return arrays.view(target, self.value_type)
