@@ -4,6 +4,7 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from skep.btf import kinds
 from skep.btf.build import Builder
@@ -115,9 +116,9 @@ class Loaded:
 
 def load_parts(
     caller: Caller, kind: int, types: Types, parts: Sequence[tuple[int, bytes]],
-    names: dict[str, int], **members: int,
+    names: dict[str, int], *, quiet: bool = False, **members: Any,
 ) -> Loaded:  # fmt: skip
-    """A program made of functions: the BTF id and the code of each."""
+    """A program made of functions: the BTF id and the code of each; *quiet*: without a log."""
     data = types.made.to_bytes()
     btf_fd = caller.call(commands.BTF_LOAD, btf=caller.keep(data), btf_size=len(data))
     assert btf_fd >= 0, "BTF that is right"
@@ -127,16 +128,17 @@ def load_parts(
         records += struct.pack("<II", at, type_id)
         at += len(part) // 8
     room = caller.keep(b"", 1 << 16)
+    log = {} if quiet else {"log_level": 1, "log_size": 1 << 16, "log_buf": room}
     fd = caller.program(
         code, kind, prog_btf_fd=btf_fd, func_info_rec_size=8, func_info=caller.keep(records),
-        func_info_cnt=len(parts), log_level=1, log_size=1 << 16, log_buf=room, **members,
+        func_info_cnt=len(parts), **log, **members,
     )  # fmt: skip
     return Loaded(fd, names, btf_fd, caller.text_at(room))
 
 
 def load_target(
     caller: Caller, functions: Sequence[Fn], kind: int = XDP, *, main: str = "ctx",
-    linkage: int = GLOBAL, uncalled: Sequence[Fn] = (), pair_size: int = 8, **members: int,
+    linkage: int = GLOBAL, uncalled: Sequence[Fn] = (), pair_size: int = 8, **members: Any,
 ) -> Loaded:  # fmt: skip
     """A program that returns the sum of what *functions* do; it never comes to the *uncalled*."""
     types = Types(CONTEXTS.get(kind, "xdp_md"), pair_size)
@@ -166,13 +168,13 @@ def load_target(
 
 def load_on(
     caller: Caller, target: Loaded, name: str, fn: Fn, kind: int = EXT, *, context: str = "xdp_md",
-    pair_size: int = 8, **members: int,
+    pair_size: int = 8, **members: Any,
 ) -> Loaded:  # fmt: skip
     """A program *fn* that is loaded for the function called *name* of *target*."""
     types = Types(context, pair_size)
     type_id = types.function(fn)
     named = target.functions.get(name, 0)
-    members = {"attach_prog_fd": target.fd, "attach_btf_id": named} | members
+    members = {"attach_prog_fd": target.fd, "attach_btf_id": named, **members}
     return load_parts(caller, kind, types, [(type_id, fn.code)], {fn.name: type_id}, **members)
 
 
@@ -181,7 +183,7 @@ def tracer(code: bytes = b"") -> Fn:
     return Fn("tracer", "u64*", "int", code=code or number(0))
 
 
-def link(caller: Caller, program: int, target: int = 0, type_id: int = 0, **members: int) -> int:
+def link(caller: Caller, program: int, target: int = 0, type_id: int = 0, **members: Any) -> int:
     """LINK_CREATE at a function of a program; what was refused before stays so."""
     if program < 0:
         return program

@@ -74,9 +74,9 @@ def load(
         programs: names of the programs to load; by default all that load by themselves.
         pins: directory of maps that are pinned by name, in a bpffs of the subsystem; it is made if
             it is not there.
-        subsystem: where to load; by default that of *attach_to*, else one of the object's own.
-        attach_to: the loaded program whose functions the object's programs replace (``freplace``)
-            or trace (``fentry``, ``fexit``).
+        subsystem: where to load; by default one of the object's own.
+        attach_to: the program whose functions those of the object replace or trace; they are
+            loaded where it is.
         fuel: how often a run may jump backwards or call a callback before it is stopped; 0 for
             any number. The limits are those of the object's own subsystem.
         deadline_ns: how long one call of a program may last; 0 for as long as it likes.
@@ -88,7 +88,7 @@ def load(
         Rejected: a program was refused by the verifier.
     """
     lines: list[str] = []
-    if subsystem is None and attach_to is not None:
+    if attach_to is not None:
         subsystem = attach_to.subsystem
     own = subsystem or new_subsystem(btf, lines.append, limits=Limits(fuel, deadline_ns))
     spec = spec_of(source)
@@ -97,10 +97,9 @@ def load(
     if pins is not None:
         own.files.make_folder(pins, parents=True)
     try:
-        loaded = loader.load(
-            spec, own, target_of(own), programs=names, pins=pins,
-            attach_to=attach_to.fd if attach_to is not None else None,
-        )  # fmt: skip
+        to = attach_to.fd if attach_to is not None else None
+        kernel = target_of(own)
+        loaded = loader.load(spec, own, kernel, programs=names, pins=pins, attach_to=to)
     except ProgramRefused as refused:
         if isinstance(refused.__cause__, Rejected):
             raise refused.__cause__ from None

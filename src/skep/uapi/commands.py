@@ -443,7 +443,7 @@ MAP_UPDATE_ELEM: Final = Command(2, "MAP_UPDATE_ELEM", MapElem, "flags", "0", _E
     EOVERFLOW: "the queue of a CPU is too long",
     ENOTSOCK: "the descriptor in the value is no socket",
     EBUSY: "an extension has replaced a function of the program",
-    EOPNOTSUPP: "something traces a function of the program",
+    EOPNOTSUPP: "the map type has no such operation, or a function of the program is traced",
 })  # fmt: skip
 MAP_DELETE_ELEM: Final = Command(3, "MAP_DELETE_ELEM", MapElem, "key", "0", _ELEMENT | {
     ENOENT: "the key is absent", EPERM: "the map is frozen or may not be written",

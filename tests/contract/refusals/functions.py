@@ -1,6 +1,7 @@
 """Drivers: programs on functions of other programs, and program arrays that they stay out of."""
 
 import struct
+from typing import Any
 
 from contract.refusals.bench import Bench, Drivers
 from skep.uapi import reasons_elements as elements
@@ -22,18 +23,20 @@ from support.functions import (
 ADD, LOOK = Fn("add", "int, int"), Fn("look", "ctx, int")
 
 
-def target(bench: Bench, **members: int) -> Loaded:
-    loaded = load_target(bench, (ADD, LOOK), **members)
+def target(bench: Bench, **members: Any) -> Loaded:
+    loaded = load_target(bench, (ADD, LOOK), quiet=True, **members)
     bench.good(loaded.fd)
     return loaded
 
 
 def extension(bench: Bench, on: Loaded) -> int:
-    return bench.good(load_on(bench, on, "add", Fn("other", "int, int")).fd)
+    return bench.good(load_on(bench, on, "add", Fn("other", "int, int"), quiet=True).fd)
 
 
 def traces(bench: Bench, on: Loaded, code: bytes = b"", name: str = "add") -> int:
-    loaded = load_on(bench, on, name, tracer(code), TRACING, expected_attach_type=FENTRY)
+    loaded = load_on(
+        bench, on, name, tracer(code), TRACING, expected_attach_type=FENTRY, quiet=True
+    )
     return bench.good(loaded.fd)
 
 
