@@ -226,6 +226,7 @@ class Arena(StoredMap):
         self.memory = ArenaMemory(start, size, creation.name or "skep-arena")
         self.pages = ArenaPages(self.memory)
         super().__init__(creation, 0, 0)
+        self.most_bytes += size
         self.put_word(BASE, self.memory.base)
         self.put_word(USER_START, self.memory.start)
         self._functions = [

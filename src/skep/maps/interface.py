@@ -62,6 +62,7 @@ class Map(Protocol):
     btf_value_type_id: int
     address: int
     inner: "Map | None"
+    most_bytes: int  # memory that it may come to hold
 
     @property
     def host_value_size(self) -> int:

@@ -54,7 +54,9 @@ class StoredMap:
 
     def __init__(self, creation: Creation, stride: int, size: int, limit: int = -1) -> None:
         """*size* bytes follow HEAD_SIZE; *limit* is the memory to check (size unless given)."""
-        check_memory(size if limit < 0 else limit)
+        most = size if limit < 0 else limit
+        check_memory(most)
+        self.most_bytes = HEAD_SIZE + most
         self.map_type = creation.map_type
         self.key_size = creation.key_size
         self.value_size = creation.value_size

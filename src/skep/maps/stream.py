@@ -36,6 +36,7 @@ class RingMap(StoredMap):
         check_memory(size)
         self.memory = RingMemory(_HEAD_PAGES, size, twice=True, name=creation.name or "skep-ring")
         super().__init__(creation, 0, 0)
+        self.most_bytes = self.memory_bytes
         self.put_word(words.RING_MASK, size - 1)
         self.put_word(words.RING_DATA, self.memory.data)
         self.wakeup = Wakeup(self.address)

@@ -89,17 +89,22 @@ def _install(
     """A descriptor of *map_*, which holds what the members in *named* name, if it is there yet."""
     objects, holds = state.objects, []
     with objects.lock:
+        held, most = state.map_bytes + map_.most_bytes, state.map_memory
+        why = f"{held} bytes in all, and at most {most}"
+        call.check(most is None or held <= most, reasons.CREATE_LIMIT, why)
         try:
             for field, holding in named.items():
                 if holding is not None:
                     call.check(holding.references, FD_NOT_OPEN, "closed in the meantime", field)
                     holds.append(objects.take(holding))
             access = call.attr.map_flags & (RDONLY | WRONLY)
-            return objects.install(Kind.MAP, map_, holds, access)
+            fd = objects.install(Kind.MAP, map_, holds, access)
         except BaseException:
             for holding in holds:
                 objects.drop(holding)
             raise
+        state.map_bytes = held
+        return fd
 
 
 def object_name(call: Call[Any], member: str, reason: Reason) -> str:

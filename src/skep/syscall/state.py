@@ -49,6 +49,8 @@ class State:
         active: which programs run on events, thread by thread.
         places: what programs can be attached to.
         kernel_btf_id: the id of the kernel's BTF as an object, if there is one.
+        map_memory: bytes that all maps together may come to hold; None for any number.
+        map_bytes: what those that are there may come to hold.
     """
 
     def __init__(
@@ -58,7 +60,9 @@ class State:
         engine: Engine,
         kernel_btf: Callable[[], Btf | None],
         memory: UserMemory,
+        map_memory: int | None = None,
     ) -> None:
+        self.map_memory, self.map_bytes = map_memory, 0
         self.world, self.engine, self.memory = world, engine, memory
         self.runs = not isinstance(engine, ProofEngine)
         self.compiles = engine.name == "llvm"
@@ -79,6 +83,7 @@ class State:
     def _forget(self, gone: Holding) -> None:
         if gone.kind is Kind.MAP:
             self.owners.forget(gone.id)
+            self.map_bytes -= getattr(gone.target, "most_bytes", 0)
 
     def _empty(self, unused: Holding) -> None:
         """Empty a program array that only programs refer to: those in it may be the same ones."""

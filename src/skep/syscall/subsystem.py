@@ -83,6 +83,7 @@ class Subsystem:
         memory: the caller's memory; this process's by default.
         credentials: who calls, and what they may do; everything by default. ``as_user`` gives the
             same subsystem to someone else.
+        map_memory: bytes that all its maps together may come to hold; as many as there are if None.
     """
 
     log_levels: Final = LEVELS | TLV  # that the common attributes may ask for
@@ -94,6 +95,7 @@ class Subsystem:
         kernel_btf: Btf | None = None,
         memory: UserMemory | None = None,
         credentials: Credentials | None = None,
+        map_memory: int | None = None,
     ) -> None:
         world = world or World()
         self.state = State(
@@ -101,6 +103,7 @@ class Subsystem:
             engine=engine or _default_engine(world),
             kernel_btf=_default_btf if kernel_btf is None else lambda: kernel_btf,
             memory=memory or OwnMemory(),
+            map_memory=map_memory,
         )
         self.credentials = credentials or Credentials(uid=os.getuid(), gid=os.getgid())
         self._last, self._calling = _Last(), _Calling()

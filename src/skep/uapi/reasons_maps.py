@@ -132,6 +132,11 @@ CREATE_LRU_PREALLOC: Final = Reason(
 CREATE_MEMORY: Final = Reason(
     "map-create/memory", ENOMEM, "max_entries", "a map that fits into the memory of this machine"
 )
+CREATE_LIMIT: Final = Reason(
+    "map-create/memory-limit", ENOMEM, "max_entries",
+    "maps that together hold no more than the subsystem allows them",
+    "close maps, make smaller ones, or raise Subsystem(map_memory=…)",
+)  # fmt: skip
 CREATE_STORAGE_TYPES: Final = Reason(
     "map-create/storage-types", EINVAL, "btf_value_type_id",
     "types of key and value: storage needs them",

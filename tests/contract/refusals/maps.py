@@ -39,6 +39,13 @@ def create(**members: int | bytes) -> Driver:
     return lambda bench: bench.call(commands.MAP_CREATE, **{**SIZES, **members})
 
 
+def crowded(bench: Bench) -> None:
+    """One array more than there is room for."""
+    bench.subsystem = Subsystem(map_memory=3000)
+    while bench.call(commands.MAP_CREATE, **SIZES) >= 0:
+        pass
+
+
 def typed(**members: int | bytes) -> Driver:
     """The same, of an array of int with BTF."""
 
@@ -136,6 +143,7 @@ DRIVERS: Drivers = {
         btf_fd=bench.array(), btf_key_type_id=1, btf_value_type_id=1
     )(bench),
     reasons.CREATE_EXCLUSIVE_SIZE: create(excl_prog_hash_size=32),
+    reasons.CREATE_LIMIT: crowded,
     reasons.CREATE_ENTRIES_ZERO: create(max_entries=0),
     reasons.CREATE_ENTRIES_SET: create(map_type=STORAGE, map_flags=NO_PREALLOC),
     reasons.CREATE_ENTRIES_RING: create(map_type=27, key_size=0, value_size=0, max_entries=5000),
