@@ -1,0 +1,21 @@
+"""What maps together may come to hold."""
+
+from errno import ENOMEM
+
+from skep.syscall.subsystem import Subsystem
+from support.caller import Caller
+
+
+def test_maps_together_hold_no_more_than_the_subsystem_allows() -> None:
+    caller = Caller(Subsystem(map_memory=100_000))
+    first = caller.map(2, value=60_000, entries=1)
+    assert first > 0
+    assert caller.map(2, value=60_000, entries=1) == -ENOMEM
+    assert caller.map(33, key=0, value=0, entries=20, flags=1 << 10) == -ENOMEM
+    assert caller.map(27, key=0, value=0, entries=65536) == -ENOMEM
+    small = caller.map(1, key=4, value=8, entries=100)
+    assert small > 0
+    caller.subsystem.close(first)
+
+    assert caller.map(2, value=60_000, entries=1) > 0
+    assert caller.subsystem.state.map_bytes < 100_000
