@@ -9,7 +9,7 @@ from errno import E2BIG, EBADF, EINVAL
 from socket import if_indextoname
 from typing import Any, Final
 
-from skep.errors import CommandError, NotSupported
+from skep.errors import NotSupported
 from skep.maps.arena import Arena
 from skep.maps.creation import Creation
 from skep.maps.families import create_map
@@ -317,12 +317,12 @@ def lookup_and_delete(state: State, call: Call[MapElem]) -> int:
 
 
 def map_arena(state: State, fd: int, address: int, size: int) -> memoryview:
-    """mmap(2) of a whole arena, at its own place if *address* is not 0."""
+    """mmap(2) of a whole arena, at its own place if *address* is not 0; OSError, as Linux."""
     arena = state.objects.get("MMAP", fd, Kind.MAP, "fd").target
     if not isinstance(arena, Arena) or size != arena.memory.size:
-        raise CommandError("MMAP", EINVAL, f"fd {fd} is no arena of {size} bytes")
+        raise OSError(EINVAL, f"fd {fd} is no arena of {size} bytes")
     if address not in (0, arena.memory.start):
-        raise CommandError("MMAP", EINVAL, f"the arena lies at {arena.memory.start:#x}")
+        raise OSError(EINVAL, f"the arena lies at {arena.memory.start:#x}")
     return arena.view
 
 

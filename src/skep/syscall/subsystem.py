@@ -318,7 +318,8 @@ class Subsystem:
         """The memory of an arena, as mmap(2) of its descriptor gives it; *address* 0: any.
 
         Raises:
-            CommandError: EINVAL, it is no arena, or one of another place or size.
+            CommandError: *fd* names no map.
+            OSError: EINVAL, it is no arena, or one of another place or size.
         """
         return maps.map_arena(self.state, fd, address, size)
 
