@@ -10,6 +10,7 @@ import pytest
 from skep.engine.interpreter import Interpreter
 from skep.engine.llvm.engine import LlvmEngine
 from skep.engine.llvm.machine import FULL, QUICK, STRAIGHT, Machine
+from skep.engine.llvm.start import START
 from skep.isa.insn import Insn
 from skep.verifier.interface import Proof
 from support import kernel
@@ -57,6 +58,7 @@ def accepted(seed: int) -> Iterator[tuple[Proof, int]]:
 def test_random_programs_give_what_the_kernel_gives(seed: int) -> None:
     block = Run()
     for proof, expected in accepted(seed):
-        compilers = (LlvmEngine(machine=MACHINE, tier=tier) for tier in (QUICK, STRAIGHT, FULL))
+        tiers = (START, QUICK, STRAIGHT, FULL)
+        compilers = (LlvmEngine(machine=MACHINE, tier=tier) for tier in tiers)
         for engine in (Interpreter(), *compilers):
             assert expected == engine.compile(proof)(block.address, block.context.address)

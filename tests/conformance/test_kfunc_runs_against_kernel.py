@@ -14,6 +14,7 @@ from skep.engine.interface import Engine
 from skep.engine.interpreter import Interpreter
 from skep.engine.llvm.engine import LlvmEngine
 from skep.engine.llvm.machine import FULL, QUICK, Machine
+from skep.engine.llvm.start import START
 from skep.loader.door import Syscall
 from skep.loader.kernel import KernelSyscall
 from skep.loader.load import LoadedObject
@@ -58,6 +59,7 @@ def _interpreted(world: World) -> Engine:
 
 
 ENGINES: Final[dict[str, Callable[[World], Engine]]] = {
+    "start": lambda world: _compiled(world, tier=START),
     "quick": lambda world: _compiled(world, tier=QUICK),
     "full": lambda world: _compiled(world, tier=FULL),
     "metered": lambda world: _compiled(world, tier=QUICK, metered=True),

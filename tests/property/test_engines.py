@@ -9,6 +9,7 @@ from skep.engine.llvm.alu import LOWER, PREDICATE
 from skep.engine.llvm.compiler import has_loops
 from skep.engine.llvm.engine import LlvmEngine
 from skep.engine.llvm.machine import FULL, QUICK, STRAIGHT, Machine
+from skep.engine.llvm.start import START
 from skep.isa.insn import Insn
 from skep.isa.meaning import COMPARE, EVAL
 from skep.isa.table import Op, Sem, Use, make, slot
@@ -44,7 +45,7 @@ def outcome(engine: Interpreter | LlvmEngine, proof: Proof, context: bytes) -> t
 
 def agree(proof: Proof, context: bytes = b"") -> None:
     expected = outcome(Interpreter(), proof, context)
-    for tier in (QUICK, FULL if has_loops(proof) else STRAIGHT):
+    for tier in (START, QUICK, FULL if has_loops(proof) else STRAIGHT):
         assert outcome(LlvmEngine(machine=MACHINE, tier=tier), proof, context) == expected
 
 

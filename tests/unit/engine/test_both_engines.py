@@ -12,6 +12,7 @@ from skep.engine.llvm.engine import LlvmEngine
 from skep.engine.llvm.library import CompiledLibrary
 from skep.engine.llvm.machine import FULL
 from skep.engine.llvm.start import START
+from skep.engine.regions import NO_OBJECTS
 from skep.errors import NotSupported, RunError
 from skep.isa.insn import Insn
 from skep.isa.table import slot
@@ -101,9 +102,9 @@ ENGINES: dict[str, Callable[[], Engine]] = {
 }
 
 
-def compilers(**options: tuple[int, int]) -> list[LlvmEngine]:
+def compilers(objects: tuple[int, int] = NO_OBJECTS) -> list[LlvmEngine]:
     """One that only starts programs, and one that optimises them at once."""
-    return [LlvmEngine(library=LIBRARY, tier=tier, **options) for tier in (START, FULL)]  # type: ignore[arg-type]
+    return [LlvmEngine(library=LIBRARY, objects=objects, tier=tier) for tier in (START, FULL)]
 
 
 @pytest.fixture(params=ENGINES)
@@ -257,7 +258,8 @@ def test_packet_words_are_big_endian_and_0_outside(
 def test_a_load_from_a_kernel_object_gives_0_outside_of_their_region() -> None:
     run = Run(context=bytes(range(64)))
     objects = (run.context.address + 8, 16)
-    for engine in (Interpreter(objects=objects), *compilers(objects=objects)):
+    engines: list[Engine] = [Interpreter(objects=objects), *compilers(objects=objects)]
+    for engine in engines:
         values = []
         for off in (0, 7, 8, 16, 17, 24, 2000):
             program = [slot("ldx_u64", 0, 1, off=off), EXIT]
@@ -270,7 +272,8 @@ def test_a_load_from_a_kernel_object_gives_0_outside_of_their_region() -> None:
 def test_a_load_that_wraps_around_the_address_space_gives_0() -> None:
     run = Run(context=bytes(range(64)))
     objects = (run.context.address, 64)
-    for engine in (Interpreter(objects=objects), *compilers(objects=objects)):
+    engines: list[Engine] = [Interpreter(objects=objects), *compilers(objects=objects)]
+    for engine in engines:
         program = [slot("mov64_imm", 1, imm=-4), slot("ldx_u64", 0, 1), EXIT]
         proof = prove(program, memory=bytes([0, Memory.BTF, 0]))
 

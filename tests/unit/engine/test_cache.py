@@ -1,6 +1,7 @@
 """Object code on disk: what was stored comes back, what was damaged does not."""
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from skep.base.native import native
 from skep.engine.llvm.cache import DiskCache, default_folder
 from skep.engine.llvm.library import CompiledLibrary
-from skep.engine.llvm.machine import Machine
+from skep.engine.llvm.machine import FULL, STRAIGHT, Machine, cpu
 
 
 @native
@@ -46,6 +47,62 @@ def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
     cache.prune()
 
     assert [cache.get(key) is not None for key in (b"a", b"b", b"c")] == [True, False, True]
+
+
+def test_many_writers_readers_and_sweepers_get_whole_entries_or_none(tmp_path: Path) -> None:
+    """Four processes over one folder, which holds a tenth of what they store."""
+    codes = {bytes([n]): bytes([n]) * 1000 for n in range(40)}
+
+    def work(seed: int) -> bool:
+        chance, cache = random.Random(seed), DiskCache(tmp_path, limit=4 * 1032)
+        found = 0
+        for _ in range(300):
+            key = bytes([chance.randrange(40)])
+            cache.put(key, codes[key])
+            known = cache.get(key)
+            if known not in (None, codes[key]):
+                return False
+            found += known is not None
+            if chance.randrange(4) == 0:
+                cache.prune()
+        return found > 0
+
+    children = []
+    for seed in range(4):
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if work(seed) else 1)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0, 0]
+
+    DiskCache(tmp_path, limit=4 * 1032).prune()
+    sizes = [path.stat().st_size for path in tmp_path.iterdir()]
+    assert set(sizes) == {1032}
+    assert len(sizes) <= 4
+
+
+@pytest.mark.parametrize("size", [0, 1, 31, 32, 33, 500])
+def test_an_entry_that_was_cut_is_ignored(tmp_path: Path, size: int) -> None:
+    cache = DiskCache(tmp_path)
+    cache.put(b"key", bytes(1000))
+    (entry,) = tmp_path.iterdir()
+    entry.write_bytes(entry.read_bytes()[:size])
+
+    assert cache.get(b"key") is None
+
+
+def test_code_for_another_processor_or_tier_is_another_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, text = Machine(DiskCache(tmp_path)), "define i64 @f() { ret i64 1 }"
+    machine.compile(text, FULL)
+    machine.compile(text, STRAIGHT)
+    known = len(list(tmp_path.iterdir()))
+    name, features = cpu()
+    monkeypatch.setattr("skep.engine.llvm.machine.cpu", lambda: (name, features + ",-aes"))
+    machine.compile(text, FULL)
+
+    assert (known, len(list(tmp_path.iterdir()))) == (2, 3)
 
 
 def test_a_folder_that_cannot_be_made_means_no_cache(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from skep.engine.interface import Engine, Entry, HelperCode
 from skep.engine.interpreter import Interpreter
 from skep.engine.llvm.engine import LlvmEngine
 from skep.engine.llvm.library import CompiledLibrary
+from skep.engine.llvm.machine import FULL
+from skep.engine.llvm.start import START
 from skep.helpers import control, maps
 from skep.isa.insn import Insn
 from skep.isa.table import slot
@@ -35,7 +37,8 @@ HELPERS = tuple(
 ENGINES: dict[str, Callable[[], Engine]] = {
     "interpreter": lambda: Interpreter(HELPERS),
     "interpreter with machine-code helpers": lambda: Interpreter(HELPERS, library=LIBRARY),
-    "llvm": lambda: LlvmEngine(HELPERS, library=LIBRARY),
+    "start": lambda: LlvmEngine(HELPERS, library=LIBRARY, tier=START),
+    "llvm": lambda: LlvmEngine(HELPERS, library=LIBRARY, tier=FULL),
 }
 
 

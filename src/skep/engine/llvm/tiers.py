@@ -15,7 +15,7 @@ from skep.engine.llvm.background import background
 from skep.engine.llvm.gates import Gate
 from skep.engine.llvm.machine import Loaded, Tier
 
-RUNS: Final = 16  # after which a program without loops is worth the work
+RUNS: Final = 256  # after which a program without loops is worth the work
 
 Function = Callable[[int, int], int]
 
