@@ -192,7 +192,8 @@ class Object:
 
         Args:
             name: of the program.
-            on: a cgroup, device or network namespace of ``places``, or a socket map.
+            on: a cgroup, device or network namespace of ``places``, a socket map; of an extension,
+                another program than that which it was loaded for.
             cookie: what bpf_get_attach_cookie answers.
             over: the map whose elements an iterator visits.
 

@@ -1,4 +1,4 @@
-"""Programs of an object on places of its world: cgroups, devices, the namespace, socket maps.
+"""Programs of an object on places of its world: cgroups, devices, socket maps, other programs.
 
 ::
 
@@ -12,15 +12,17 @@ from typing import Final
 from skep.attach.cgroups import Cgroup
 from skep.attach.devices import Device
 from skep.attach.netns import NetworkNamespace
+from skep.btf.kinds import Kind
 from skep.errors import LoadError
 from skep.loader.spec import ProgramSpec
 from skep.session.maps import Map
+from skep.session.programs import Program
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import link_types
 from skep.uapi.commands import LinkCreate
 from skep.uapi.flags import AttachType, LinkType, ProgType
 
-Place = Cgroup | Device | NetworkNamespace | Map
+Place = Cgroup | Device | NetworkNamespace | Map | Program
 KINDS: Final = {
     Cgroup: frozenset({LinkType.CGROUP}),
     Device: frozenset({LinkType.XDP, LinkType.TCX, LinkType.NETKIT}),
@@ -37,6 +39,8 @@ def link_attr(
     Raises:
         LoadError: programs of that section do not go on such places.
     """
+    if isinstance(on, Program):
+        return _at_function(fd, spec, on), -1
     attach_type = spec.expected_attach_type
     if spec.program_type == ProgType.SCHED_CLS and not attach_type:
         attach_type = AttachType.TCX_INGRESS  # SEC("tc") does not say which way
@@ -48,6 +52,15 @@ def link_attr(
     target, opened = _target(subsystem, on)
     attr = LinkCreate(prog_fd=fd, target_fd=target, attach_type=attach_type)
     return attr, target if opened else -1
+
+
+def _at_function(fd: int, spec: ProgramSpec, on: Program) -> LinkCreate:
+    """At the function of a program that the section names; only extensions choose the program."""
+    btf = on.loaded.proof.request.btf
+    function = btf.by_name(spec.attach_target, Kind.FUNC) if btf is not None else None
+    if spec.program_type != ProgType.EXT or not function:
+        raise LoadError(f"{spec.section} does not go on program {on.name}", name=spec.name)
+    return LinkCreate(prog_fd=fd, target_fd=on.fd, word16=function)
 
 
 def _target(subsystem: Subsystem, on: Place) -> tuple[int, bool]:

@@ -73,6 +73,7 @@ class LoadedProgram:
 
     def close(self) -> None:
         """Machine code and proof go with the object."""
+        self.functions = None  # which refers to it in turn
 
     def count_runs(self, runs: int, nanoseconds: int) -> None:
         """Add to what statistics tell; any thread may."""
@@ -87,8 +88,8 @@ class LoadedProgram:
 
     @property
     def machine_code(self) -> Sequence[CodePart]:
-        """Where the machine code of each of its functions lies."""
-        return self.entry.parts
+        """Where the machine code of each of its functions lies, whatever stands at them."""
+        return self.plain.parts
 
     @contextmanager
     def telling(self) -> Iterator[None]:

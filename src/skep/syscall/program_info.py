@@ -125,7 +125,7 @@ def _jited_lines(call: Call[GetInfo], asked: ProgInfo, program: LoadedProgram) -
     count = len(program.line_info) // infos.LINE_INFO_SIZE
     if not asked.nr_jited_line_info or not count:
         return count if program.machine_code else 0
-    places, starts = program.entry.places(), dict[int, int]()
+    places, starts = program.plain.places(), dict[int, int]()
     for place in places:
         starts.setdefault(place.pc, place.address)
     last = places[-1].address if places else 0

@@ -56,6 +56,18 @@ def test_an_extension_counts_its_calls_in_its_own_globals(target: Object) -> Non
         assert other.bss.calls == 5
 
 
+def test_an_extension_goes_on_another_program_that_is_named(target: Object) -> None:
+    other = skep.load(EXTENDED, subsystem=target.subsystem)
+    with extension(target) as patch, patch.attach("least", on=other.programs["route"]):
+        assert (result(target), result(other)) == (PLAIN, 3 + 4 + 1)
+
+
+def test_what_traces_does_not_go_on_another_program(target: Object) -> None:
+    other = skep.load(EXTENDED, subsystem=target.subsystem)
+    with extension(target) as patch, pytest.raises(LoadError, match="does not go on"):
+        patch.attach("asked", on=other.programs["route"])
+
+
 def test_what_does_not_fit_is_refused_with_the_reason(target: Object) -> None:
     with pytest.raises(CommandError, match=r"too_few\(\) has 1 args while price\(\) has 2 args"):
         extension(target, "too_few")
