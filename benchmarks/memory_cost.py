@@ -21,6 +21,14 @@ MAPS: Final = (
     ("lru_hash 64Ki x 8+8", 9, 8, 8, 65536),
     ("percpu_array 4Ki x 8", 6, 4, 8, 4096),
 )
+LARGE: Final = 10_000_000  # entries
+LARGE_MAPS: Final = (  # name, type, sizes of key and value, flags
+    ("hash 8+8", 1, 8, 8, 0),
+    ("hash 8+8, not preallocated", 1, 8, 8, 1),
+    ("lru_hash 8+8", 9, 8, 8, 0),
+    ("lpm_trie 4+8", 11, 8, 8, 1),
+    ("array 8", 2, 4, 8, 0),
+)
 START: Final = """
 import ctypes, gc, sys
 sys.path.insert(0, {here!r})
@@ -78,6 +86,30 @@ print(*grown)
 """
 )
 
+LARGE_MAP: Final = (
+    START
+    + """
+import numpy
+from skep.session.maps import Map
+from skep.syscall.maps import as_map
+from skep.syscall.objects import Kind
+attr = MapCreate(map_type={kind}, key_size={key}, value_size={value}, max_entries={entries},
+                 map_flags={flags})
+before = resident()
+fd = bpf.bpf(MAP_CREATE.number, bytearray(attr.encode()))
+target = as_map(bpf.state.objects.get("BENCH", fd, Kind.MAP))
+map_ = Map(target, fd, "large")
+portion = 100_000
+for first in range(0, {entries}, portion):
+    numbers = numpy.arange(first, first + portion, dtype="u8")
+    if {kind} == 11:
+        numbers = numbers.astype("u4").byteswap().astype("u8") << numpy.uint64(32) | numpy.uint64(32)
+    keys = numbers.astype("u4") if {key} == 4 else numbers
+    map_.update_many(keys, numbers)
+print(resident() - before, target.memory_bytes)
+"""
+)
+
 
 def figures(code: str, **names: object) -> list[int]:
     """What a process that runs *code* prints."""
@@ -87,10 +119,11 @@ def figures(code: str, **names: object) -> list[int]:
     return [int(word) for word in done.stdout.split()]
 
 
-def memlock(kind: int, key: int, value: int, entries: int) -> int | None:
+def memlock(kind: int, key: int, value: int, entries: int, flags: int = 0) -> int | None:
     """Bytes that the running kernel charges for such a map, or None."""
     kernel = KernelSyscall()
-    attr = MapCreate(map_type=kind, key_size=key, value_size=value, max_entries=entries)
+    attr = MapCreate(map_type=kind, key_size=key, value_size=value, max_entries=entries,
+                     map_flags=flags)  # fmt: skip
     fd = kernel.bpf(MAP_CREATE.number, bytearray(attr.encode()))
     if fd < 0:
         return None
@@ -119,4 +152,21 @@ def measure(kernel: bool) -> list[dict[str, Any]]:
         charged = memlock(kind, key, value, entries) if kernel else None
         rows.append(show(f"map {name}, empty", empty, charged))
         rows.append(show(f"map {name}, full", full, charged))
-    return rows
+    return rows + [large(*each, kernel=kernel) for each in LARGE_MAPS]
+
+
+def large(
+    name: str, kind: int, key: int, value: int, flags: int, *, kernel: bool
+) -> dict[str, Any]:
+    """A full map of ten million entries: what each takes, beside what the kernel charges.
+
+    The kernel charges maps that are not preallocated by their elements; of tries it leaves out
+    joints, and what its allocator adds.
+    """
+    sizes = {"kind": kind, "key": key, "value": value, "flags": flags}
+    held, told = figures(LARGE_MAP, entries=LARGE, **sizes)
+    charged = memlock(kind, key, value, LARGE, flags) if kernel and not flags else None
+    theirs = f"   kernel's memlock {charged / LARGE:6.1f}" if charged else ""
+    text = f"memory 10M {name:28} {held / LARGE:6.1f} B an entry, accounted {told / LARGE:6.1f}"
+    print(text + theirs, flush=True)
+    return {"name": f"memory 10M {name}", "unit": "bytes", "skep": held, "kernel": charged}
