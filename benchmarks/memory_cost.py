@@ -103,7 +103,8 @@ portion = 100_000
 for first in range(0, {entries}, portion):
     numbers = numpy.arange(first, first + portion, dtype="u8")
     if {kind} == 11:
-        numbers = numbers.astype("u4").byteswap().astype("u8") << numpy.uint64(32) | numpy.uint64(32)
+        data = numbers.astype("u4").byteswap().astype("u8")
+        numbers = data << numpy.uint64(32) | numpy.uint64(32)
     keys = numbers.astype("u4") if {key} == 4 else numbers
     map_.update_many(keys, numbers)
 print(resident() - before, target.memory_bytes)

@@ -38,7 +38,7 @@ DIFFERENCES = (
         "missing-map-types", ("MAP_CREATE",),
         "makes the map, or says what is wrong with its sizes and flags",
         "EOPNOTSUPP",
-        "user_ringbuf, arena and struct_ops maps are not there yet",
+        "struct_ops maps are not there yet",
         rule="map-create/missing-type",
     ),
     Difference(
