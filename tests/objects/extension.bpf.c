@@ -36,6 +36,36 @@ int pass(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
+extern void bpf_throw(__u64 cookie) __ksym;
+
+static __noinline int refuse(int weight)
+{
+	if (weight > 2)
+		bpf_throw(55);
+	return 1;
+}
+
+SEC("freplace/price")
+int thrown(int weight, int distance)
+{
+	return refuse(weight) + distance;
+}
+
+static long add(__u32 round, long *sum)
+{
+	*sum += round;
+	return 0;
+}
+
+SEC("freplace/price")
+int summed(int weight, int distance)
+{
+	long sum = 0;
+
+	bpf_loop(weight + distance, add, &sum, 0);
+	return sum;
+}
+
 SEC("freplace/price")
 int too_few(int weight)
 {

@@ -6,18 +6,29 @@ import pytest
 
 import skep
 from skep.cli.main import main
+from skep.engine.interpreter import Interpreter
 from skep.errors import CommandError, LoadError
+from skep.runtime.world import World
 from skep.session.objects import Object
+from skep.syscall.catalog import helper_codes, kfunc_codes
+from skep.syscall.subsystem import Subsystem
 
 OBJECTS = Path(__file__).parents[2] / "objects"
 EXTENDED, EXTENSION = OBJECTS / "extended.bpf.o", OBJECTS / "extension.bpf.o"
-FITTING = ["dearer", "never", "least", "pass", "asked", "answered"]
+FITTING = ["dearer", "never", "least", "pass", "thrown", "summed", "asked", "answered"]
 PLAIN = 3 + 4 + 20
 
 
-@pytest.fixture(name="target")
-def _target() -> Object:
-    return skep.load(EXTENDED)
+def interpreted() -> Subsystem:
+    world = World()
+    codes = tuple(helper_codes(world)), tuple(kfunc_codes(world))
+    return Subsystem(world, Interpreter(codes[0], kfuncs=codes[1]))
+
+
+@pytest.fixture(name="target", params=["compiled", "interpreted"])
+def _target(request: pytest.FixtureRequest) -> Object:
+    subsystem = interpreted() if request.param == "interpreted" else None
+    return skep.load(EXTENDED, subsystem=subsystem)
 
 
 def result(target: Object) -> int:
@@ -30,8 +41,9 @@ def extension(target: Object, *programs: str) -> Object:
 
 @pytest.mark.parametrize(
     ("name", "changed"),
-    [("dearer", 1200 + 20), ("never", 1), ("least", 3 + 4 + 1), ("pass", 2)],
-)
+    [("dearer", 1200 + 20), ("never", 1), ("least", 3 + 4 + 1), ("pass", 2), ("thrown", 55 + 20),
+     ("summed", 21 + 20)],
+)  # fmt: skip
 def test_an_attached_extension_replaces_the_function_that_its_section_names(
     target: Object, name: str, changed: int
 ) -> None:
