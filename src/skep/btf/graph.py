@@ -5,14 +5,17 @@ Invariant: whatever refers in a cycle, or to what does not exist, is a BtfError;
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from skep.base.bits import U32
 from skep.btf import kinds
 from skep.btf.index import TypeIndex
-from skep.btf.kinds import COMPOSITES, MODIFIERS, TRANSPARENT, Kind
-from skep.btf.table import TypeTable
+from skep.btf.kinds import COMPOSITES, Kind
+from skep.btf.table import MAX_REMEMBERED, TypeTable
 from skep.errors import BtfError
+
+if TYPE_CHECKING:
+    from skep.btf.special_fields import Record
 
 POINTER_SIZE: Final = 8
 MAX_DEPTH: Final = 128  # of modifiers, typedefs and array dimensions; Linux: 32
@@ -48,6 +51,10 @@ class Btf(TypeTable):
         self.base = base
         self._tags: dict[int, list[kinds.DeclTag]] | None = None
         self._aligns: dict[int, int] = {}
+        self._paths: dict[tuple[int, str], Field] = {}
+        # what ``skep.verifier.records`` found in types of map values, with which kernel's types
+        self.value_records: dict[int, tuple[Btf | None, Record | None]] = {}
+        self.walks: dict[int, object] = {}  # what ``skep.verifier.walk`` found out of these types
 
     @classmethod
     def parse(cls, data: bytes, base: "Btf | None" = None, source: str = "BTF") -> "Btf":
@@ -67,19 +74,21 @@ class Btf(TypeTable):
 
     def resolve(self, type_id: int) -> int:
         """The id behind qualifiers, type tags and typedefs."""
-        return self._strip(type_id, TRANSPARENT)
-
-    def strip_modifiers(self, type_id: int) -> int:
-        """The id behind qualifiers and type tags; stops at a typedef."""
-        return self._strip(type_id, MODIFIERS)
-
-    def _strip(self, type_id: int, through: "frozenset[Kind]") -> int:
         at = type_id
         for _ in range(MAX_DEPTH):
             type_ = self.type(at)
-            if type_.kind not in through:
+            if not isinstance(type_, kinds.Reference):
                 return at
-            assert isinstance(type_, kinds.Reference)
+            at = type_.type
+        raise self._endless(type_id)
+
+    def strip_modifiers(self, type_id: int) -> int:
+        """The id behind qualifiers and type tags; stops at a typedef."""
+        at = type_id
+        for _ in range(MAX_DEPTH):
+            type_ = self.type(at)
+            if isinstance(type_, kinds.Typedef) or not isinstance(type_, kinds.Reference):
+                return at
             at = type_.type
         raise self._endless(type_id)
 
@@ -100,17 +109,21 @@ class Btf(TypeTable):
         if isinstance(held, kinds.Var):
             type_id = held.type
         element, count = self.array_elems(type_id)
-        type_ = self.type(element)
-        size = POINTER_SIZE
-        if isinstance(
-            type_, (kinds.Int, kinds.Composite, kinds.Enumeration, kinds.Float, kinds.DataSec)
-        ):
-            size = type_.size
-        elif not isinstance(type_, kinds.Ptr):
-            raise self.error(element, type_.kind.name, "a type that has a size")
+        size = self.element_size(element)
         if size * count > U32:
             raise self.error(type_id, f"{count} elements of {size} bytes", "a size below 4 GiB")
         return size * count
+
+    def element_size(self, element: int) -> int:
+        """``sizeof`` of what ``array_elems`` gave, a type that is no array."""
+        type_ = self.type(element)
+        if isinstance(type_, kinds.Ptr):
+            return POINTER_SIZE
+        if isinstance(
+            type_, (kinds.Int, kinds.Composite, kinds.Enumeration, kinds.Float, kinds.DataSec)
+        ):
+            return type_.size
+        raise self.error(element, type_.kind.name, "a type that has a size")
 
     def array_elems(self, type_id: int) -> tuple[int, int]:
         """Innermost element type, resolved, and number of elements of all dimensions together.
@@ -192,6 +205,14 @@ class Btf(TypeTable):
         Raises:
             BtfError: a step leads nowhere.
         """
+        known = self._paths.get((type_id, path))
+        if known is None:
+            known = self._follow(type_id, path)
+            if len(self._paths) < MAX_REMEMBERED:
+                self._paths[type_id, path] = known
+        return known
+
+    def _follow(self, type_id: int, path: str) -> Field:
         field = Field(type_id, 0)
         for step in path.replace("[", ".[").split("."):
             if not step:

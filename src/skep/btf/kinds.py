@@ -89,8 +89,6 @@ KINDS: Final[tuple[KindRow, ...]] = (
     KindRow(Kind.ENUM64,     0,    12, "size",  "signed",    "enum"),
 )  # fmt: skip
 
-MODIFIERS: Final = frozenset((Kind.VOLATILE, Kind.CONST, Kind.RESTRICT, Kind.TYPE_TAG))
-TRANSPARENT: Final = MODIFIERS | {Kind.TYPEDEF}  # stand for the type they refer to
 COMPOSITES: Final = frozenset((Kind.STRUCT, Kind.UNION))
 ENUMS: Final = frozenset((Kind.ENUM, Kind.ENUM64))
 
@@ -201,7 +199,7 @@ class Member:
     @property
     def offset(self) -> int:
         """Offset in bytes, rounded down."""
-        return self.bit_offset // 8
+        return self.bit_offset >> 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from skep.btf.index import TypeIndex, find_all, make_index
 from skep.btf.kinds import Kind
 from skep.errors import BtfError
 
-MAX_REMEMBERED: Final = 4096  # names per table: programs may ask for any
+MAX_REMEMBERED: Final = 4096  # names, paths, walks per table: programs may ask for any
 
 
 class TypeTable:
@@ -46,7 +46,7 @@ class TypeTable:
             index = None  # of other data
         starts = index.starts if index else scan(words, self.first_id, offset, source)
         self.section = Section(words, starts, self.first_id, self.string, offset, source)
-        self._types: dict[int, kinds.Type] = {}
+        self._types: list[kinds.Type | None] = [None] * (self.section.limit - self.first_id)
         self._index = index
         self._named: dict[str, list[int]] = {}  # what names were looked up, and found
 
@@ -87,15 +87,14 @@ class TypeTable:
         Raises:
             BtfError: there is none, or it is malformed.
         """
-        known = self._types.get(type_id)
-        if known is not None:
+        first = self.first_id
+        if first <= type_id < self.section.limit:
+            known = self._types[type_id - first]
+            if known is None:
+                known = self.section.decode(type_id)
+                self._types[type_id - first] = known
             return known
-        owner = self._owner(type_id)
-        if owner is not self:
-            return owner.type(type_id)
-        found = kinds.VOID if type_id == 0 else self.section.decode(type_id)
-        self._types[type_id] = found
-        return found
+        return kinds.VOID if type_id == 0 else self._owner(type_id).type(type_id)
 
     def kind(self, type_id: int) -> Kind:
         """The kind of the type with this id; cheaper than ``type(id).kind``."""
@@ -150,19 +149,24 @@ class TypeTable:
 
     def by_name(self, name: str, *wanted: Kind) -> int | None:
         """The first type called *name*, of one of the kinds *wanted* (any, if none is given)."""
-        found = self.all_by_name(name, *wanted)
-        return found[0] if found else None
+        for type_id in self._called(name):
+            if not wanted or self.kind(type_id) in wanted:
+                return type_id
+        return None
 
     def all_by_name(self, name: str, *wanted: Kind) -> list[int]:
         """Every type called *name*, of one of the kinds *wanted*, in order of id."""
-        if not name or "\0" in name:
-            return []
-        ids = self._named.get(name)
-        if ids is None:
-            ids = self._find(name.encode() + b"\0", ())
-            if len(self._named) < MAX_REMEMBERED:
-                self._named[name] = ids
+        ids = self._called(name)
         return [type_id for type_id in ids if not wanted or self.kind(type_id) in wanted]
+
+    def _called(self, name: str) -> list[int]:
+        known = self._named.get(name)
+        if known is not None:
+            return known
+        ids = self._find(name.encode() + b"\0", ()) if name and "\0" not in name else []
+        if len(self._named) < MAX_REMEMBERED:
+            self._named[name] = ids
+        return ids
 
     def all_by_prefix(self, prefix: str, *wanted: Kind) -> list[int]:
         """Every type whose name starts with *prefix*, of one of the kinds *wanted*."""

@@ -25,17 +25,18 @@ class Records:
     def __init__(self, kernel: Btf | None) -> None:
         self._kernel = kernel
         self._kernel_types: Kernel = lambda: kernel
-        self._of_values: dict[tuple[int, int], Record | None] = {}
         self._objects: dict[int, ObjectTypes] = {}
 
     def of_map(self, shape: MapShape) -> Record | None:
         """Special fields of a map's values, None if there are none."""
-        if shape.btf is None or not shape.btf_value_type_id:
+        btf, type_id = shape.btf, shape.btf_value_type_id
+        if btf is None or not type_id:
             return None
-        key = (id(shape.btf), shape.btf_value_type_id)
-        if key not in self._of_values:
-            self._of_values[key] = record_of_value(shape.btf, key[1], self._kernel_types)
-        return self._of_values[key]
+        known = btf.value_records.get(type_id)
+        if known is None or known[0] is not self._kernel:
+            known = self._kernel, record_of_value(btf, type_id, self._kernel_types)
+            btf.value_records[type_id] = known
+        return known[1]
 
     def of_pointer(self, pointer: Pointer) -> Record | None:
         """Special fields of what *pointer* points to: a map value or an allocated object."""

@@ -13,6 +13,7 @@ from typing import Final
 from skep.btf import kinds
 from skep.btf.graph import Btf
 from skep.btf.kinds import Kind
+from skep.btf.table import MAX_REMEMBERED
 from skep.errors import BtfError
 from skep.verifier.values import PERCPU, RCU, RDONLY, UNTRUSTED, USER
 
@@ -24,6 +25,7 @@ STRUCT: Final = 4  # a struct starts at the offset
 
 _TAG_FLAGS: Final[dict[str, int]] = {"user": USER, "percpu": PERCPU, "rcu": RCU}
 _MAX_STEPS: Final = 64
+_MAX_OFFSET: Final = 1 << 30
 
 
 class Found:
@@ -108,7 +110,7 @@ class _Walk:
     def _in_member(self, owner: kinds.Composite, member: kinds.Member) -> Found | int | None:
         element, count = self.btf.array_elems(member.type)
         try:
-            size = self.btf.size_of(element)
+            size = self.btf.element_size(element)
         except BtfError:
             return _failed(f"field {member.name} doesn't have size", errno.EFAULT)
         start, end = member.offset, member.offset + size * count
@@ -180,6 +182,19 @@ def access(btf: Btf, type_id: int, off: int, size: int, flexible: bool) -> Found
 
     *flexible*: it may go past the end of a struct that ends in an array of no elements.
     """
+    if not 0 <= off < _MAX_OFFSET:
+        return _access(btf, type_id, off, size, flexible)
+    key = ((type_id << 30 | off) << 4 | size) << 1 | flexible
+    known = btf.walks.get(key)
+    if isinstance(known, Found):
+        return known
+    found = _access(btf, type_id, off, size, flexible)
+    if len(btf.walks) < MAX_REMEMBERED:
+        btf.walks[key] = found
+    return found
+
+
+def _access(btf: Btf, type_id: int, off: int, size: int, flexible: bool) -> Found:
     walk = _Walk(btf, off, size, flexible)
     found = _step(walk, type_id)
     for _ in range(_MAX_STEPS):
