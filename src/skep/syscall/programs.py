@@ -18,8 +18,8 @@ from skep.syscall.requests import (
     Source,
     build_request,
     read_fds,
+    read_records,
     read_source,
-    shown_records,
 )
 from skep.syscall.state import State
 from skep.uapi import reasons_programs as reasons
@@ -57,7 +57,7 @@ def load(state: State, call: Call[ProgLoad]) -> int:
         program.target = target
         if request.btf is not None:
             program.btf_id = environment.program_btf_id
-            program.func_info, program.line_info = (shown_records(call, known) for known in RECORDS)
+            program.func_info, program.line_info = (read_records(call, known) for known in RECORDS)
     except BaseException:
         environment.release()
         raise

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from socket import if_indextoname
 from typing import Final, NamedTuple
 
+from skep.btf.codec import read_words
 from skep.btf.graph import Btf
-from skep.errors import BtfError
 from skep.isa.codec import decode
 from skep.syscall import permissions
 from skep.syscall.call import Call
@@ -30,7 +30,7 @@ from skep.uapi.flags import ProgFlag, ProgType
 from skep.uapi.program_types import ProgramType
 from skep.uapi.reason import Reason
 from skep.verifier import Proof, Request
-from skep.verifier.interface import FunctionInfo, LineInfo
+from skep.verifier.interface import FunctionInfo, LineTable
 
 LICENSE_SIZE: Final = 127
 KNOWN_FLAGS: Final = 0xFF | int(ProgFlag.TOKEN_FD)
@@ -241,41 +241,35 @@ def _program_btf(
     return target.btf
 
 
-def shown_records(call: Call[ProgLoad], records: Records) -> bytes:
-    """The records of func_info or line_info, packed."""
-    return b"".join(records.layout.pack(*row) for row in _read_records(call, records))
-
-
-def _read_records(call: Call[ProgLoad], records: Records) -> list[tuple[int, ...]]:
-    """The records of func_info or line_info; longer ones must end in zeros."""
+def read_records(call: Call[ProgLoad], records: Records) -> bytes:
+    """The records of func_info or line_info, packed: as much of each as is known."""
     name, known = records.name, records.layout.size
     size: int = getattr(call.attr, f"{name}_rec_size")
     count: int = getattr(call.attr, f"{name}_cnt")
     if not count:
-        return []
+        return b""
     call.check(known <= size <= MAX_RECORD and size % 4 == 0, records.bad_size)
     call.check(records is FUNC_INFO or count <= MAX_LINES, records.bad_count)
     data = call.read(name, size * min(count, call.attr.insn_cnt))
-    rows = []
-    for start in range(0, len(data), size):
-        call.check(not any(data[start + known : start + size]), records.bad_tail)
-        rows.append(records.layout.unpack_from(data, start))
+    if size > known:  # longer ones must end in zeros
+        rows = [data[start : start + size] for start in range(0, len(data), size)]
+        call.check(not any(any(row[known:]) for row in rows), records.bad_tail)
+        data = b"".join(row[:known] for row in rows)
     call.check(count <= call.attr.insn_cnt, records.bad_count)
-    return rows
+    return data
 
 
 def _functions(call: Call[ProgLoad]) -> list[FunctionInfo]:
-    return [FunctionInfo(pc, type_id) for pc, type_id in _read_records(call, FUNC_INFO)]
+    rows = FUNC_INFO.layout.iter_unpack(read_records(call, FUNC_INFO))
+    return [FunctionInfo(pc, type_id) for pc, type_id in rows]
 
 
-def _lines(call: Call[ProgLoad], btf: Btf) -> list[LineInfo]:
-    lines = []
-    for index, (pc, file, text, place) in enumerate(_read_records(call, LINE_INFO)):
-        try:
-            names = btf.string(file), btf.string(text)
-        except BtfError as error:
-            refusal = call.refusal(reasons.LINE_NAMES, f"insn {pc}: {error}")
-            refusal.text = f"Invalid line_info[{index}].line_off or .file_name_off\n"
-            raise refusal from None
-        lines.append(LineInfo(pc, names[0], place >> 10, place & 0x3FF, names[1]))
-    return lines
+def _lines(call: Call[ProgLoad], btf: Btf) -> LineTable:
+    table = LineTable(read_words(read_records(call, LINE_INFO)), btf)
+    index = table.first_nameless()
+    if index >= 0:
+        where = f"insn {table.starts[index]}: its file or its text is no string of the program's"
+        refusal = call.refusal(reasons.LINE_NAMES, where)
+        refusal.text = f"Invalid line_info[{index}].line_off or .file_name_off\n"
+        raise refusal
+    return table

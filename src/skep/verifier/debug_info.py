@@ -9,7 +9,7 @@ from skep.btf import kinds
 from skep.btf.graph import Btf
 from skep.errors import BtfError
 from skep.verifier.decode import refuse
-from skep.verifier.interface import Request
+from skep.verifier.interface import LineTable, Request
 from skep.verifier.program import Function, Program
 from skep.verifier.rules import flow
 
@@ -89,20 +89,19 @@ def _check_lines(request: Request, program: Program) -> None:
         return
     previous = -1
     starts = {function.start for function in program.functions}
-    for index, info in enumerate(infos):
-        if info.pc <= previous or info.pc >= program.size:
+    lines = infos.starts if isinstance(infos, LineTable) else [info.pc for info in infos]
+    for index, pc in enumerate(lines):
+        if pc <= previous or pc >= program.size:
             raise refuse(
                 flow.DEBUG_INFO,
-                info.pc,
-                f"Invalid line_info[{index}].insn_off:{info.pc} "
+                pc,
+                f"Invalid line_info[{index}].insn_off:{pc} "
                 f"(prev_offset:{max(previous, 0)} prog->len:{program.size})",
             )
-        if program.steps[info.pc] is None:
-            raise refuse(
-                flow.DEBUG_INFO, info.pc, f"Invalid insn code at line_info[{index}].insn_off"
-            )
-        starts.discard(info.pc)
-        previous = info.pc
+        if program.steps[pc] is None:
+            raise refuse(flow.DEBUG_INFO, pc, f"Invalid insn code at line_info[{index}].insn_off")
+        previous = pc
+    starts.difference_update(lines)
     if starts:
         raise refuse(
             flow.DEBUG_INFO,

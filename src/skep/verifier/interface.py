@@ -4,6 +4,7 @@ The verifier is a pure function of its request: whatever it must ask of the worl
 fd 5, which types does the kernel have) it asks an ``Environment`` passed in with it.
 """
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -94,6 +95,41 @@ class LineInfo:
     text: str
 
 
+class LineTable(Sequence[LineInfo]):
+    """Records of ``line_info`` as they were handed over; strings are read when someone asks.
+
+    Args:
+        words: four of each record: slot, offsets of file and text, line and column.
+        btf: where the strings are.
+    """
+
+    def __init__(self, words: "array[int]", btf: Btf) -> None:
+        self._words = words
+        self._btf = btf
+        self.starts: list[int] = words[::4].tolist()
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, index: object) -> LineInfo:  # type: ignore[override]  # no slices
+        assert isinstance(index, int)
+        pc = self.starts[index]
+        at = 4 * (index % len(self.starts))
+        _, file, text, place = self._words[at : at + 4]
+        return LineInfo(
+            pc, self._btf.string(file), place >> 10, place & 0x3FF, self._btf.string(text)
+        )
+
+    def first_nameless(self) -> int:
+        """The first record that names strings which the BTF does not have; -1 if none does."""
+        limit = self._btf.string_size
+        files, texts = self._words[1::4], self._words[2::4]
+        if not files or max(*files, *texts) < limit:
+            return -1
+        wrong = [n for n, file in enumerate(files) if file >= limit or texts[n] >= limit]
+        return wrong[0]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A program to prove, as PROG_LOAD described it."""
@@ -132,16 +168,35 @@ class Memory(IntEnum):
     ARENA = 7
 
 
-@dataclass(frozen=True, slots=True)
 class CallFact:
-    """What is known of one call instruction."""
+    """What is known of one call instruction.
 
-    helper: int = 0  # helper id, or 0
-    map: MapShape | None = None  # the only map that reaches argument 1 (2 for tail_call)
-    constant_key: int | None = None  # value of a constant 32-bit key or tail-call index
-    callback: int = -1  # first pc of the callback, where there is only one
-    kfunc: str = ""
-    type_id: int = 0  # of the struct that the kfunc allocates, in the program's BTF
+    Args:
+        helper: helper id, or 0.
+        map: the only map that reaches argument 1 (2 for tail_call).
+        constant_key: value of a constant 32-bit key or tail-call index.
+        callback: first pc of the callback, where there is only one.
+        kfunc: name of the kernel function.
+        type_id: of the struct that the kfunc allocates, in the program's BTF.
+    """
+
+    __slots__ = ("callback", "constant_key", "helper", "kfunc", "map", "type_id")
+
+    def __init__(
+        self,
+        helper: int = 0,
+        map: MapShape | None = None,  # noqa: A002
+        constant_key: int | None = None,
+        callback: int = -1,
+        kfunc: str = "",
+        type_id: int = 0,
+    ) -> None:
+        self.helper = helper
+        self.map = map
+        self.constant_key = constant_key
+        self.callback = callback
+        self.kfunc = kfunc
+        self.type_id = type_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,16 +218,29 @@ class Subprogram:
     is_reliable: bool = False  # its BTF says what it is called with
 
 
-@dataclass(frozen=True, slots=True)
 class Statistics:
-    """What a verification cost."""
+    """What a verification cost; *stack_depth* is written as "16+0"."""
 
-    insns_processed: int
-    total_states: int
-    peak_states: int
-    max_states_per_insn: int
-    microseconds: int
-    stack_depth: str  # as "16+0"
+    __slots__ = (
+        "insns_processed", "max_states_per_insn", "microseconds", "peak_states", "stack_depth",
+        "total_states",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        insns_processed: int,
+        total_states: int,
+        peak_states: int,
+        max_states_per_insn: int,
+        microseconds: int,
+        stack_depth: str,
+    ) -> None:
+        self.insns_processed = insns_processed
+        self.total_states = total_states
+        self.peak_states = peak_states
+        self.max_states_per_insn = max_states_per_insn
+        self.microseconds = microseconds
+        self.stack_depth = stack_depth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
