@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from skep.isa.table import Kind, Sem
-from skep.uapi import helpers as helper_table
 from skep.verifier.decode import refuse
+from skep.verifier.helper_prototypes import PROTOTYPES
 from skep.verifier.program import Function, Program, Step
 from skep.verifier.rules import flow
 
@@ -177,6 +177,7 @@ def _spread_effects(program: Program, kernel: KernelCalls) -> None:
             if step is None or (step.target < 0 and not step.is_jump):
                 continue
             if step.sem is Sem.LOCAL or step.sem is Sem.FUNC:
+                function.calls.append(step)
                 callees[function.number].add(program.function_at[step.target].number)
             elif step.kind is Kind.CALL:
                 _note_effects(function, step, kernel)
@@ -190,10 +191,10 @@ def _spread_effects(program: Program, kernel: KernelCalls) -> None:
 
 def _note_effects(function: Function, step: Step, kernel: KernelCalls) -> None:
     if step.sem is Sem.HELPER:
-        row = helper_table.by_id(step.imm)
-        if row is not None:
-            function.might_sleep = function.might_sleep or row.might_sleep
-            function.changes_packet = function.changes_packet or row.changes_packet
+        known = PROTOTYPES.get(step.imm)
+        if known is not None:
+            function.might_sleep = function.might_sleep or known.might_sleep
+            function.changes_packet = function.changes_packet or known.changes_packet
         return
     function.might_sleep = function.might_sleep or step.pc in kernel.might_sleep
     function.changes_packet = function.changes_packet or step.pc in kernel.changes_packet

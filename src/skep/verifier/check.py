@@ -19,9 +19,11 @@ from typing import Final, NoReturn
 
 from mypy_extensions import i64
 
+from skep.btf.graph import Btf
 from skep.isa.insn import Insn
 from skep.isa.table import BY_NAME
-from skep.uapi.contexts import Field
+from skep.uapi.contexts import Context, Field
+from skep.uapi.program_types import ReturnRange, effective_attach_type
 from skep.verifier import precision
 from skep.verifier.events import BranchPushed, Note, Refused
 from skep.verifier.helper_prototypes import Prototype
@@ -55,6 +57,9 @@ PROG_F_SLEEPABLE: Final = 16
 PROG_F_XDP_HAS_FRAGS: Final = 32
 
 
+_NO_STEP: Final = Step(0, Insn(0x95), BY_NAME["exit"])  # before the walk
+
+
 class Pending:
     """A branch to be walked later, from *previous_pc* to *pc*; *mark* is the journal's length."""
 
@@ -78,6 +83,9 @@ class Check:
     def __init__(self, request: Request, program: Program) -> None:
         self.request = request
         self.environment: Environment = request.environment
+        self.kernel_btf: Btf | None = request.environment.kernel_btf
+        row = request.program_type
+        self.attach_type: int = effective_attach_type(row, request.expected_attach_type)
         self.program = program
         self.observer: Observer | None = request.observer
         self.privileged: bool = request.privileged
@@ -86,13 +94,13 @@ class Check:
         self.sleepable: bool = request.prog_flags & PROG_F_SLEEPABLE != 0
         self.state: State = State([new_frame(0, 0, -1)])
         self.frame: Frame = self.state.frames[0]
-        self.step: Step = Step(0, Insn(0x95), BY_NAME["exit"])
+        self.step: Step = _NO_STEP
         self.pc: int = -1
         self.previous_pc: int = -1
         self.next_pc: int = 0
         self.path_ends: bool = False
         self.ids: int = 0
-        self.records = Records(request.environment.kernel_btf)
+        self.records = Records(self.kernel_btf)
         self.entries: dict[int, Instance] = {}  # of functions that are no callees, by number
         self.pending: list[Pending] = []
         self.current_trace: Trace | None = None
@@ -109,7 +117,10 @@ class Check:
         self.calls: dict[int, CallFact] = {}
         self.helpers: dict[int, Prototype] = {}  # those that the program may call, by number
         self.implemented: set[int] = set()  # those of them that can be run
+        self.context: Context | None = None  # its layout, once it was asked for
         self.fields: dict[int, Field] = {}  # of the context, by place, size and direction
+        self.returns: ReturnRange | None = None  # what r0 must be, once that was asked
+        self.knows_returns: bool = False
         self.map_at: dict[int, MapShape] = {}
         self.callback_at: dict[int, int] = {}
         self.btf_address_at: dict[int, tuple[str, int]] = {}

@@ -32,7 +32,7 @@ from skep.isa.table import (
 )
 from skep.verifier.exceptions import exception_callback
 from skep.verifier.interface import MapShape, Request
-from skep.verifier.program import DST, FACTS, IMM, OFF, SPECIAL, SRC, Function, Program, Step
+from skep.verifier.program import DST, IMM, OFF, SPECIAL, SRC, Function, Program, Step
 from skep.verifier.report import Rejected
 from skep.verifier.rules import flow
 from skep.verifier.rules.rule import Rule
@@ -69,11 +69,17 @@ def decode(request: Request, functions: list[Function] | None = None) -> Program
     Raises:
         Rejected: a static rule does not hold.
     """
-    insns = list(request.insns)
+    insns = slots_of(request)
     found = find_functions(request) if functions is None else functions
     for function in found:
         _check_function(insns, function)
     return _resolve(request, insns, found)
+
+
+def slots_of(request: Request) -> list[Insn]:
+    """The instructions of *request*'s program; nobody changes them."""
+    insns = request.insns
+    return insns if isinstance(insns, list) else list(insns)
 
 
 def find_functions(request: Request) -> list[Function]:
@@ -82,7 +88,7 @@ def find_functions(request: Request) -> list[Function]:
     Raises:
         Rejected: it is too long, or calls what is no function.
     """
-    insns = list(request.insns)
+    insns = slots_of(request)
     large = request.privileged or request.has_cap_bpf
     limit = MAX_SLOTS if large else MAX_SLOTS_UNPRIVILEGED
     if not 0 < len(insns) <= limit:
@@ -160,6 +166,7 @@ def _resolve(request: Request, insns: list[Insn], functions: list[Function]) -> 
     size = len(insns)
     steps: list[Step | None] = [None] * size
     maps: list[MapShape] = []
+    named: dict[int, MapShape] = {}  # by descriptor
     pc = 0
     previous = -1
     while pc < size:
@@ -168,12 +175,8 @@ def _resolve(request: Request, insns: list[Insn], functions: list[Function]) -> 
             insn.code & 0xE0 not in (MODE_MEM, MODE_MEMSX) or insn.imm != 0
         ):
             raise refuse(flow.RESERVED_FIELDS, pc, "BPF_LDX uses reserved fields")
-        if insn.code == LD_IMM64:
-            step = _wide(request, pc, maps)
-        elif known(insn.code):
-            step = _step(pc, insn)
-        else:
-            raise refuse(flow.KNOWN_OPCODE, pc, f"unknown opcode {insn.code:02x}")
+        wide = insn.code == LD_IMM64
+        step = _wide(request, insns, pc, maps, named) if wide else _step(pc, insn)
         step.previous = previous
         steps[pc] = step
         previous = pc
@@ -185,9 +188,15 @@ def _resolve(request: Request, insns: list[Insn], functions: list[Function]) -> 
 
 def _step(pc: int, insn: Insn) -> Step:
     op = op_of(insn)
-    step = Step(pc, insn, op if op is not None and op.loadable else PLAIN)
-    if op is None or not op.loadable or _is_suspect(insn, FACTS[op.name].reserved):
+    if op is None or not op.loadable:
+        if not known(insn.code):
+            raise refuse(flow.KNOWN_OPCODE, pc, f"unknown opcode {insn.code:02x}")
+        step = Step(pc, insn, PLAIN)
         step.fault = _fault(insn, op)
+    else:
+        step = Step(pc, insn, op)
+        if _is_suspect(insn, step.facts.reserved):
+            step.fault = _fault(insn, op)
     if step.jumps:
         step.target = pc + 1 + (insn.imm if insn.code == GOTOL else insn.off)
     elif insn.code == CALL and insn.src == PSEUDO_CALL:
@@ -231,8 +240,13 @@ def _fault(insn: Insn, op: Op | None) -> str:
 # --- wide instructions ------------------------------------------------------------------------
 
 
-def _wide(request: Request, pc: int, maps: list[MapShape]) -> Step:
-    insns = request.insns
+def _wide(
+    request: Request,
+    insns: list[Insn],
+    pc: int,
+    maps: list[MapShape],
+    named: dict[int, MapShape],
+) -> Step:
     insn = insns[pc]
     if pc + 1 >= len(insns) or _occupied(insns[pc + 1]):
         raise refuse(flow.WHOLE_WIDE, pc, "invalid bpf_ld_imm64 insn")
@@ -253,9 +267,9 @@ def _wide(request: Request, pc: int, maps: list[MapShape]) -> Step:
     if sem is Sem.MAP_FD or sem is Sem.MAP_IDX:
         if second.imm != 0:
             raise refuse(flow.WHOLE_WIDE, pc, "unrecognized bpf_ld_imm64 insn")
-        step.map = _map(request, step, maps)
+        step.map = _map(request, step, maps, named)
     elif sem is Sem.MAP_VALUE or sem is Sem.MAP_IDX_VALUE:
-        step.map = _map(request, step, maps)
+        step.map = _map(request, step, maps, named)
         _check_direct_value(pc, step.map, second.imm & 0xFFFF_FFFF)
     return step
 
@@ -264,7 +278,9 @@ def _occupied(second: Insn) -> bool:
     return second.code != 0 or second.dst != 0 or second.src != 0 or second.off != 0
 
 
-def _map(request: Request, step: Step, maps: list[MapShape]) -> MapShape:
+def _map(
+    request: Request, step: Step, maps: list[MapShape], named: dict[int, MapShape]
+) -> MapShape:
     fd = step.imm
     if step.sem is Sem.MAP_IDX or step.sem is Sem.MAP_IDX_VALUE:
         if request.fd_array is None:
@@ -277,6 +293,9 @@ def _map(request: Request, step: Step, maps: list[MapShape]) -> MapShape:
         if not 0 <= fd < len(request.fd_array):
             raise refuse(flow.MAP_FD, step.pc, "fd_array is too short", errno=errno.EFAULT)
         fd = request.fd_array[fd]
+    known = named.get(fd)
+    if known is not None:
+        return known
     shape = request.environment.map_by_fd(fd)
     if shape is None:
         raise refuse(flow.MAP_FD, step.pc, f"fd {fd} is not pointing to valid bpf_map")
@@ -288,6 +307,7 @@ def _map(request: Request, step: Step, maps: list[MapShape]) -> MapShape:
                 f"The total number of maps per program has reached the limit of {MAX_MAPS}",
             )
         maps.append(shape)
+    named[fd] = shape
     return shape
 
 

@@ -11,12 +11,11 @@ from typing import Final
 from skep.isa.table import Sem
 from skep.uapi.flags import ProgType
 from skep.verifier.check import Check
-from skep.verifier.program import Function, Program
+from skep.verifier.program import Function
 from skep.verifier.rules import flow
 from skep.verifier.state import MAX_FRAMES, STACK_SIZE
 
 _LOCAL: Final = Sem.LOCAL
-_FUNC: Final = Sem.FUNC
 MAX_DEPTH_BELOW_TAIL_CALL: Final = 256
 PRIVATE_STACK_LEAST: Final = 64
 _PRIVATE_STACK: Final = frozenset(
@@ -28,11 +27,11 @@ _PRIVATE_STACK: Final = frozenset(
 
 
 class _Call:
-    def __init__(self, function: Function, pc: int, depth: int) -> None:
+    def __init__(self, function: Function, depth: int) -> None:
         self.function = function
-        self.pc = pc
         self.depth = depth  # of its callers
         self.own = 0
+        self.followed = 0  # of its calls
 
 
 def check_depth(check: Check) -> None:
@@ -97,18 +96,20 @@ def _rounded(function: Function) -> int:
 
 def _check_from(check: Check, start: Function, private: bool) -> None:
     program = check.program
-    chain = [_Call(start, start.start, 0)]
+    chain = [_Call(start, 0)]
     _enter(check, chain, private)
     while chain:
         call = chain[-1]
-        callee = _next_call(program, call)
-        if callee is None:
+        if call.followed == len(call.function.calls):
             chain.pop()
             continue
-        if callee.is_async_callback and not _is_direct(program, call.pc - 1):
+        step = call.function.calls[call.followed]
+        call.followed += 1
+        callee = program.function_at[step.target]
+        if callee.is_async_callback and step.sem is not _LOCAL:
             continue
         if callee.is_exception_callback:
-            check.pc = call.pc - 1
+            check.pc = step.pc
             check.refuse(
                 flow.EXCEPTION_CALLBACK, f"insn {check.pc} cannot call exception cb directly"
             )
@@ -116,22 +117,7 @@ def _check_from(check: Check, start: Function, private: bool) -> None:
             for entry in chain:
                 entry.function.tail_call_reachable = True
         if len(chain) >= MAX_FRAMES:
-            check.pc = call.pc - 1
+            check.pc = step.pc
             check.refuse(flow.CALL_DEPTH, f"the call stack of {len(chain)} frames is too deep !")
-        chain.append(_Call(callee, callee.start, call.depth + call.own))
+        chain.append(_Call(callee, call.depth + call.own))
         _enter(check, chain, private)
-
-
-def _is_direct(program: Program, pc: int) -> bool:
-    step = program.steps[pc]
-    return step is not None and step.sem is Sem.LOCAL
-
-
-def _next_call(program: Program, call: _Call) -> Function | None:
-    """The next function that *call* calls or refers to, from its pc on."""
-    while call.pc < call.function.end:
-        step = program.steps[call.pc]
-        call.pc += 1
-        if step is not None and step.target >= 0 and (step.sem is _LOCAL or step.sem is _FUNC):
-            return program.functions[program.function_at[step.target].number]
-    return None

@@ -24,6 +24,8 @@ _LOAD: Final = BY_NAME["ldx_u64"]
 
 def rewrite(check: Check) -> tuple[Insn, ...]:
     """The program's instructions as they are to run."""
+    if not check.slots:
+        return tuple(check.request.insns)
     insns = list(check.request.insns)
     for pc, offset in check.slots.items():
         insn = insns[pc]

@@ -12,7 +12,7 @@ from mypy_extensions import i64
 
 from skep.isa.table import Kind, Sem
 from skep.uapi import helpers as helper_table
-from skep.verifier.program import FACTS, Function, Program, Step, registers_set
+from skep.verifier.program import Function, Program, Step, registers_set
 
 ALL_REGISTERS: Final = 0x3FF
 ARGUMENT_MASKS: Final = (0x00, 0x02, 0x06, 0x0E, 0x1E, 0x3E)
@@ -60,7 +60,7 @@ def _goes_back(steps: list[Step]) -> bool:
 def _reads(step: Step) -> int:
     if step.fault or step.kind is _LEGACY:
         return ALL_REGISTERS
-    facts = FACTS[step.op.name]
+    facts = step.facts
     used = facts.reads
     if facts.reads_dst:
         used |= 1 << step.dst
@@ -75,6 +75,11 @@ def _reads(step: Step) -> int:
 
 
 def _registers(program: Program, steps: list[Step], loops: bool) -> None:
+    if not loops:
+        for step in steps:
+            after: i64 = _live_after(program, step) & ~registers_set(step)
+            step.live = (after | _reads(step)) & ALL_REGISTERS
+        return
     reads = [_reads(step) for step in steps]
     kept = [~registers_set(step) for step in steps]
     changed = True
@@ -86,7 +91,7 @@ def _registers(program: Program, steps: list[Step], loops: bool) -> None:
             live = ((_live_after(program, step) & keep) | read) & ALL_REGISTERS
             if live != step.live:
                 step.live = live
-                changed = loops
+                changed = True
 
 
 def _live_after(program: Program, step: Step) -> i64:

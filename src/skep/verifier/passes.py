@@ -70,7 +70,7 @@ def _verify(request: Request) -> Proof:
         attach_debug_info(request, program)
         check = Check(request, program)
         check_request(check)
-        kernel = find_kernel_calls(program, request.environment.kernel_btf)
+        kernel = find_kernel_calls(program, check.kernel_btf)
         check_flow(program, request.privileged, kernel)
         if request.program_type.id == _EXT:
             adopt(check)
@@ -200,7 +200,7 @@ def _require_no_empty_calls(check: Check) -> None:
 
 
 def _seen(program: Program) -> bytes:
-    seen = [0] * program.size
+    seen = bytearray(program.size)
     for step in program.steps:
         if step is not None and step.seen:
             seen[step.pc] = 1

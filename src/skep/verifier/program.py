@@ -145,10 +145,9 @@ class Step:
     """
 
     __slots__ = (
-        "accessed", "action", "arguments", "calls_callback", "constant", "decide", "dst", "fails",
-        "falls", "fault", "fits",
-        "force_checkpoint", "high", "holds", "imm", "insn", "is_iter_next", "is_jump",
-        "jump_point", "jumps", "kind", "live", "made", "map", "may_link",
+        "accessed", "action", "arguments", "calls_callback", "constant", "decide", "dst", "facts",
+        "fails", "falls", "fault", "fits", "force_checkpoint", "high", "holds", "imm", "insn",
+        "is_iter_next", "is_jump", "jump_point", "jumps", "kind", "live", "made", "map", "may_link",
         "may_split", "next_pc", "number", "off", "op", "operation", "origin", "pc", "previous",
         "prune_point", "reg_source", "scc", "seen", "sem", "senseless", "size", "src", "target",
         "transfer", "wide",
@@ -159,6 +158,7 @@ class Step:
         self.pc = pc
         self.insn = insn
         self.op = op
+        self.facts = facts
         self.kind: Kind = op.kind
         self.sem: Sem = op.sem
         self.dst: int = insn.dst
@@ -213,7 +213,7 @@ def _made(made_in: int, insn: Insn) -> int:
 
 def registers_set(step: Step) -> int:
     """Registers that *step* writes or makes unreadable, as a bit set."""
-    facts = FACTS[step.op.name]
+    facts = step.facts
     used = facts.writes
     if facts.writes_dst:
         used |= 1 << step.dst
@@ -226,11 +226,10 @@ class Function:
     """A subprogram while it is being verified: slots ``start`` to ``end`` (exclusive)."""
 
     __slots__ = (
-        "arguments", "called", "changes_packet", "end", "has_ld_abs", "has_tail_call", "has_throw",
-        "is_async_callback", "is_callback", "is_exception_callback", "is_global", "is_reliable",
-        "is_void",
-        "might_sleep", "might_throw", "name", "number", "stack_depth", "start",
-        "tail_call_reachable", "type_id", "verified",
+        "arguments", "called", "calls", "changes_packet", "end", "has_ld_abs", "has_tail_call",
+        "has_throw", "is_async_callback", "is_callback", "is_exception_callback", "is_global",
+        "is_reliable", "is_void", "might_sleep", "might_throw", "name", "number", "stack_depth",
+        "start", "tail_call_reachable", "type_id", "verified",
     )  # fmt: skip
 
     def __init__(self, number: int, start: int, end: int) -> None:
@@ -245,6 +244,7 @@ class Function:
         self.verified: bool = False
         self.arguments: list[Argument] | None = None
         self.called: bool = False
+        self.calls: list[Step] = []  # that call or name a function of the program, in order
         self.stack_depth: int = 0  # bytes
         self.has_tail_call: bool = False
         self.tail_call_reachable: bool = False

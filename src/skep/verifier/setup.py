@@ -21,6 +21,11 @@ from skep.verifier.transfer.wide import require_symbol
 
 _BTF_ID: Final = Sem.BTF_ID
 _KFUNC: Final = Sem.KFUNC
+_SYSCALL: Final = int(ProgType.SYSCALL)
+_TRACING: Final = int(ProgType.TRACING)
+_LSM: Final = int(ProgType.LSM)
+_STRUCT_OPS: Final = int(ProgType.STRUCT_OPS)
+_STRUCT_OPS_MAP: Final = int(MapType.STRUCT_OPS)
 _PROBES: Final = frozenset(
     (
         ProgType.KPROBE, ProgType.TRACEPOINT, ProgType.PERF_EVENT, ProgType.RAW_TRACEPOINT,
@@ -67,16 +72,18 @@ def check_request(check: Check) -> None:
             "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs "
             "can be sleepable",
         )
-    if kind == ProgType.SYSCALL and not check.sleepable:
+    if kind == _SYSCALL and not check.sleepable:
         check.refuse(flow.SLEEPABLE_TYPE, "Syscall programs can only be sleepable")
-    if kind == ProgType.TRACING or kind == ProgType.LSM:
+    if kind == _TRACING or kind == _LSM:
         check.target = resolve_target(check.request)
-    if kind == ProgType.STRUCT_OPS:
+    if kind == _STRUCT_OPS:
         check.target = resolve_member(check.request, is_gpl(check))
 
 
 def _require_single(check: Check) -> None:
     """Refuse a second map of a type of which a program has one."""
+    if len(check.program.maps) < 2:
+        return
     kinds = [shape.map_type for shape in check.program.maps]
     for kind, detail in _SINGLE.items():
         if kinds.count(kind) > 1:
@@ -105,7 +112,7 @@ def _check_map(check: Check, shape: MapShape) -> None:
             for fields, detail in _PROBE_LIMITS:
                 if record.kinds & fields:
                     check.refuse(flow.MAP_FITS_PROGRAM, detail)
-    if shape.map_type == MapType.STRUCT_OPS:
+    if shape.map_type == _STRUCT_OPS_MAP:
         check.refuse(flow.MAP_FITS_PROGRAM, "bpf_struct_ops map cannot be used in prog")
     if check.sleepable and shape.map_type not in _SLEEPABLE_MAPS:
         check.refuse(

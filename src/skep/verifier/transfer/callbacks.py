@@ -29,7 +29,7 @@ def in_tree_callback(check: Check) -> bool:
     if not frame.in_callback or len(check.state.frames) == 1:
         return False
     step = check.program.steps[frame.callsite]
-    kernel = check.environment.kernel_btf
+    kernel = check.kernel_btf
     if step is None or step.sem is not Sem.KFUNC or kernel is None:
         return False
     return kernel.type(step.imm).name in TREE_FUNCTIONS

@@ -15,10 +15,9 @@ from skep.uapi.helper_rows_core import SPIN_UNLOCK, TAIL_CALL
 from skep.uapi.helper_rows_network import SK_STORAGE_DELETE, SK_STORAGE_GET
 from skep.uapi.helper_rows_tracing import D_PATH, IMA_FILE_HASH, IMA_INODE_HASH
 from skep.uapi.helper_types import Helper
-from skep.uapi.helpers import by_id, prototype
-from skep.uapi.program_types import PROGRAM_TYPES, effective_attach_type, may_call
+from skep.uapi.program_types import PROGRAM_TYPES, may_call
 from skep.verifier.check import Check
-from skep.verifier.helper_prototypes import Prototype
+from skep.verifier.helper_prototypes import PROTOTYPES, Prototype, prototype_of
 from skep.verifier.program import Step
 from skep.verifier.rules.calls import (
     CALL_MAY_SLEEP,
@@ -99,31 +98,25 @@ def _return_from_other_program(check: Check, step: Step) -> None:
 def _require_helper(check: Check, number: int) -> Prototype:
     known = check.helpers.get(number)
     if known is None:
-        known = Prototype(_available(check, number))
+        known = _available(check, number)
         check.helpers[number] = known
     if known.might_sleep:
         _require_may_sleep(check, known.helper)
     return known
 
 
-def _available(check: Check, number: int) -> Helper:
-    row = by_id(number)
-    if row is None:
+def _available(check: Check, number: int) -> Prototype:
+    program_type = check.request.program_type
+    helper = prototype_of(number, program_type.id)
+    if helper is None:
         hint = UNRESOLVED if number == POISON_HELPER else ""
         check.refuse(HELPER_KNOWN, f"invalid func unknown#{number}", hint=hint)
-    request = check.request
-    program_type = request.program_type
-    attach_type = effective_attach_type(program_type, request.expected_attach_type)
     target = target_of(check).name if _has_target(check) else ""
-    helper = prototype(number, program_type.id)
-    if (
-        helper is None
-        or not may_call(program_type, number, attach_type, target)
-        or not _structure_allows(check, number)
-    ):
+    allowed = may_call(program_type, number, check.attach_type, target)
+    if not allowed or not _structure_allows(check, number):
         check.refuse(
             HELPER_AVAILABLE,
-            f"program of this type cannot use helper bpf_{row.name}#{number}",
+            f"program of this type cannot use helper bpf_{PROTOTYPES[number].helper.name}#{number}",
             found=f"program type {program_type.name}",
             hint=_types_of(number),
         )

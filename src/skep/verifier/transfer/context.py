@@ -11,7 +11,6 @@ from skep.uapi import access as table
 from skep.uapi.contexts import Context, Field, Points
 from skep.uapi.contexts import by_name as context_by_name
 from skep.uapi.flags import AttachType, ProgType
-from skep.uapi.program_types import effective_attach_type
 from skep.uapi.struct_ops import Structure
 from skep.uapi.typed_contexts import ITERATORS, RAW_TRACEPOINTS, UNTRUSTED_LSM_HOOKS
 from skep.verifier.check import Check
@@ -88,11 +87,12 @@ def write_context(check: Check, pointer: Pointer, register: int, off: int, size:
 
 
 def _context(check: Check) -> Context:
-    row = check.request.program_type
-    context = context_by_name(row.context)
-    if context is None:
-        check.not_supported(f"the context of program type {row.name}")
-    return context
+    if check.context is None:
+        row = check.request.program_type
+        check.context = context_by_name(row.context)
+        if check.context is None:
+            check.not_supported(f"the context of program type {row.name}")
+    return check.context
 
 
 def _refuse(check: Check, off: int, size: int, why: str = "") -> NoReturn:
@@ -106,8 +106,7 @@ def _field(check: Check, context: Context, off: int, size: int, write: bool) -> 
     known = check.fields.get(key)
     if known is not None:
         return known
-    attach_type = effective_attach_type(request.program_type, request.expected_attach_type)
-    field = table.access(context, request.program_type.id, attach_type, off, size, write)
+    field = table.access(context, request.program_type.id, check.attach_type, off, size, write)
     if field is None or (not check.has_cap_bpf and _needs_capability(request, field, write)):
         check.refuse(
             CONTEXT_FIELD,
@@ -128,7 +127,7 @@ def _needs_capability(request: Request, field: Field, write: bool) -> bool:
 def _pointer(check: Check, field: Field) -> Value:
     flags = MAYBE_NULL if field.nullable else 0
     if field.points is Points.BTF:
-        kernel = check.environment.kernel_btf
+        kernel = check.kernel_btf
         target = kernel.by_name(field.btf, Kind.STRUCT) if kernel is not None else None
         if kernel is None or target is None:
             check.not_supported(f"a pointer to struct {field.btf} without kernel BTF")

@@ -183,7 +183,7 @@ def _timer_callback(check: Check, step: Step, call: Call) -> None:
 
 
 def _find_vma(check: Check, step: Step, call: Call) -> None:
-    kernel = check.environment.kernel_btf
+    kernel = check.kernel_btf
     struct = kernel.by_name("vm_area_struct", Kind.STRUCT) if kernel is not None else None
     if kernel is None or struct is None:
         check.not_supported("bpf_find_vma() without kernel BTF")

@@ -42,7 +42,7 @@ def begin_with(check: Check, argument: Argument) -> Value:
     if kind == prototypes.DYNPTR:
         return Pointer(CONST_DYNPTR, DYNPTR_LOCAL, 0, check.new_id())
     if kind == prototypes.KERNEL_OBJECT:
-        kernel = check.environment.kernel_btf
+        kernel = check.kernel_btf
         assert kernel is not None
         return btf_pointer(kernel, argument.type_id, argument.flags, check.new_id())
     return UNKNOWN
@@ -93,7 +93,7 @@ def _object(check: Check, register: int, argument: Argument, value: Value | None
     if isinstance(value, Scalar) and value.is_number(0) and argument.flags & MAYBE_NULL:
         check.mark_precise(register)
         return ""
-    kernel = check.environment.kernel_btf
+    kernel = check.kernel_btf
     if not isinstance(value, Pointer) or value.kind != BTF_ID or value.btf is None:
         found = "nothing" if value is None else type_text(value)
         return f"R{register} type={found} expected=ptr_, trusted_ptr_, rcu_ptr_"

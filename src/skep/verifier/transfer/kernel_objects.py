@@ -111,7 +111,7 @@ def _require_access(check: Check, pointer: Pointer, register: int, off: int, nam
             KERNEL_ACCESS_PRIVILEGED,
             f"'struct {name}' access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN",
         )
-    if not is_gpl(check) and pointer.btf is check.environment.kernel_btf:
+    if not is_gpl(check) and pointer.btf is check.kernel_btf:
         check.refuse(
             KERNEL_ACCESS_GPL,
             f"Cannot access kernel 'struct {name}' from non-GPL compatible program",
@@ -224,7 +224,7 @@ def _require_plain_fields(check: Check, pointer: Pointer, off: int, size: int) -
 def read_map_object(check: Check, pointer: Pointer, register: int, off: int, size: int) -> Value:
     """Value of a load from a map itself (struct bpf_map and what it is part of)."""
     shape = pointer.map
-    kernel = check.environment.kernel_btf
+    kernel = check.kernel_btf
     name = _MAP_STRUCTS.get(shape.map_type, "") if shape is not None else ""
     target = kernel.by_name(name, Kind.STRUCT) if kernel is not None and name else None
     if kernel is None or target is None:
@@ -274,7 +274,7 @@ def read_kptr(check: Check, field: SpecialField) -> Value:
 
 
 def _kptr_flags(check: Check, field: SpecialField) -> int:
-    kernel = field.btf is check.environment.kernel_btf
+    kernel = field.btf is check.kernel_btf
     protected = field.kind == KPTR_PERCPU or (
         field.kind == KPTR_REF
         and (not kernel or _struct_name(field.btf, field.btf_id) in _RCU_PROTECTED)
@@ -317,7 +317,7 @@ def require_kptr_type(check: Check, field: SpecialField, value: Value | None, so
     found = ""
     if isinstance(value, Pointer) and value.kind == BTF_ID and value.btf is not None:
         allowed = MAYBE_NULL | TRUSTED | RCU
-        if value.btf is not check.environment.kernel_btf:
+        if value.btf is not check.kernel_btf:
             allowed = MAYBE_NULL | ALLOC | (PERCPU if field.kind == KPTR_PERCPU else 0)
         elif field.kind == KPTR_UNREF:
             allowed |= UNTRUSTED

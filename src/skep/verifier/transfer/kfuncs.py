@@ -14,7 +14,6 @@ from skep.btf import kinds
 from skep.btf.graph import Btf
 from skep.uapi import kfuncs as table
 from skep.uapi.kfuncs import Kfunc
-from skep.uapi.program_types import effective_attach_type
 from skep.verifier.check import Check
 from skep.verifier.interface import CallFact
 from skep.verifier.program import Step
@@ -93,7 +92,7 @@ def require_function(check: Check, step: Step) -> Btf:
         check.refuse(
             KFUNC_KNOWN, "kfunc offset > 0 without fd_array is invalid", errno=errno.EPROTO
         )
-    kernel = check.environment.kernel_btf
+    kernel = check.kernel_btf
     if kernel is None or step.off != 0:
         check.not_supported("a function of a kernel module, or any without kernel BTF")
     if not kernel.has(step.imm) or not isinstance(kernel.type(step.imm), kinds.Func):
@@ -114,9 +113,7 @@ def _require_row(check: Check, name: str) -> Kfunc:
         check.not_supported(f"kernel function {name}()")
     if check.state.active_locks and not row.flags & table.IN_LOCK:
         check.refuse(CALL_UNDER_LOCK, "function calls are not allowed while holding a lock")
-    request = check.request
-    attach_type = effective_attach_type(request.program_type, request.expected_attach_type)
-    if not table.may_call(row, request.program_type.id, attach_type):
+    if not table.may_call(row, check.request.program_type.id, check.attach_type):
         check.refuse(KFUNC_AVAILABLE, f"calling kernel function {name} is not allowed")
     if name == "__bpf_trap":
         check.refuse(KFUNC_TRAP, "unexpected __bpf_trap() due to uninitialized variable?")

@@ -19,7 +19,6 @@ from skep.uapi.helper_rows_core import (
 )
 from skep.uapi.helper_rows_network import REDIRECT_MAP
 from skep.uapi.map_types import takes_map
-from skep.uapi.program_types import effective_attach_type
 from skep.verifier.check import Check
 from skep.verifier.interface import CallFact, MapShape
 from skep.verifier.rules.calls import MAP_HELPER_FIT, MAP_WRITABLE, TAIL_CALL_MAP
@@ -92,10 +91,8 @@ def require_map_fits(check: Check, call: Call) -> None:
     shape = call.map
     if shape is None or check.step.fits is shape:
         return
-    request = check.request
-    row = request.program_type
-    attach_type = effective_attach_type(row, request.expected_attach_type)
-    if not takes_map(call.id, shape.map_type, row.id, attach_type):
+    program_type = check.request.program_type.id
+    if not takes_map(call.id, shape.map_type, program_type, check.attach_type):
         check.refuse(
             MAP_HELPER_FIT,
             f"cannot pass map_type {shape.map_type} into func bpf_{call.helper.name}#{call.id}",

@@ -22,7 +22,7 @@ def require_member_writable(
     btf, structure = pointer.btf, target.structure
     assert btf is not None
     assert structure is not None
-    if btf is not check.environment.kernel_btf:
+    if btf is not check.kernel_btf:
         check.not_supported("a store to an object of a kernel module")
     if btf.by_name(structure.written, Kind.STRUCT) != pointer.btf_id:
         check.refuse(WRITABLE, structure.elsewhere)

@@ -74,7 +74,7 @@ def _require_struct(
         if call.kptr is not None:
             require_kptr_type(check, call.kptr, value, register)
         return
-    kernel = check.environment.kernel_btf
+    kernel = check.kernel_btf
     name = "sock_common" if kind is Arg.BTF_ID_SOCK_COMMON else argument.btf
     wanted = kernel.by_name(name, Kind.STRUCT) if kernel is not None else None
     if kernel is None or wanted is None or value.btf is None:

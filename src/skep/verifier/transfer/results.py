@@ -175,7 +175,7 @@ def _memory_or_object(check: Check, call: Call) -> Value | None:
 
 def _object(check: Check, call: Call) -> Value | None:
     pointer = Pointer(BTF_ID, _flags(call))
-    kernel = check.environment.kernel_btf
+    kernel = check.kernel_btf
     if call.kptr is not None:
         pointer.btf, pointer.btf_id = call.kptr.btf, call.kptr.btf_id
         if pointer.btf is not kernel:

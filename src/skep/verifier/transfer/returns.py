@@ -3,6 +3,8 @@
 Source: Linux 6.18 kernel/bpf/verifier.c (check_return_code).
 """
 
+from typing import Final
+
 from skep.base.bits import S64_MAX, S64_MIN
 from skep.uapi.flags import AttachType, ProgType
 from skep.uapi.program_types import ReturnRange, return_range
@@ -14,6 +16,11 @@ from skep.verifier.scalar import Scalar
 from skep.verifier.spelling import type_text
 from skep.verifier.state import REF_POINTER
 from skep.verifier.values import Pointer
+
+_LSM: Final = int(ProgType.LSM)
+_STRUCT_OPS: Final = int(ProgType.STRUCT_OPS)
+_LSM_MAC: Final = int(AttachType.LSM_MAC)
+_LSM_CGROUP: Final = int(AttachType.LSM_CGROUP)
 
 
 def require_nothing_held(
@@ -84,7 +91,7 @@ def require_return_value(check: Check, register: int = 0) -> None:
         return
     allowed = _limits(check)
     if allowed is not None:
-        bits = 32 if check.request.expected_attach_type == AttachType.LSM_MAC else 64
+        bits = 32 if check.request.expected_attach_type == _LSM_MAC else 64
         enforce(check, allowed.low, allowed.high, "At program exit", bits=bits, register=register)
         if isinstance(value, Scalar) and 0 <= allowed.low_if_strict <= value.smin:
             check.attach_as_expected = True
@@ -93,16 +100,23 @@ def require_return_value(check: Check, register: int = 0) -> None:
 def _may_return_anything(check: Check) -> bool:
     """Whether the target returns nothing, and the result is not looked at otherwise."""
     request = check.request
-    if request.expected_attach_type == AttachType.LSM_CGROUP:
+    if request.expected_attach_type == _LSM_CGROUP:
         return False
-    if request.program_type.id not in (ProgType.LSM, ProgType.STRUCT_OPS):
+    if request.program_type.id not in (_LSM, _STRUCT_OPS):
         return False
     return check.target is not None and check.target.returns_void
 
 
 def _limits(check: Check) -> ReturnRange | None:
+    if not check.knows_returns:
+        check.returns = _find_limits(check)
+        check.knows_returns = True
+    return check.returns
+
+
+def _find_limits(check: Check) -> ReturnRange | None:
     request = check.request
-    if request.program_type.id == ProgType.LSM and check.target is not None:
+    if request.program_type.id == _LSM and check.target is not None:
         return check.target.return_range
     return return_range(
         request.program_type,

@@ -37,7 +37,7 @@ def read_lent_context(check: Check, traced: Proof, type_: kinds.Ptr, off: int, s
 
     It must be the context; what the kernel has in its place is seen.
     """
-    row, btf, kernel = lent_type(traced), traced.request.btf, check.environment.kernel_btf
+    row, btf, kernel = lent_type(traced), traced.request.btf, check.kernel_btf
     assert btf is not None, "what is traced has types"
     if not is_context(replace(traced.request, program_type=row), btf, type_):
         _refuse(check, off, size)

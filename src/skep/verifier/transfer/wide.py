@@ -82,7 +82,7 @@ def require_symbol(check: Check, step: Step) -> None:
 
 
 def _symbol(check: Check, step: Step) -> Value:
-    btf = check.environment.kernel_btf
+    btf = check.kernel_btf
     if step.high != 0:
         btf = check.environment.btf_by_fd(step.high)
         check.require(
