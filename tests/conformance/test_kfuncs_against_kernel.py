@@ -52,7 +52,9 @@ def headers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["collections", "kernel_pointers", "resources", "exceptions", "deferred"])
+@pytest.mark.parametrize(
+    "name", ["collections", "kernel_pointers", "resources", "exceptions", "deferred"]
+)
 def test_programs_in_c_get_the_kernels_verdicts(name: str, headers: Path) -> None:
     built = headers / f"{name}.o"
     subprocess.run(

@@ -24,12 +24,14 @@ class HelperCode:
     """How a helper runs: exactly one of *native* and *upcall* is set.
 
     *native* is a function of the native subset that takes ``(run, r1, …)`` with as many registers
-    as the helper has arguments.
+    as the helper has arguments. If there is *known*, an upcall has what that gives for a program in
+    the place of r5; see ``KfuncCode``.
     """
 
     id: int
     native: NativeFunction | None = None
     upcall: Upcall | None = None
+    known: Callable[[Proof], int] | None = None
 
     @property
     def label(self) -> str:
@@ -97,6 +99,10 @@ class Entry(Protocol):
 
     def __call__(self, run: int, context: int, /) -> int:
         """Run once; returns r0, unsigned 64-bit."""
+        ...
+
+    def call_back(self, run: int, callback: int, arguments: tuple[int, int, int], /) -> int:
+        """Run its function at the address *callback* on its own, with (map, key, value)."""
         ...
 
     def hot(self, count: int) -> int:

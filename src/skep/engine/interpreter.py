@@ -18,7 +18,7 @@ from skep.engine.held import Effects, give, heap_in, let_go, of_helper, of_kfunc
 from skep.engine.hooks import NO_HOOKS, REGISTERS, Hooks, Tracer
 from skep.engine.interface import CodePart, CodePlace, HelperCode, KfuncCode, NativeLibrary
 from skep.engine.library import PlainLibrary
-from skep.engine.machinery import Stop, tail_target
+from skep.engine.machinery import Stop, exception_callback, tail_target
 from skep.engine.regions import NO_OBJECTS, Regions
 from skep.engine.source import arity
 from skep.engine.upcalls import PROTOTYPE, Upcalls
@@ -96,6 +96,7 @@ class InterpretedEntry:
         self._context_size = row.native_size if row else UNKNOWN_CONTEXT_SIZE
         self._running: dict[int, list[Execution]] = {}  # by run block, the innermost last
         self._callbacks: dict[int, Any] = {}
+        self._starts: dict[int, int] = {}  # of callbacks, by their addresses
         self._start = engine.upcalls.wrap(self._start_from_native)
         self.address = Upcalls.address_of(self._start)
 
@@ -106,8 +107,24 @@ class InterpretedEntry:
             RunError: the program touched what it may not, or its fuel is gone.
             NotSupported: the run came to something that the interpreter does not have.
         """
-        try:
+        with self._stopping(run):
             return self.begin(run, context, self.step)
+
+    def call_back(self, run: int, callback: int, arguments: tuple[int, int, int], /) -> int:
+        """Run its function at the address *callback* on its own, with (map, key, value)."""
+        regions = Regions(run, self._engine.objects)
+        this, key, value = arguments
+        regions.grant(key, load64(this + KEY_SIZE))
+        regions.grant(value, load64(this + VALUE_SIZE))
+        execution = Execution(self._code, run, regions, self, self.step)
+        with self._stopping(run), self._entered(execution):
+            return execution.function(self._starts[callback], list(arguments))
+
+    @contextmanager
+    def _stopping(self, run: int) -> Iterator[None]:
+        """Note a run that is stopped within the block, and give back what it holds."""
+        try:
+            yield
         except BaseException as error:
             if load64(run + FAULT) == Stop.NONE:
                 store64(run + FAULT, Stop.ACCESS if isinstance(error, RunError) else Stop.UPCALL)
@@ -148,7 +165,8 @@ class InterpretedEntry:
                 return execution.function(0, arguments)
             except _Thrown as thrown:
                 store64(execution.run + FAULT, Stop.NONE)
-                return thrown.cookie
+                catch = exception_callback(self._code.proof)
+                return execution.function(catch, [thrown.cookie]) if catch else thrown.cookie
 
     def hooked(self, execution: Execution, pc: int, arguments: list[int]) -> int:
         """Run what is hooked to the function at slot *pc*, and the function itself."""
@@ -196,6 +214,7 @@ class InterpretedEntry:
                 return self._run_callback(run, pc, arguments)
 
             found = self._callbacks[pc] = self._engine.upcalls.wrap(start)
+            self._starts[Upcalls.address_of(found)] = pc
         return Upcalls.address_of(found)
 
     def helper(self, execution: Execution, pc: int, registers: list[int]) -> int:
@@ -212,7 +231,9 @@ class InterpretedEntry:
             function = self._engine.library.bind(code.native)
             result = function(execution.run, *arguments[: arity(code.native) - 1]) & U64
         elif code.upcall is not None:
-            result = code.upcall(execution.run, *registers[1:6]) & U64
+            if code.known is not None:
+                arguments[4] = code.known(execution.code.proof)
+            result = code.upcall(execution.run, *arguments) & U64
         else:
             raise NotSupported(f"helper {number}", "its row holds no code")
         self._note_taken(execution.run, effects, registers, result)

@@ -37,11 +37,17 @@ from skep.runtime.invocation import (
     TAIL_CALLS,
     THROWN,
 )
+from skep.verifier.interface import Proof
 
 MAY_GOTO_LIMIT: Final = 8 << 20
 NO_WORD: Final = 0xFFFF_FFFF_FFFF_FFFF
 _NETWORK_OFFSET: Final = 0x10_0000  # minus SKF_NET_OFF
 _LINK_OFFSET: Final = 0x20_0000  # minus SKF_LL_OFF
+
+
+def exception_callback(proof: Proof) -> int:
+    """Where the function starts that what is thrown goes to; 0 if it is the program's result."""
+    return next((part.start for part in proof.subprograms if part.is_exception_callback), 0)
 
 
 class Stop(IntEnum):

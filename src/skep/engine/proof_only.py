@@ -24,6 +24,11 @@ class ProvedEntry:
         """Refuse."""
         raise NotSupported("running a program", "the subsystem was made for verdicts only")
 
+    def call_back(self, run: int, callback: int, arguments: tuple[int, int, int], /) -> NoReturn:
+        """Refuse."""
+        del callback, arguments
+        self(run, 0)
+
     def hot(self, count: int) -> NoReturn:
         """Refuse."""
         self(0, count)

@@ -6,23 +6,12 @@ that does not do what Linux does.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 
 from skep.base.native import NativeFunction, is_native
-from skep.helpers.binding import Upcall
+from skep.helpers.binding import Known, Upcall
 from skep.runtime.world import World
 from skep.uapi.kfuncs import by_name
-
-
-class Known(Enum):
-    """What of a call is known when its program is compiled, and comes as one argument more."""
-
-    PACKET_WRITABLE = "1 if the program may write to packets"
-    OBJECT_TYPE = "address of the description of the type that is allocated"
-    PERCPU_OBJECT_TYPE = "the same, of a copy for each CPU"
-    PROGRAM = "what finds the program among the world's printers"
-    CPUMASK_TYPE = "the same, of struct bpf_cpumask"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from skep.base.native import (
     store64,
     wrap,
 )
-from skep.helpers.kfunc_binding import KfuncBinding, Known
+from skep.helpers.binding import Known
+from skep.helpers.kfunc_binding import KfuncBinding
 from skep.helpers.kfuncs_objects import obj_drop, refcount_acquire
 from skep.maps.answer import MINUS_E2BIG, MINUS_EACCES, MINUS_EFAULT, MINUS_EINVAL, MINUS_ENOMEM
 from skep.runtime.heap import CPUS, END, HEAP, LARGEST, REGION, Description, allocate, drop

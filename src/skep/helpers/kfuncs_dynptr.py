@@ -8,6 +8,7 @@ Source: Linux 6.18 kernel/bpf/helpers.c, net/core/filter.c (bpf_dynptr_from_skb,
 from typing import Final
 
 from skep.base.native import copy, fill, load32, load64, move, native, store32
+from skep.helpers.binding import Known
 from skep.helpers.dynptr import (
     MOST,
     OFFSET,
@@ -23,7 +24,7 @@ from skep.helpers.dynptr import (
     target_of,
     type_of,
 )
-from skep.helpers.kfunc_binding import KfuncBinding, Known
+from skep.helpers.kfunc_binding import KfuncBinding
 from skep.helpers.packet import is_inside, packet_size
 from skep.maps.answer import MINUS_E2BIG, MINUS_EFAULT, MINUS_EINVAL, MINUS_ERANGE
 from skep.runtime.invocation import DATA

@@ -10,7 +10,8 @@ Source: Linux 6.18 kernel/bpf/helpers.c.
 from typing import Final
 
 from skep.base.native import cmpxchg32, cmpxchg64, load32, load64, native, store64
-from skep.helpers.kfunc_binding import KfuncBinding, Known
+from skep.helpers.binding import Known
+from skep.helpers.kfunc_binding import KfuncBinding
 from skep.maps.answer import MINUS_EINVAL
 from skep.runtime.heap import (
     LIST_OWNER,

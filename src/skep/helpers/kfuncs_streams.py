@@ -7,8 +7,9 @@ import errno
 from typing import Final
 
 from skep.base.bits import U32, signed
+from skep.helpers.binding import Known
 from skep.helpers.formats import FormatRefused
-from skep.helpers.kfunc_binding import KfuncBinding, Known
+from skep.helpers.kfunc_binding import KfuncBinding
 from skep.helpers.output import arguments_at, format_text, string_at
 from skep.runtime.world import World
 

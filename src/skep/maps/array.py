@@ -184,6 +184,10 @@ class Array(IndexedValues):
             return None
         return self.values + offset
 
+    def key_at(self, value: int) -> bytes:
+        """The key of the element whose value is at *value*."""
+        return ((value - self.values) // self._stride).to_bytes(4, "little")
+
     @property
     def memory(self) -> Memory:
         """Where the values are."""

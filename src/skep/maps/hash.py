@@ -236,6 +236,10 @@ class Hash(KeyedMap):
             data = bytes(packed)
             yield from (data[place : place + size] for place in range(0, count * size, size))
 
+    def key_at(self, value: int) -> bytes:
+        """The key of the element whose value, which is not per CPU, is at *value*."""
+        return ctypes.string_at(value - self._value_at + words.KEY, self.key_size)
+
     def inline_lookup(self) -> InlineLookup | None:
         """The look-up for the map's type, with its constants."""
         shape = (self._table, self._buckets - 1, self._seed, self.key_size, self._value_at)

@@ -54,7 +54,9 @@ ROW: Final = 24
 KPTR: Final = 1
 LIST: Final = 2
 TREE: Final = 3
+DEFERRED: Final = 4
 
+LET_GO: Final = 1  # what the block of something deferred holds then
 LARGEST: Final = 4088
 OFFSET_SHIFT: Final = 48
 OWNER_MASK: Final = (1 << OFFSET_SHIFT) - 1
@@ -188,10 +190,20 @@ def free_fields(base: int, kind: int, others: int) -> int:
                 others = dying(pointer, others)
         elif load64(row) == LIST:
             others = free_list(field, others)
+        elif load64(row) == DEFERRED:
+            let_go(atomic_xchg64(field, 0))
         else:
             others = free_tree(field, others)
         row += ROW
     return others
+
+
+@native
+def let_go(later: int) -> int:
+    """Let nothing run any more of what the block *later* stands for (skep.runtime.deferred)."""
+    if later != 0:
+        store64(later, LET_GO)
+    return 0
 
 
 @native

@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 
 from skep.base.memory import OwnMemory, UserMemory
 from skep.btf.graph import Btf
+from skep.runtime.agenda import Agenda
 from skep.runtime.block import Invocation, Limits
 from skep.runtime.kernel_objects import KernelObjects
 from skep.runtime.stream import Stream
@@ -116,6 +117,7 @@ class _Thread(threading.local):
         self.seat = _Seat(seats)
         self.task: Task | None = None
         self.idle: list[Invocation] = []
+        self.made = 0  # run blocks of the thread, idle or not
 
 
 class World:
@@ -135,6 +137,7 @@ class World:
         door: the subsystem that serves its programs, once there is one.
         tracepoints: what can happen in it; none unless they are declared.
         objects: memory of what it shows as kernel structs.
+        agenda: what its programs leave for later.
         printers: its programs, by what tells them apart when they are compiled.
     """
 
@@ -160,6 +163,7 @@ class World:
         self.door: Door | None = None
         self.tracepoints = Tracepoints()
         self.objects = KernelObjects(cpus=self.cpus)
+        self.agenda = Agenda(self)
         self.printers: WeakValueDictionary[int, Printer] = WeakValueDictionary()
         self._seed = seed
         self.secret = os.urandom(16) if seed is None else seed.to_bytes(16, "little")
@@ -231,6 +235,16 @@ class World:
             self._collect()
         if self._retired:
             self._let_go()
+        if self.agenda.tasks and len(self._threads.idle) == self._threads.made:
+            self.agenda.after_run(self.current_task().pid)
+
+    def advance(self, nanoseconds: int) -> None:
+        """Let time pass in a world with a clock of its own: timers fire, and work is done.
+
+        Raises:
+            ValueError: the world's clocks are real.
+        """
+        self.agenda.advance(nanoseconds)
 
     def retire(self, displaced: object) -> None:
         """Keep *displaced*, which no run can find any more, until all runs under way have ended."""
@@ -280,6 +294,7 @@ class World:
         with self._lock:
             self._last_handle += 1
             handle = self._last_handle
+        self._threads.made += 1
         seed = int.from_bytes(os.urandom(8), "little") if self._seed is None else self._seed
         invocation = Invocation(handle, (seed + handle - 1) or 1)
         around = self.surroundings

@@ -6,6 +6,7 @@ from typing import Final
 from skep.btf.build import Builder
 from skep.btf.graph import Btf
 from skep.btf.kinds import GLOBAL, STATIC, Kind, Member
+from skep.btf.special_fields import BY_STRUCT, SIZES
 from skep.verifier.interface import FunctionInfo
 
 WORDS: Final = ("void", "int", "u64", "int*", "u64*", "char*", "ctx", "dynptr*")
@@ -22,7 +23,9 @@ def field_value(struct: str, offset: int, size: int, kernel: Btf | None) -> tupl
     plain = build.integer("int", 4)
     tag, colon, name = struct.rpartition(":")
     found = kernel.by_name(name, Kind.STRUCT) if kernel is not None else None
-    room = kernel.size_of(found) if kernel is not None and found else 8
+    room = SIZES.get(BY_STRUCT.get(name, 0), 8)
+    if kernel is not None and found:
+        room = kernel.size_of(found)
     field = build.struct(name, room, [Member("val", plain, 0)])
     if colon:
         field = build.pointer(build.type_tag(tag, field))

@@ -13,6 +13,7 @@ from skep.helpers import (
     kfuncs,
     kfuncs_arena,
     kfuncs_cpumask,
+    kfuncs_deferred,
     kfuncs_dynptr,
     kfuncs_objects,
     kfuncs_streams,
@@ -29,19 +30,20 @@ from skep.helpers import (
     storage,
     syscalls,
     system,
+    timers,
     tunnel,
     typed_output,
     vlan,
 )
-from skep.helpers.binding import Binding
+from skep.helpers.binding import Binding, Known
 from skep.helpers.kfunc_binding import KfuncBinding
 from skep.runtime.world import World
-from skep.syscall.object_types import known_in
+from skep.syscall.object_types import known_in, program_number
 
 MODULES: Final = (
     maps, system, control, memory, dynptr, output, checksum, network, reshape, vlan, routing,
     sockets, tunnel, cgroups, storage, stacks, syscalls,
-    typed_output, elsewhere,
+    typed_output, elsewhere, timers,
 )  # fmt: skip
 KFUNC_MODULES: Final = (
     kfuncs,
@@ -50,6 +52,7 @@ KFUNC_MODULES: Final = (
     kfuncs_objects,
     kfuncs_trees,
     kfuncs_cpumask,
+    kfuncs_deferred,
     kfuncs_streams,
     kfuncs_arena,
 )
@@ -68,7 +71,8 @@ IMPLEMENTED: Final = frozenset(binding.id for binding in BINDINGS) | {TAIL_CALL}
 def helper_codes(world: World) -> Iterator[HelperCode]:
     """The code of every bound helper, for programs that run in *world*."""
     for binding in BINDINGS:
-        yield HelperCode(binding.id, binding.native, binding.upcall_in(world))
+        told = program_number if binding.known is Known.PROGRAM else None
+        yield HelperCode(binding.id, binding.native, binding.upcall_in(world), told)
 
 
 def kfunc_codes(world: World) -> Iterator[KfuncCode]:

@@ -18,6 +18,7 @@ from skep.maps.shape import ShapeMap
 from skep.syscall.call import Call
 from skep.syscall.credentials import Capability
 from skep.syscall.held import holder_for
+from skep.syscall.lending import register_fields
 from skep.syscall.object_types import what_is_owned
 from skep.syscall.objects import Holding, Kind
 from skep.syscall.permissions import check_map
@@ -78,6 +79,7 @@ def create(state: State, call: Call[MapCreate]) -> int:
     digest = call.read("excl_prog_hash", HASH_SIZE) if attr.excl_prog_hash else b""
     holder.map = map_
     map_.id = state.new_id(Kind.MAP)
+    register_fields(state, map_, types.record)
     if digest:
         state.owners.reserve(map_, digest)
     return _install(state, call, map_, {"inner_map_fd": inner, "btf_fd": types.holding})

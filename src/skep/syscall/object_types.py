@@ -11,8 +11,8 @@ from skep.btf import special_fields as special
 from skep.btf.kinds import Kind
 from skep.btf.special_fields import Record
 from skep.errors import NotSupported
-from skep.helpers.kfunc_binding import Known
-from skep.runtime.heap import KPTR, LIST, LIST_OWNER, TREE, TREE_OWNER, Description
+from skep.helpers.binding import Known
+from skep.runtime.heap import DEFERRED, KPTR, LIST, LIST_OWNER, TREE, TREE_OWNER, Description
 from skep.runtime.world import World
 from skep.uapi.program_types import Packet
 from skep.verifier.interface import CallFact, Proof
@@ -23,6 +23,9 @@ KINDS: Final[Mapping[int, int]] = {
     special.KPTR_PERCPU: KPTR,
     special.LIST_HEAD: LIST,
     special.RB_ROOT: TREE,
+    special.TIMER: DEFERRED,
+    special.WORKQUEUE: DEFERRED,
+    special.TASK_WORK: DEFERRED,
 }
 OWNERS: Final[Mapping[int, int]] = {special.LIST_NODE: LIST_OWNER, special.RB_NODE: TREE_OWNER}
 
@@ -74,10 +77,14 @@ def _cpumask_type(world: World, proof: Proof, fact: CallFact) -> int:
     return world.objects.heap.describe(Description(kernel.size_of(struct), count))
 
 
-def _program(proof: Proof, fact: CallFact) -> int:
+def program_number(proof: Proof) -> int:
     """What finds the program among the world's printers."""
-    del fact
     return id(proof)
+
+
+def _program(proof: Proof, fact: CallFact) -> int:
+    del fact
+    return program_number(proof)
 
 
 def known_in(world: World) -> Mapping[Known, Callable[[Proof, CallFact], int]]:

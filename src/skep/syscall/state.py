@@ -86,9 +86,14 @@ class State:
             self.map_bytes -= getattr(gone.target, "most_bytes", 0)
 
     def _empty(self, unused: Holding) -> None:
-        """Empty a program array that only programs refer to: those in it may be the same ones."""
+        """Empty a map that only programs refer to, of programs and of what they deferred.
+
+        Those in it may be the same programs.
+        """
         if isinstance(unused.target, ProgArray):
             unused.target.clear()
+        elif unused.kind is Kind.MAP and len(self.world.agenda.fields):
+            self.world.agenda.fields.release(unused.id)
 
     @property
     def kernel_btf(self) -> Btf | None:

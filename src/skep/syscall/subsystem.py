@@ -23,6 +23,7 @@ from skep.syscall.catalog import helper_codes, kfunc_codes
 from skep.syscall.credentials import Credentials
 from skep.syscall.fdinfo import fdinfo
 from skep.syscall.files import Files
+from skep.syscall.lending import Lending
 from skep.syscall.log import finish, tell
 from skep.syscall.log_records import records_of
 from skep.syscall.log_request import LEVELS, check_logs
@@ -108,6 +109,7 @@ class Subsystem:
         self.credentials = credentials or Credentials(uid=os.getuid(), gid=os.getgid())
         self._last, self._calling = _Last(), _Calling()
         world.door = self
+        world.agenda.fields.lender = Lending(self.state)
         heap, library = world.objects.heap, self.state.engine.library
         heap.bind, heap.address_of = library.bind, library.address
 

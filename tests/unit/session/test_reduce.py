@@ -125,7 +125,7 @@ def test_time_is_limited() -> None:
     assert (found.finished, found.before, found.after) == (False, 8, 8)
 
 
-@pytest.mark.parametrize("name", ["refused", "throws"])
+@pytest.mark.parametrize("name", ["refused", "hints"])
 def test_objects_are_reduced_without_their_subsystem(name: str) -> None:
     reductions = []
     for examined in examine_file(OBJECTS / f"{name}.bpf.o"):

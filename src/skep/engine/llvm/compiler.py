@@ -11,14 +11,14 @@ from typing import Final
 from skep.engine.arenas import arena_of, base_register
 from skep.engine.hooks import NO_HOOKS, Hooks
 from skep.engine.llvm import alu, arena, memory
-from skep.engine.llvm.control import THROW, Ending, Site, call, packet_load, subprogram_symbol
+from skep.engine.llvm.control import Ending, Site, call, packet_load, subprogram_symbol
 from skep.engine.llvm.frame import Frame, Kept
 from skep.engine.llvm.hooked import with_hooks
 from skep.engine.llvm.lines import Notes
 from skep.engine.llvm.linkage import Linkage
 from skep.engine.llvm.liveness import live_registers
 from skep.engine.llvm.pointers import SECOND, is_address, pointer_operand, pointer_registers
-from skep.engine.machinery import MAY_GOTO_LIMIT, spend
+from skep.engine.machinery import MAY_GOTO_LIMIT, exception_callback, spend
 from skep.errors import InternalError, NotSupported
 from skep.isa import flow
 from skep.isa.insn import Insn
@@ -93,8 +93,8 @@ class _Function:
     ) -> None:
         self.proof, self.linkage, self.part, self.metered = proof, linkage, part, metered
         self.objects = objects
-        throws = any(fact.kfunc == THROW for fact in proof.calls.values())
-        self.ending = Ending(metered, throws, part)
+        throwing = frozenset(each.start for each in proof.subprograms if each.might_throw)
+        self.ending = Ending(metered, throwing, exception_callback(proof), part)
         self.frame = Frame(min(-(-part.stack_depth // 8) * 8, 512))
         self.ops = {pc: op for pc, op in self._instructions() if self._is_seen(pc)}
         self.leaders = self._leaders()

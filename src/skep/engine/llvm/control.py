@@ -8,7 +8,7 @@ from skep.engine import held
 from skep.engine.llvm.frame import Frame
 from skep.engine.llvm.linkage import Linkage
 from skep.engine.llvm.text import integers
-from skep.engine.machinery import NO_WORD, packet_word, tail_target, throw, thrown
+from skep.engine.machinery import NO_WORD, THROWING, packet_word, tail_target, throw, thrown
 from skep.errors import NotSupported
 from skep.isa.insn import Insn
 from skep.isa.table import Op, Sem
@@ -31,12 +31,14 @@ class Ending:
 
     Args:
         metered: a run may be stopped, so what it holds is noted.
-        throws: the program may throw.
+        throwing: where the functions start that may throw.
+        catch: where that starts which what is thrown goes to; 0: it is the program's result.
         part: the function.
     """
 
     metered: bool
-    throws: bool
+    throwing: frozenset[int]
+    catch: int
     part: Subprogram
 
     @property
@@ -95,8 +97,13 @@ def call(site: Site) -> None:
         _note_taken(site, before, value)
     frame.forget(ARGUMENTS)
     frame.set(0, value)
-    if site.ending.metered or site.ending.throws:
+    if site.ending.metered or _may_have_thrown(site):
         _leave_early(site)
+
+
+def _may_have_thrown(site: Site) -> bool:
+    """Whether what was called may have thrown: helpers and their callbacks never do."""
+    return site.op.sem is Sem.LOCAL and site.pc + 1 + site.insn.imm in site.ending.throwing
 
 
 def _effects(site: Site) -> held.Effects:
@@ -129,7 +136,16 @@ def _throw(site: Site) -> None:
         body.value(site.linkage.native(throw, frame.run, frame.get(1)))
         body.end(f"ret i64 {site.ending.result}")
     else:
-        body.end(f"ret i64 {frame.get(1)}")
+        _return_thrown(site, frame.get(1))
+
+
+def _return_thrown(site: Site, cookie: str) -> None:
+    """The main function ends with *cookie*, or with what the exception callback makes of it."""
+    body, catch = site.frame.body, site.ending.catch
+    if catch:
+        arguments = integers([site.frame.run, cookie, "0", "0", "0", "0"])
+        cookie = body.value(f'call i64 @"{subprogram_symbol(catch)}"({arguments})')
+    body.end(f"ret i64 {cookie}")
 
 
 def _leave_early(site: Site) -> None:
@@ -142,11 +158,22 @@ def _leave_early(site: Site) -> None:
     leave, stay = body.fresh("leave"), body.fresh("stay")
     body.fork(body.value(f"icmp ne i64 {fault}, 0"), leave, stay)
     body.label(leave)
-    result = site.ending.result
-    if site.ending.throws and site.ending.part.start == 0:
-        result = body.value(site.linkage.native(thrown, frame.run))
-    body.end(f"ret i64 {result}")
+    if site.ending.throwing and site.ending.part.start == 0:
+        _catch(site, fault)
+    else:
+        body.end(f"ret i64 {site.ending.result}")
     body.label(stay)
+
+
+def _catch(site: Site, fault: str) -> None:
+    """End the main function: something was thrown, or the run was stopped."""
+    body = site.frame.body
+    caught, stopped = body.fresh("caught"), body.fresh("stopped")
+    body.fork(body.value(f"icmp eq i64 {fault}, {THROWING}"), caught, stopped)
+    body.label(stopped)
+    body.end("ret i64 0")
+    body.label(caught)
+    _return_thrown(site, body.value(site.linkage.native(thrown, site.frame.run)))
 
 
 def _arguments(frame: Frame) -> list[str]:
@@ -171,6 +198,8 @@ def _call_helper(site: Site) -> str:
     if code is None:
         raise missing_helper(helper)
     args = [frame.get(register) for register in ARGUMENTS]
+    if code.known is not None:
+        args[-1] = linkage.constant(code.known(site.proof))
     return linkage.call(code, frame.run, args)
 
 

@@ -21,8 +21,8 @@ from skep.engine.llvm.machine import FAST, FULL, QUICK, STRAIGHT, Machine, Tier
 from skep.engine.llvm.start import ENTRY, START, Start
 from skep.engine.llvm.symbols import functions
 from skep.engine.llvm.tiers import RUNS, Code, Growth
-from skep.engine.machinery import STOPPED
-from skep.engine.upcalls import Upcalls
+from skep.engine.machinery import STOPPED, exception_callback
+from skep.engine.upcalls import PROTOTYPE, Upcalls
 from skep.errors import RunError
 from skep.runtime.invocation import FAULT
 from skep.verifier.interface import Proof
@@ -91,6 +91,12 @@ class CompiledEntry:
 
     def _run_quick(self, run: int, context: int) -> int:
         return self._best(1).function(run, context)
+
+    def call_back(self, run: int, callback: int, arguments: tuple[int, int, int], /) -> int:
+        """Run its function at the address *callback* on its own, with (map, key, value)."""
+        result: int = PROTOTYPE(callback)(run, *arguments, 0, 0)
+        self._check(run)
+        return result
 
     @property
     def parts(self) -> Sequence[CodePart]:
@@ -164,14 +170,14 @@ class LlvmEngine:
         """Make *proof* runnable; raises NotSupported by name for what it cannot run.
 
         Unless the engine was given a tier, the program starts in the start tier; a metered one,
-        or one with an arena, with quick code, unless an earlier process left better code on disk.
-        One with *hooks* is optimised at once.
+        or one with an arena or exception callback, with quick code, unless an earlier process left
+        better code on disk. One with *hooks* is optimised at once.
         """
         growth = None
         if hooks:
             text, linkage = self._generate(proof, hooks=hooks)
             code = self._make(text, linkage, self._tier_of(proof, text))
-        elif self._metered or self._tier not in (None, START) or uses_arena(proof):
+        elif self._metered or self._tier not in (None, START) or self._needs_code(proof):
             code, growth = self._compile_now(proof)
         else:
             code = self._start.code(proof)
@@ -183,6 +189,10 @@ class LlvmEngine:
             code, self._upcalls, self.library, starts, metered=self._metered,
             heap=self._heap, growth=growth, trace=partial(self._trace, proof), hooks=hooks,
         )  # fmt: skip
+
+    def _needs_code(self, proof: Proof) -> bool:
+        """Whether the start tier lacks something that the program has."""
+        return uses_arena(proof) or exception_callback(proof) != 0
 
     def _compile(self, proof: Proof) -> Code:
         text, linkage = self._generate(proof)

@@ -166,7 +166,10 @@ class _Image:
             if code is None:
                 raise missing_helper(insn.imm)
             after = self._after(pc) if insn.imm in CALLING else STAY
-            self._put_call(pc, code, after)
+            if code.known is None:
+                self._put_call(pc, code, after)
+            else:
+                self._put_call(pc, code, after, ARGUMENTS, code.known(self.proof) & U64)
 
     def _call_kfunc(self, pc: int, fact: CallFact | None) -> None:
         name = fact.kfunc if fact else str(self.proof.insns[pc].imm)
