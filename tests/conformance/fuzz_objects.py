@@ -126,14 +126,18 @@ class Tally:
     counts: dict[str, int] = field(default_factory=lambda: collections.defaultdict(int))
     seen: set[str] = field(default_factory=set)
 
+    def knows(self, outcome: str, key: str) -> bool:
+        """Tell whether the like was shown, or enough of its kind."""
+        shown = sum(each.startswith(outcome) for each in self.seen)
+        return f"{outcome} {key}" in self.seen or shown >= self.show
+
     def add(self, outcome: str, text: str, key: str) -> None:
         """Count, and print what is new."""
         self.counts[outcome] += 1
         if outcome.startswith("both") or outcome == "too long":
             return
-        key = f"{outcome} {key}"
-        if key not in self.seen and sum(each.startswith(outcome) for each in self.seen) < self.show:
-            self.seen.add(key)
+        if not self.knows(outcome, key):
+            self.seen.add(f"{outcome} {key}")
             print(f"=== {outcome}\n{text}", flush=True)
 
 
@@ -152,12 +156,15 @@ def shown(pc: int, insn: Insn) -> str:
     return step_text(Step(pc, insn, op)) if op is not None else str(insn)
 
 
-def _stop(_number: int, _frame: object) -> None:
+def stop(_number: int, _frame: object) -> None:
+    """End what takes too long."""
     raise TimeoutError
 
 
 def outcome_of(theirs: tuple[int, int, str], ours: tuple[int, int, str]) -> str:
     """How the answers compare."""
+    if ours[0] == -2:
+        return "CRASH"
     if ours[0] == errno.EOPNOTSUPP:
         return "not supported"
     if theirs[0] and not ours[0]:
@@ -229,6 +236,8 @@ def hunt(pair: Pair, mutator: Mutator, each: int, tally: Tally, where: str) -> N
             ours = pair.prove(mutant)
         except TimeoutError:
             ours = (-1, 0, "takes too long")
+        except Exception as error:  # noqa: BLE001 - a crash is a finding
+            ours = (-2, 0, f"CRASH {error!r}")
         finally:
             signal.alarm(0)
         outcome = outcome_of(theirs, ours)
@@ -258,7 +267,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--show", type=int, default=5)
     args = parser.parse_args()
-    signal.signal(signal.SIGALRM, _stop)
+    signal.signal(signal.SIGALRM, stop)
     btf = kernel_btf()
     assert isinstance(btf, Btf)
     deadly, kfuncs = (frozenset(numbers(btf, names)) for names in (DEADLY, KFUNCS))
@@ -281,7 +290,7 @@ def main() -> int:
         except BpfError as error:
             tally.counts[f"unreadable {type(error).__name__}"] += 1
     print(dict(tally.counts))
-    return int("HOLE" in tally.counts)
+    return int("HOLE" in tally.counts or "CRASH" in tally.counts)
 
 
 def numbers(btf: Btf, names: Iterable[str]) -> Iterator[int]:

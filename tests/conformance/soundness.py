@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from conformance.fuzz_joins import Joiner
 from conformance.fuzz_verdicts import ARRAY, HASH, SCHED_CLS, VALUE_SIZE, Maker, listing
 from skep.base.native import load64
 from skep.engine.interface import HelperCode
@@ -379,13 +380,13 @@ class Bench:
             raise error
 
 
-def run(seed: int, seconds: float, show: int) -> dict[str, int]:
+def run(seed: int, seconds: float, show: int, maker: type[Maker] = Maker) -> dict[str, int]:
     """Judge programs for some time; returns how often each outcome came, and steps compared."""
     bench = Bench()
     tally: dict[str, int] = collections.Counter()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        insns = Maker(random.Random(seed)).program()
+        insns = maker(random.Random(seed)).program()
         outcome = bench.judge(insns, random.Random(seed))
         tally[outcome.kind] += 1
         if outcome.kind == "HOLE" and tally["HOLE"] <= show:
@@ -400,8 +401,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--show", type=int, default=3)
+    parser.add_argument("--joins", action="store_true", help="programs of fuzz_joins")
     args = parser.parse_args()
-    tally = run(args.seed, args.seconds, args.show)
+    tally = run(args.seed, args.seconds, args.show, Joiner if args.joins else Maker)
     for outcome, times in sorted(tally.items(), key=lambda row: -row[1]):
         print(f"{times:8d} {outcome}")
     return int("HOLE" in tally)
