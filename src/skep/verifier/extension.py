@@ -87,7 +87,10 @@ def find_function(target: Proof, type_id: int) -> Subprogram:
     for function in target.subprograms:
         if function.type_id == type_id and (target.seen[function.start] or not removes_dead):
             return function
-    raise _refuse(f"Subprog {btf.type(type_id).name} doesn't exist")
+    raise _refuse(
+        f"Subprog {btf.type(type_id).name} doesn't exist",
+        "functions that no path comes to are left out of a loaded program",
+    )
 
 
 def require_target(extension: Extension, target: Proof, type_id: int) -> Subprogram:
@@ -114,9 +117,16 @@ def _require_kind(extension: Extension, target: Proof, function: Subprogram) -> 
         raise _refuse(f"{what} programs cannot attach to exception callback")
     if extends:
         if not function.is_reliable:
-            raise _refuse("Cannot replace static functions")
+            raise _refuse(
+                "Cannot replace static functions",
+                "replace a global function; a main program must take its context, and only that",
+            )
         if extension.changes_packet and not function.changes_packet:
-            raise _refuse("Extension program changes packet data, while original does not")
+            raise _refuse(
+                "Extension program changes packet data, while original does not",
+                "the target's packet pointers would stay as they are; let the function that is "
+                "replaced call such a helper, too",
+            )
         if extension.might_sleep and not function.might_sleep:
             raise _refuse("Extension program may sleep, while original does not")
         if kind == ProgType.EXT:
@@ -159,7 +169,8 @@ def _require_signature(extension: Extension, target: Proof, function: Subprogram
         if not argument.covers(given[index]):
             raise _refuse(
                 f"arg{index} of the extension promises more than callers of "
-                f"{function.name}() guarantee"
+                f"{function.name}() guarantee",
+                "declare it as the function does: the same structure, and no tags beyond its own",
             )
 
 
@@ -171,5 +182,5 @@ def traced_prototype(target: Proof, function: Subprogram) -> kinds.FuncProto | N
     return btf.func_proto(function.type_id)
 
 
-def _refuse(detail: str, number: int = 0) -> Rejected:
-    return Rejected(flow.ATTACH_TARGET, pc=-1, detail=detail, errno=number)
+def _refuse(detail: str, hint: str = "") -> Rejected:
+    return Rejected(flow.ATTACH_TARGET, pc=-1, detail=detail, hint=hint)
