@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import skep.uapi
 from conformance.differences import DIFFERENCES
+from conformance.verdict_differences import VERDICT_DIFFERENCES
 from markdown_pages import page, table
 from skep.errors import errno_name
 from skep.syscall.log_request import OWN_LOGS
@@ -114,14 +115,33 @@ def difference_page() -> str:
     head = ("difference", "commands", "where", "Linux 6.18", "skep", "why")
     return page(
         "Differences to Linux",
-        "tests/conformance/differences.py",
+        "tests/conformance/differences.py and verdict_differences.py",
         "`tests/conformance/test_attrs_against_kernel.py` asks the running kernel and skep the "
         "same: 2 000 mutated attrs of every command, with each member, size, tail, flag, kind of "
         "descriptor and bad pointer. What they answer otherwise, errno or attr, is one of these.",
         table(head, rows),
+        "## Verdicts",
+        "`make conformance` compares the verdicts on the shared corpus; there they are the same, "
+        "and nothing is accepted that Linux refuses. Generators of random programs found kinds "
+        "that Linux 6.18 accepts and skep refuses. They are refused on purpose, each for what "
+        "would go wrong if it ran:",
+        verdict_table(),
+        "## Logs",
+        "Log, instruction counts and statistics are Linux 6.18's, except where the search for "
+        "exact values goes further here for the reasons above, and where a callback is a loop of "
+        "its own: that shows at log level 2 only.",
         "What exists in Linux and not here at all: "
         "[What we leave out](../explanation/what-we-leave-out.md).",
     )
+
+
+def verdict_table() -> str:
+    """What skep refuses and Linux accepts."""
+    rows = (
+        (row.id, f"[{row.rule}](rules/{row.rule}.md)", row.program, row.why)
+        for row in VERDICT_DIFFERENCES
+    )
+    return table(("difference", "rule", "a program that", "why not"), rows)
 
 
 def place(members: object, rule: str) -> str:

@@ -217,7 +217,11 @@ def _merge(caller: Function, callee: Function) -> bool:
 
 
 def number_loops(program: Program) -> None:
-    """Give every instruction of a loop the number of its strongly connected component."""
+    """Give every instruction of a loop the number of its strongly connected component.
+
+    A call that calls back is a loop, too: numbers above ``program.loops`` tell those that are loops
+    for nothing else. Linux 6.18 takes them for none, and so misses what later rounds rely on.
+    """
     if not _may_loop(program):
         return
     steps = program.steps
@@ -250,6 +254,16 @@ def number_loops(program: Program) -> None:
             walk.pop()
             if low[pc] == preorder[pc]:
                 component = _close(program, step, stack, low, off_stack, component)
+    program.loops = component - 1
+    _number_callbacks(program)
+
+
+def _number_callbacks(program: Program) -> None:
+    number = program.loops
+    for step in program.steps:
+        if step is not None and step.calls_callback and not step.scc:
+            number += 1
+            step.scc = number
 
 
 def _may_loop(program: Program) -> bool:
@@ -271,7 +285,7 @@ def _visit(pc: int, target: int, preorder: list[int], low: list[int]) -> int:
 def _close(
     program: Program, root: Step, stack: list[int], low: list[int], off_stack: int, number: int
 ) -> int:
-    is_loop = stack[-1] != root.pc or root.calls_callback or root.pc in successors(root)
+    is_loop = stack[-1] != root.pc or root.pc in successors(root)
     while True:
         pc = stack.pop()
         low[pc] = off_stack

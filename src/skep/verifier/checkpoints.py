@@ -38,7 +38,8 @@ class Checkpoints:
         self._check = check
         self._at: dict[int, list[Checkpoint]] = {}
         self._visits: dict[tuple[int, ...], LoopVisit] = {}
-        self._stored = 0
+        self._stored = 0  # of all functions: Linux does not count anew for each
+        self._detained = 0  # no longer compared with, but on a path that is not walked to its end
         self._backedges = 0
         self._last_insns = 0
         self._last_jumps = 0
@@ -55,8 +56,6 @@ class Checkpoints:
         """Start over for another function that is verified on its own."""
         self._at.clear()
         self._visits.clear()
-        self._stored = 0
-        self._backedges = 0
 
     # --- comparing ----------------------------------------------------------------------------
 
@@ -84,7 +83,7 @@ class Checkpoints:
                     add = False
                 if self._is_useless(checkpoint, step, add):
                     del stored[index]
-                    self._stored -= 1
+                    self._drop(checkpoint)
                 else:
                     index += 1
             self.max_per_insn = max(self.max_per_insn, count)
@@ -203,9 +202,10 @@ class Checkpoints:
             if visit is None:
                 raise InternalError(f"a loop without a component at slot {step.pc}")
             visit.edges.append((state.copy(), step.pc, checkpoint))
-            self._tell("backedge", state)
-            self._backedges += 1
-            self._note_peak()
+            if visit.told:
+                self._tell("backedge", state)
+                self._backedges += 1
+                self._note_peak()
 
     def _is_useless(self, old: Checkpoint, step: Step, add: bool) -> bool:
         """Count a miss, unless the loop is too short to remember; tell whether to forget *old*."""
@@ -213,6 +213,20 @@ class Checkpoints:
             old.misses += 1
         patience = 64 if step.force_checkpoint and old.state.branches > 0 else 3
         return old.misses > old.hits * patience + patience
+
+    def _drop(self, checkpoint: Checkpoint) -> None:
+        """Compare with *checkpoint* no more; it stays until nothing comes back to it."""
+        checkpoint.dropped = True
+        self._stored -= 1
+        self._detained += 1
+        self._release(checkpoint)
+
+    def _release(self, checkpoint: Checkpoint) -> None:
+        """Count *checkpoint* no more if it was dropped, and all its paths are walked."""
+        visit = checkpoint.loop
+        if checkpoint.dropped and not checkpoint.state.branches and not (visit and visit.edges):
+            checkpoint.dropped = False
+            self._detained -= 1
 
     # --- remembering --------------------------------------------------------------------------
 
@@ -242,7 +256,7 @@ class Checkpoints:
         self._at.setdefault(self._bucket(kept), []).insert(0, checkpoint)
 
     def _note_peak(self) -> None:
-        self.peak = max(self.peak, self._stored + self._backedges)
+        self.peak = max(self.peak, self._stored + self._detained + self._backedges)
 
     # --- loops --------------------------------------------------------------------------------
 
@@ -252,12 +266,13 @@ class Checkpoints:
             return
         visit = self._visits.get(chain)
         if visit is None:
-            visit = LoopVisit()
+            visit = LoopVisit(-chain[-1] <= self._check.program.loops)
             self._visits[chain] = visit
         checkpoint.loop = visit
         if visit.entry is None:
             visit.entry = checkpoint
-            self._tell("enter", checkpoint.state)
+            if visit.told:
+                self._tell("enter", checkpoint.state)
 
     def end_path(self, state: State) -> None:
         """The path of *state* is walked to its end: complete what waited for it."""
@@ -271,8 +286,11 @@ class Checkpoints:
                 return
             visit = checkpoint.loop
             if visit is not None and visit.entry is checkpoint:
-                self._tell("exit", checkpoint.state)
+                if visit.told:
+                    self._tell("exit", checkpoint.state)
+                    self._backedges -= len(visit.edges)
                 self._leave_loop(visit)
+            self._release(checkpoint)
             checkpoint = checkpoint.state.parent
 
     def _tell(self, what: str, state: State) -> None:
@@ -285,7 +303,6 @@ class Checkpoints:
     def _leave_loop(self, visit: LoopVisit) -> None:
         """Carry marks round the loop until nothing changes: all its paths have been walked."""
         visit.entry = None
-        self._backedges -= len(visit.edges)
         rounds = 0
         changed = self._check.privileged
         while changed:

@@ -17,21 +17,21 @@ from skep.verifier.program import Function, Program, Step, registers_set
 ALL_REGISTERS: Final = 0x3FF
 ARGUMENT_MASKS: Final = (0x00, 0x02, 0x06, 0x0E, 0x1E, 0x3E)
 
-_READ_BY_HELPER: Final[dict[int, int]] = {
-    row.id: ARGUMENT_MASKS[len(row.args)] for row in helper_table.HELPERS
-}
 _CALL: Final = Kind.CALL
 _LEGACY: Final = Kind.LEGACY
 _HELPER: Final = Sem.HELPER
 _KFUNC: Final = Sem.KFUNC
 
 
-def compute_liveness(program: Program) -> None:
-    """Set ``live`` of every step, and note where jumps lead."""
+def compute_liveness(program: Program, program_type: int) -> None:
+    """Set ``live`` of every step, and note where jumps lead.
+
+    What a helper takes may depend on *program_type*, the id of a program type.
+    """
     for function in program.functions:
         steps = _steps(program, function)
         loops = _goes_back(steps)
-        _registers(program, steps, loops)
+        _registers(program, steps, loops, program_type)
         _note_jumps(program, steps)
     program.has_liveness = True
 
@@ -57,8 +57,8 @@ def _goes_back(steps: list[Step]) -> bool:
 # --- registers --------------------------------------------------------------------------------
 
 
-def _reads(step: Step) -> int:
-    if step.fault or step.kind is _LEGACY:
+def _reads(step: Step, program_type: int) -> int:
+    if step.kind is _LEGACY:
         return ALL_REGISTERS
     facts = step.facts
     used = facts.reads
@@ -68,19 +68,20 @@ def _reads(step: Step) -> int:
         used |= 1 << step.src
     if step.kind is _CALL:
         if step.sem is _HELPER:
-            used = _READ_BY_HELPER.get(step.imm, used)
+            helper = helper_table.prototype(step.imm, program_type)
+            used = ARGUMENT_MASKS[len(helper.args) if helper is not None else 5]
         elif step.sem is _KFUNC:
             used = ARGUMENT_MASKS[min(step.arguments, 5)]
     return used
 
 
-def _registers(program: Program, steps: list[Step], loops: bool) -> None:
+def _registers(program: Program, steps: list[Step], loops: bool, program_type: int) -> None:
     if not loops:
         for step in steps:
             after: i64 = _live_after(program, step) & ~registers_set(step)
-            step.live = (after | _reads(step)) & ALL_REGISTERS
+            step.live = (after | _reads(step, program_type)) & ALL_REGISTERS
         return
-    reads = [_reads(step) for step in steps]
+    reads = [_reads(step, program_type) for step in steps]
     kept = [~registers_set(step) for step in steps]
     changed = True
     while changed:

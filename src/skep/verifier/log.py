@@ -149,7 +149,7 @@ class Log:
         for step in self._program.steps:
             if step is not None:
                 live = "".join(str(n) if step.live >> n & 1 else "." for n in range(10))
-                loop = f"{step.scc:3d} " if step.scc else "    "
+                loop = f"{step.scc:3d} " if 0 < step.scc <= self._program.loops else "    "
                 self.write(f"{loop}{step.pc:3d}: {live} {self._text_of(step)}")
 
     def write_end(self, statistics: Statistics) -> None:

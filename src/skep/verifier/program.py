@@ -273,6 +273,7 @@ class Program:
         self.maps: list[MapShape] = []
         self.jumps_to: dict[int, list[int]] = {}  # slots of jumps, by where they lead
         self.has_liveness: bool = False  # the steps know what is live
+        self.loops: int = 0  # besides those that callbacks make
         self.function_at: dict[int, Function] = {f.start: f for f in functions}
         self.exception_callback: int = 0  # where it starts; 0 if there is none
         for function in functions:

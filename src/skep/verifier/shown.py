@@ -136,7 +136,9 @@ def changed_slots(step: Step, frame: Frame, before: Frame) -> int:
     if step.kind is not Kind.CALL or step.sem is Sem.LOCAL:
         return changed
     for spi, slot in enumerate(frame.stack):
-        if slot is not before.slot(spi):
+        old = before.slot(spi)
+        lost = isinstance(old.value, Pointer) and not isinstance(slot.value, Pointer)
+        if slot is not old and not (lost and slot.types[0] == SPILL):
             changed |= 1 << spi
     return changed
 

@@ -346,12 +346,13 @@ class LoopVisit:
     """One stay in a loop, told apart by the calls that led there.
 
     *entry* is the first checkpoint of the stay, *edges* the paths that came back to a state they
-    had been in: each with its pc and the checkpoint it equalled.
+    had been in: each with its pc and the checkpoint it equalled. *told*: the log tells of it.
     """
 
-    __slots__ = ("edges", "entry")
+    __slots__ = ("edges", "entry", "told")
 
-    def __init__(self) -> None:
+    def __init__(self, told: bool) -> None:
+        self.told = told
         self.entry: Checkpoint | None = None
         self.edges: list[tuple[State, int, Checkpoint]] = []
 
@@ -363,11 +364,13 @@ class Checkpoint:
     been walked, what is dead in it is forgotten (*cleaned*). Bit *n* of ``precise_regs[frame]``
     says that the exact range of register *n* mattered; ``precise_slots`` says it of spilled
     scalars. *loop* is the stay in a loop that the state belongs to. *suspect* is what told a later
-    state apart: a register, or FIRST_SLOT plus a slot, of the innermost frame; or -1.
+    state apart: a register, or FIRST_SLOT plus a slot, of the innermost frame; or -1. *dropped*:
+    nothing is compared with it any more.
     """
 
     __slots__ = (
-        "cleaned", "hits", "loop", "misses", "precise_regs", "precise_slots", "state", "suspect",
+        "cleaned", "dropped", "hits", "loop", "misses", "precise_regs", "precise_slots", "state",
+        "suspect",
     )  # fmt: skip
 
     def __init__(self, state: State) -> None:
@@ -379,6 +382,7 @@ class Checkpoint:
         self.loop: LoopVisit | None = None
         self.suspect: int = -1
         self.cleaned: bool = False
+        self.dropped: bool = False
 
 
 FIRST_SLOT: Final = 16

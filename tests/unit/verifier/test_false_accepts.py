@@ -1,6 +1,7 @@
 """Programs that were accepted once though Linux refuses them; each opens with its story."""
 
 import errno
+from dataclasses import replace
 
 import pytest
 
@@ -9,9 +10,11 @@ from skep.btf.graph import Btf
 from skep.btf.kinds import Kind, Member
 from skep.isa.assembler import assemble
 from skep.isa.insn import Insn
+from skep.session.assembly import request_of
 from skep.uapi.flags import AttachType, MapType
 from skep.uapi.program_types import by_name
 from skep.verifier import Rejected, Request, verify
+from skep.verifier.check import PROG_F_TEST_STATE_FREQ
 from skep.verifier.interface import FunctionInfo, LineInfo
 from support.verify_case import Shape, World
 from support.verify_maps import ARRAY, NESTED, PROGRAMS, all_maps, look_up, shape
@@ -291,3 +294,27 @@ def test_an_atomic_across_slots_is_misaligned() -> None:
     verdict = ask("r1 = 1\nlock *(u64 *)(r10 - 12) += r1\nr0 = 0\nexit")
     assert verdict is not None
     assert verdict.detail == "misaligned stack access off 0+0+-12 size 8"
+
+
+def test_what_a_helper_takes_in_this_program_type_is_compared() -> None:
+    """bpf_get_cgroup_classid() takes nothing, except in programs on packets.
+
+    So r1 was held to matter no more before the call, and of two ways that meet there the second one
+    was taken for the first, which had the context in r1.
+    """
+    text = """.type sched_cls
+    r6 = r1
+    call bpf_get_prandom_u32
+    r1 = r6
+    if r0 != 0 goto bad
+    goto join
+    bad: r1 = 5
+    join: r7 = 1
+    call bpf_get_cgroup_classid
+    r0 = 0
+    exit
+    """
+    request = replace(request_of(text, None), prog_flags=PROG_F_TEST_STATE_FREQ)
+
+    with pytest.raises(Rejected, match="R1 type=scalar expected=ctx"):
+        verify(request)

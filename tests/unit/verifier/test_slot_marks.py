@@ -1,5 +1,6 @@
 """Which stack slots matter: what walked instructions read, carried backwards and to callers."""
 
+from skep.uapi.program_types import XDP
 from skep.verifier.cfg import KernelCalls, check_flow
 from skep.verifier.decode import decode
 from skep.verifier.liveness import compute_liveness
@@ -51,7 +52,7 @@ LOOPS = """
 def _program(text: str) -> Program:
     program = decode(request(text))
     check_flow(program, privileged=True, kernel=KernelCalls())
-    compute_liveness(program)
+    compute_liveness(program, XDP.id)
     return program
 
 
