@@ -2,6 +2,7 @@
 
 from skep.engine.llvm.engine import LlvmEngine
 from skep.engine.llvm.pointers import pointer_registers
+from skep.isa import flow
 from skep.session.assembly import request_of
 from skep.verifier import verify
 from skep.verifier.interface import Proof
@@ -26,7 +27,7 @@ def proved(text: str) -> Proof:
 
 
 def pointers_at(proof: Proof, pc: int) -> set[int]:
-    found = pointer_registers(proof, proof.subprograms[0])[pc]
+    found = pointer_registers(proof, flow.blocks(proof.insns))[pc]
     return {register for register in range(10) if found >> register & 1}
 
 

@@ -17,6 +17,7 @@ from skep.engine.llvm.hooked import with_hooks
 from skep.engine.llvm.lines import Notes
 from skep.engine.llvm.linkage import Linkage
 from skep.engine.llvm.liveness import live_registers
+from skep.engine.llvm.loops import tests_at_both_ends
 from skep.engine.llvm.pointers import SECOND, is_address, pointer_operand, pointer_registers
 from skep.engine.machinery import MAY_GOTO_LIMIT, exception_callback, spend
 from skep.errors import InternalError, NotSupported
@@ -98,8 +99,11 @@ class _Function:
         self.frame = Frame(min(-(-part.stack_depth // 8) * 8, 512))
         self.ops = {pc: op for pc, op in self._instructions() if self._is_seen(pc)}
         self.leaders = self._leaders()
-        self.live = live_registers(proof.insns, part.start, part.end)
-        self.pointers = pointer_registers(proof, part)
+        blocks = flow.blocks(proof.insns, part.start, part.end)
+        self.live = live_registers(proof.insns, blocks)
+        self.pointers = pointer_registers(proof, blocks)
+        seen = [block for block in blocks if self._is_seen(block.start)]
+        self.doubled = tests_at_both_ends(proof, seen)
         self.budget = ""  # pointer to what may_goto counts down
 
     def text(self, number: int, notes: Notes | None) -> str:
@@ -110,14 +114,18 @@ class _Function:
             self._stop_without_fuel("1")
         self._reserve_budget()
         expected = part.start
+        start = part.start  # of the block that is being written
         for pc, op in self.ops.items():
             if pc != expected:
                 self._trap()
-            if notes is not None:
-                body.note = notes.of_insn(pc)
             if pc in self.leaders:
                 self.frame.label(f"b{pc}", self._kept(pc))
-            self._instruction(pc, op)
+                start = pc
+            self._write(pc, op, notes)
+            if self.doubled.get(start) == pc:
+                self.frame.label(f"again{start}", self._kept(start))
+                for again in range(start, pc + 1):
+                    self._write(again, self.ops[again], notes)
             expected = pc + (2 if op.kind is Kind.WIDE else 1)
         self._trap()
         symbol, small = subprogram_symbol(part.start), part.end - part.start <= INLINE_SIZE
@@ -126,6 +134,11 @@ class _Function:
             return body.define(symbol, f"#0{note}")
         attributes = "#0 alwaysinline" if small else "#0"
         return body.define(symbol, attributes + note, "internal ")
+
+    def _write(self, pc: int, op: Op, notes: Notes | None) -> None:
+        if notes is not None:
+            self.frame.body.note = notes.of_insn(pc)
+        self._instruction(pc, op)
 
     def _instructions(self) -> Iterator[tuple[int, Op]]:
         insns, pc = self.proof.insns, self.part.start
@@ -278,31 +291,36 @@ class _Function:
         if self.metered and target <= pc and self._is_seen(target):
             self._stop_without_fuel("0")
         if op.kind is Kind.GOTO or not self._is_seen(pc + 1):
-            self._go(target)
+            self._go(pc, target)
         elif not self._is_seen(target):
-            self._go(pc + 1)
+            self._go(pc, pc + 1)
         elif op.kind is Kind.MAY_GOTO:
-            self._may_goto(target, pc + 1)
+            self._may_goto(pc, target)
         else:
             y = self.frame.get(insn.src) if op.reg_source else str(insn.imm)
             truth = alu.condition(body, op.sem, self.frame.get(insn.dst), y, op.bits)
-            self._fork(truth, target, pc + 1)
+            self._fork(pc, truth, target)
 
-    def _go(self, target: int) -> None:
+    def _go(self, pc: int, target: int) -> None:
         self.frame.flush(self._kept(target))
-        self.frame.body.jump(f"b{target}")
+        self.frame.body.jump(self._label(pc, target))
 
-    def _fork(self, truth: str, yes: int, no: int) -> None:
-        self.frame.flush(self._kept(yes, no))
-        self.frame.body.fork(truth, f"b{yes}", f"b{no}")
+    def _fork(self, pc: int, truth: str, target: int) -> None:
+        """Go to *target* if *truth* holds, else on."""
+        self.frame.flush(self._kept(target, pc + 1))
+        self.frame.body.fork(truth, self._label(pc, target), self._label(pc, pc + 1))
 
-    def _may_goto(self, yes: int, no: int) -> None:
+    def _label(self, pc: int, target: int) -> str:
+        """Where the jump at *pc* goes to for *target*."""
+        return f"again{target}" if target <= pc and target in self.doubled else f"b{target}"
+
+    def _may_goto(self, pc: int, target: int) -> None:
         body = self.frame.body
         left = body.value(f"load i64, ptr {self.budget}")
         spent = body.value(f"icmp eq i64 {left}, 0")
         less = body.value(f"call i64 @llvm.usub.sat.i64(i64 {left}, i64 1)")
         body.emit(f"store i64 {less}, ptr {self.budget}")
-        self._fork(spent, yes, no)
+        self._fork(pc, spent, target)
 
     def _stop_without_fuel(self, result: str) -> None:
         body = self.frame.body

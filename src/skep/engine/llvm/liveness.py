@@ -7,9 +7,8 @@ from skep.isa.insn import Insn
 from skep.isa.table import op_of, registers_read, registers_written
 
 
-def live_registers(insns: Sequence[Insn], start: int, end: int) -> Mapping[int, int]:
-    """For each block of the function at slots *start* to *end*: its live registers, a bit set."""
-    blocks = flow.blocks(insns, start, end)
+def live_registers(insns: Sequence[Insn], blocks: Sequence[flow.Block]) -> Mapping[int, int]:
+    """For each of *blocks*, which are a function: its live registers, a bit set."""
     needs, kills = {}, {}
     for block in blocks:
         needs[block.start], kills[block.start] = _effect(insns, block)

@@ -6,12 +6,12 @@ give, the frame pointer, and sums of which the verifier says which operand the p
 a matter of notation: pointer or integer, a register holds the same 64 bits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from skep.isa import flow
 from skep.isa.insn import Insn
 from skep.isa.table import Kind, Op, Sem, op_of, registers_written
-from skep.verifier.interface import Memory, Proof, Subprogram
+from skep.verifier.interface import Memory, Proof
 
 FIRST = 1  # what Proof.moved says of a sum
 SECOND = 2
@@ -19,15 +19,11 @@ STACK_ONLY = 1 << 10
 EVERY = 0x7FF
 
 
-def pointer_registers(proof: Proof, part: Subprogram) -> Mapping[int, int]:
-    """For each block of *part*: the registers that hold pointers at its start, a bit set."""
-    blocks = {
-        block.start: block
-        for block in flow.blocks(proof.insns, part.start, part.end)
-        if proof.seen[block.start]
-    }
+def pointer_registers(proof: Proof, function: Sequence[flow.Block]) -> Mapping[int, int]:
+    """For each block of *function*: the registers that hold pointers at its start, a bit set."""
+    blocks = {block.start: block for block in function if proof.seen[block.start]}
     found = dict.fromkeys(blocks, EVERY)
-    found[part.start] = STACK_ONLY
+    found[function[0].start] = STACK_ONLY
     changed = set(blocks)
     while changed:
         start = min(changed)
