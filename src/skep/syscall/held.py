@@ -6,7 +6,7 @@ from skep.maps.creation import Held
 from skep.maps.interface import Map
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.objects import Holding, Kind
-from skep.syscall.on_functions import functions_of
+from skep.syscall.on_functions import MANY, functions_of
 from skep.syscall.owners import program_kind
 from skep.syscall.state import State
 from skep.uapi import reasons_elements as elements
@@ -69,6 +69,8 @@ class Holder:
         if functions.is_traced:
             raise Refusal(COMMAND, elements.SLOT_TRACED)
         functions.in_arrays += 1
+        if self._state.runs:  # nobody counts its runs, since tail calls go straight to it
+            program.entry.hot(MANY)
 
     def release(self, target: Held) -> None:
         """Give one reference back; runs that found *target* before may still use it."""

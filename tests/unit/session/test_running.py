@@ -7,13 +7,16 @@ import pytest
 
 import skep
 from skep.attach.packets import Batch
+from skep.engine.llvm.background import background
 from skep.session.objects import new_subsystem
 from skep.session.programs import Program
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.objects import Kind
+from skep.uapi.commands import MAP_UPDATE_ELEM
 from support.caller import EXIT, RETURN_ONE, Caller, insn
 
 SCHED_CLS, SYSCALL, RAW_TRACEPOINT = 3, 31, 17
+PROG_ARRAY = 3
 SLEEPABLE = 1 << 4
 OBJECTS = Path(__file__).parents[2] / "objects"
 PRINT = (
@@ -108,3 +111,16 @@ def test_a_long_batch_does_not_use_the_heap_up() -> None:
         batch = Batch(memory, place * 70_000, array("I", [64]) * 70_000)
 
         assert loaded.programs["takes"].run_batch(batch) == {1: 70_000}
+
+
+def test_a_program_that_only_tail_calls_reach_is_compiled_too() -> None:
+    caller = Caller(new_subsystem())
+    program = program_of(caller, RETURN_ONE + EXIT, SCHED_CLS)
+    entry = program.loaded.entry
+    assert entry.hot(0) == entry.address
+    array_fd = caller.map(PROG_ARRAY, 4, 4, 1)
+    key, value = caller.keep(bytes(4)), caller.keep(program.fd.to_bytes(4, "little"))
+    caller.call(MAP_UPDATE_ELEM, map_fd=array_fd, key=key, value=value)
+    background().settle()
+
+    assert entry.hot(0) != entry.address
