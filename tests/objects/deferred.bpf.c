@@ -39,6 +39,7 @@ struct request {
 	__u64 nanoseconds;
 	__u64 flags;
 	int answer;
+	int prepared;
 };
 
 int fired, worked, last_key, problems, cancelled;
@@ -94,7 +95,7 @@ int start_in_table(struct request *request)
 
 	if (!value)
 		return -1;
-	bpf_timer_init(&value->timer, &table, 1);
+	request->prepared = bpf_timer_init(&value->timer, &table, 1);
 	bpf_timer_set_callback(&value->timer, ring);
 	value->rounds = request->rounds;
 	request->answer = bpf_timer_start(&value->timer, request->nanoseconds, request->flags);
@@ -111,7 +112,7 @@ int start_session(struct request *request)
 	value = bpf_map_lookup_elem(&sessions, &key);
 	if (!value)
 		return -1;
-	bpf_timer_init(&value->timer, &sessions, 1);
+	request->prepared = bpf_timer_init(&value->timer, &sessions, 1);
 	bpf_timer_set_callback(&value->timer, ring);
 	value->rounds = request->rounds;
 	request->answer = bpf_timer_start(&value->timer, request->nanoseconds, request->flags);
@@ -196,7 +197,7 @@ int queue_work(struct request *request)
 
 	if (!value)
 		return -1;
-	bpf_wq_init(&value->work, &table, 0);
+	request->prepared = bpf_wq_init(&value->work, &table, 0);
 	bpf_wq_set_callback_impl(&value->work, labour, 0, 0);
 	value->rounds = request->rounds;
 	request->answer = bpf_wq_start(&value->work, request->flags);
