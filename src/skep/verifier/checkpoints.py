@@ -57,6 +57,19 @@ class Checkpoints:
         self._at.clear()
         self._visits.clear()
 
+    def busiest(self) -> int:
+        """Slot of the pruning point whose states are compared most, in a loop if there is one.
+
+        -1 if nothing is kept.
+        """
+        visits: dict[int, int] = {}
+        for stored in self._at.values():
+            for checkpoint in stored:
+                pc = checkpoint.state.pc
+                visits[pc] = visits.get(pc, 0) + checkpoint.hits + checkpoint.misses + 1
+        loops = [pc for pc in visits if self._step(pc).scc]
+        return max(loops or list(visits), key=lambda pc: visits[pc], default=-1)
+
     # --- comparing ----------------------------------------------------------------------------
 
     def is_visited(self, step: Step) -> bool:

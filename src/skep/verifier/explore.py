@@ -170,12 +170,7 @@ def _one_instruction(check: Check, marks: Checkpoints, handlers: list[Handler | 
     check.step = step
     marks.insns += 1
     if marks.insns > MAX_INSNS:
-        check.refuse(
-            flow.INSN_BUDGET,
-            f"BPF program is too large. Processed {marks.insns} insn",
-            hint="bound loops more tightly, or move them into bpf_loop or global functions; "
-            "skep verify --profile shows which lines cost most",
-        )
+        _refuse_budget(check, marks)
     state.pc = pc
     state.last_pc = check.previous_pc
     if check.observer is not None:
@@ -197,6 +192,19 @@ def _one_instruction(check: Check, marks: Checkpoints, handlers: list[Handler | 
         marks.jumps += 1
     check.next_pc = step.next_pc
     _examine(check, step, handlers)
+
+
+def _refuse_budget(check: Check, marks: Checkpoints) -> None:
+    pc = marks.busiest()
+    source = check.source_line(pc)
+    where = f" ({source})" if source else ""
+    check.refuse(
+        flow.INSN_BUDGET,
+        f"BPF program is too large. Processed {marks.insns} insn",
+        found=f"most ways meet at insn {pc}{where}" if pc >= 0 else "",
+        hint="bound loops more tightly, or move them into bpf_loop or global functions; "
+        "skep verify --profile shows which lines cost most",
+    )
 
 
 def _see(check: Check, step: Step) -> None:

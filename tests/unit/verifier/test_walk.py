@@ -45,6 +45,7 @@ def test_a_loop_beyond_the_budget_is_refused() -> None:
     verdict = rejected(request("r0 = 0\nr1 = 0\nr1 += 1\nif r1 < 2000000 goto -2\nexit"))
 
     assert (verdict.rule.id, verdict.errno) == ("insn-budget", errno.E2BIG)
+    assert verdict.found == "most ways meet at insn 2"
 
 
 def test_paths_that_join_in_equal_states_are_walked_once() -> None:
