@@ -221,7 +221,7 @@ class Capture:
         batch_size: packets a batch.
     """
 
-    def __init__(self, path: str | Path, batch_size: int = 16384) -> None:
+    def __init__(self, path: str | Path, batch_size: int = 32768) -> None:
         self.source = str(path)
         self.batch_size = batch_size
         with Path(path).open("rb") as file:

@@ -33,9 +33,11 @@ BUFFER_SIZE: Final = HEADROOM + (1 << 18) + 512
 LINK_HEADER_SIZE: Final = 14
 FROM_NETWORK: Final = frozenset({"cgroup_skb", "lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local"})
 ORIGINS: Final = {"__sk_buff": Origin.SKB, "xdp_md": Origin.XDP}
+TAIL_CALL: Final = 12
 WORDS: Final = struct.Struct("<11Q")  # the batch block of skep.engine.batch
 PLACES: Final = struct.Struct("<2Q")  # its ADDRESSES and LENGTHS
-SLICE: Final = 4096  # packets; of the heap they may need 128 MiB
+SLICE: Final = 4096  # packets that a program may allocate objects for: 128 MiB, if large ones
+WHOLE: Final = 1 << 20
 
 
 class PacketRunner:
@@ -66,6 +68,7 @@ class PacketRunner:
         self._size = row.native_size
         self._block = ctypes.create_string_buffer(WORDS.size)
         self.values = array("Q")
+        self._slice = SLICE if _may_allocate(program) else WHOLE
         self._skip = LINK_HEADER_SIZE if program.type.name in FROM_NETWORK else 0
 
     def run(self, batch: Batch, cpu: int | None = None) -> Counter[int]:
@@ -93,12 +96,12 @@ class PacketRunner:
         """Run, a slice at a time: in between nothing is seen, so what programs dropped is freed."""
         addresses, lengths = batch.addresses.buffer_info()[0], batch.lengths.buffer_info()[0]
         place, count, checksum = ctypes.addressof(self._block), len(batch), invocation.get(CHECKSUM)
-        for first in range(0, count, SLICE):
+        for first in range(0, count, self._slice):
             if first:
                 self._state.world.between(invocation)
                 store64(invocation.address + CHECKSUM, checksum)
             PLACES.pack_into(self._block, ADDRESSES, addresses + 8 * first, lengths + 4 * first)
-            size = min(SLICE, count - first)
+            size = min(self._slice, count - first)
             self._program.entry.batch(invocation.address, place, size, results + 8 * first)
 
     def _describe(self, batch: Batch) -> tuple[int, ...]:
@@ -118,6 +121,11 @@ class PacketRunner:
         if counted.pop(BINS - 1, 0):  # and all that is greater
             counted += Counter(value & 0xFFFF_FFFF for value in results if value >= BINS - 1)
         return counted
+
+
+def _may_allocate(program: LoadedProgram) -> bool:
+    """Whether a run may take objects: kernel functions do, and who knows what tail calls lead to."""
+    return any(fact.kfunc or fact.helper == TAIL_CALL for fact in program.proof.calls.values())
 
 
 @dataclass(slots=True)

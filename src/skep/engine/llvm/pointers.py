@@ -21,19 +21,20 @@ EVERY = 0x7FF
 
 def pointer_registers(proof: Proof, function: Sequence[flow.Block]) -> Mapping[int, int]:
     """For each block of *function*: the registers that hold pointers at its start, a bit set."""
-    blocks = {block.start: block for block in function if proof.seen[block.start]}
-    found = dict.fromkeys(blocks, EVERY)
+    blocks = [block for block in function if proof.seen[block.start]]
+    found = {block.start: EVERY for block in blocks}
     found[function[0].start] = STACK_ONLY
-    changed = set(blocks)
+    changed = set(found)
     while changed:
-        start = min(changed)
-        changed.remove(start)
-        after = _after(proof, blocks[start], found[start])
-        for successor in blocks[start].successors:
-            before = found.get(successor)
-            if before is not None and before & after != before:
-                found[successor] = before & after
-                changed.add(successor)
+        for block in blocks:
+            if block.start in changed:
+                changed.remove(block.start)
+                after = _after(proof, block, found[block.start])
+                for successor in block.successors:
+                    before = found.get(successor)
+                    if before is not None and before & after != before:
+                        found[successor] = before & after
+                        changed.add(successor)
     return found
 
 
@@ -57,10 +58,13 @@ def _after(proof: Proof, block: flow.Block, pointers: int) -> int:
     while pc < block.end:
         insn = proof.insns[pc]
         op = op_of(insn)
-        if op is not None and proof.seen[pc]:
-            gained = 1 << insn.dst if _makes_pointer(proof, pc, op, insn, pointers) else 0
-            pointers = pointers & ~registers_written(op, insn) | gained
-        pc += flow.width(insn)
+        if op is None or op.kind is Kind.JUMP:
+            pc += 1
+            continue
+        gained = 1 << insn.dst if _makes_pointer(proof, pc, op, insn, pointers) else 0
+        lost = 1 << insn.dst if op.kind is Kind.ALU else registers_written(op, insn)
+        pointers = pointers & ~lost | gained
+        pc += 2 if op.kind is Kind.WIDE else 1
     return pointers
 
 
