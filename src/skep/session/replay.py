@@ -124,7 +124,7 @@ class PacketRunner:
 
 
 def _may_allocate(program: LoadedProgram) -> bool:
-    """Whether a run may take objects: kernel functions do, and who knows what tail calls lead to."""
+    """Whether a run may take objects: kernel functions may, and whatever tail calls lead to."""
     return any(fact.kfunc or fact.helper == TAIL_CALL for fact in program.proof.calls.values())
 
 
