@@ -1,11 +1,12 @@
 """(c) Load latency: from PROG_LOAD to the answer of the first run, by tier and size of the program.
 
-Tiers: *quick* code, which programs start with; *optimised*, as the background makes it for what
-runs; *cached*, optimised code that an earlier process left on disk; the *interpreter*. The
-kernel's PROG_LOAD and first run stand beside them. Programs are generated: arithmetic, stack,
-packet reads and branches; every round gets a new one, so that no cache knows it, unless it is to.
-The milliseconds of the tiers include verification, which is shown by itself, too. CPU time of the
-thread, the least of the rounds.
+Tiers: *start*, where programs begin, and which needs nothing from disk; *cached*, optimised code
+that an earlier process left on disk; *optimised*, as the background makes it of what runs; *quick*
+code, LLVM's -O0, which metered programs begin with; the *interpreter*. The kernel's PROG_LOAD and
+first run stand beside them. Programs are generated: arithmetic, stack, packet reads and branches;
+every round gets a new one, so that no cache knows it, unless it is to. All milliseconds include
+verification; *verify* is a PROG_LOAD that ends with it. CPU time of the thread, the least of the
+rounds.
 """
 
 import ctypes
@@ -23,6 +24,8 @@ from skep.engine.interpreter import Interpreter
 from skep.engine.llvm.cache import DiskCache
 from skep.engine.llvm.engine import LlvmEngine
 from skep.engine.llvm.machine import FULL, QUICK, Machine
+from skep.engine.llvm.start import START
+from skep.engine.proof_only import ProofEngine
 from skep.isa.assembler import assemble
 from skep.isa.codec import encode
 from skep.loader.door import Syscall
@@ -72,33 +75,44 @@ class Way:
         self._data = ctypes.create_string_buffer(PACKET, len(PACKET))
         self._license = ctypes.create_string_buffer(b"GPL")
 
-    def first_answer(self, code: bytes) -> tuple[float, float]:
-        """Milliseconds of PROG_LOAD, and of it with the first run."""
+    def load(self, code: bytes) -> tuple[int, float]:
+        """Descriptor and milliseconds of PROG_LOAD."""
         room = ctypes.create_string_buffer(code, len(code))
         attr = bytearray(ProgLoad(prog_type=XDP, insn_cnt=len(code) // 8,
                                   insns=ctypes.addressof(room),
                                   license=ctypes.addressof(self._license)).encode())  # fmt: skip
         began = time.thread_time_ns()
         fd = self._syscall.bpf(PROG_LOAD.number, attr)
-        loaded = time.thread_time_ns()
+        spent = time.thread_time_ns() - began
         if fd < 0:
             raise OSError(-fd, f"{self.name}: {os.strerror(-fd)}")
+        return fd, spent / 1e6
+
+    def first_answer(self, code: bytes) -> tuple[float, float]:
+        """Milliseconds of PROG_LOAD, and of it with the first run."""
+        fd, loading = self.load(code)
+        if self.name == "verify":
+            self._syscall.close(fd)
+            return loading, loading
         run = TestRun(prog_fd=fd, repeat=1, data_size_in=len(PACKET),
                       data_in=ctypes.addressof(self._data)).encode()  # fmt: skip
+        began = time.thread_time_ns()
         answer = self._syscall.bpf(PROG_TEST_RUN.number, bytearray(run))
-        ended = time.thread_time_ns()
+        running = (time.thread_time_ns() - began) / 1e6
         self._syscall.close(fd)
         if answer < 0:
             raise OSError(-answer, f"{self.name}: {os.strerror(-answer)}")
-        return (loaded - began) / 1e6, (ended - began) / 1e6
+        return loading, loading + running
 
 
 def engines(folder: Path) -> dict[str, Callable[[World], Engine]]:
     """How each tier's engine is made."""
     return {
-        "quick": lambda _: LlvmEngine(machine=Machine(), tier=QUICK),
-        "optimised": lambda _: LlvmEngine(machine=Machine(), tier=FULL),
+        "verify": lambda _: ProofEngine(),
+        "start": lambda _: LlvmEngine(machine=Machine(), tier=START),
         "cached": lambda _: LlvmEngine(machine=Machine(DiskCache(folder)), tier=FULL),
+        "optimised": lambda _: LlvmEngine(machine=Machine(), tier=FULL),
+        "quick": lambda _: LlvmEngine(machine=Machine(), tier=QUICK),
         "interpreter": lambda _: Interpreter(),
     }
 
@@ -134,5 +148,5 @@ def row_of(size: int, ways: list[Way], rounds: int) -> dict[str, Any]:
     text = f"load {size:5} instructions  " + "".join(f"{best[way.name]:12.2f}" for way in ways)
     text += f"{min(kernel_load):13.2f}" if kernel_load else ""
     limit = LIMITS.get(size)
-    print(text + (f"   limit of quick {limit:.0f}" if limit else ""), flush=True)
+    print(text + (f"   limit of start {limit:.0f}" if limit else ""), flush=True)
     return {"name": f"load {size}", "unit": "ms", **best}
