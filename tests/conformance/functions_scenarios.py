@@ -11,6 +11,7 @@ from skep.uapi import commands, infos
 from support.caller import insn
 from support.functions import (
     CGROUP_SKB,
+    CONTEXTS,
     EXT,
     FENTRY,
     FEXIT,
@@ -32,6 +33,7 @@ from support.opener import Opener
 
 ADD, SUM = Fn("add", "int, int"), Fn("sum", "int, int", code=number(100))
 MULTIPLY = Fn("other", "int, int", code=product())
+FIRST: Final = insn(0x61, 0, 1) + number(1)  # reads the first word of the context
 CHANGE: Final = insn(0xB7, 2, imm=0) + insn(0x85, imm=44) + number(1)  # bpf_xdp_adjust_head
 Results = list[Any]
 
@@ -295,11 +297,44 @@ def many(caller: Opener) -> Results:
     return [found.count(0), *(each for each in found if each)]
 
 
+KINDS: Final = (
+    (1, 0), (2, 0), (3, 0), (4, 0), (6, 0), (7, 0), (8, 0), (8, 1), (9, 2), (10, 0), (11, 0),
+    (12, 0), (13, 3), (14, 5), (15, 6), (16, 7), (17, 0), (18, 8), (18, 10), (18, 19), (19, 0),
+    (21, 34), (22, 17), (23, 18), (24, 0), (25, 21), (25, 22), (30, 36), (32, 45),
+)  # fmt: skip
+
+
+def kinds(caller: Opener) -> Results:
+    """Programs of every type whose context has a name are extended, and traced."""
+    found: Results = []
+    for kind, attach_type in KINDS:
+        on = load_target(caller, (Fn("look", "ctx, int"), ADD), kind,
+                         expected_attach_type=attach_type)  # fmt: skip
+        context = CONTEXTS[kind]
+        found += [f"{kind}.{attach_type}", sign(on.fd)]
+        if on.fd < 0:
+            continue
+        for name, takes in (("look", "ctx, int"), ("main", "ctx"), ("add", "int, int")):
+            for value in (0, 1, 2, 4):
+                patch = load_on(caller, on, name, Fn("other", takes, code=number(value)),
+                                context=context)  # fmt: skip
+                found.append(sign(patch.fd))
+            found.append(sign(link(caller, patch.fd)))
+        read = load_on(caller, on, "look", Fn("other", "ctx, int", code=FIRST), context=context)
+        other = load_on(caller, on, "look", Fn("other", "ctx, int"), context="alien")
+        sees = traces(caller, on, "main", FENTRY, insn(0x79, 1, 1) + insn(0x79, 0, 1) + number(0))
+        looks = traces(caller, on, "look", FEXIT, insn(0x79, 0, 1, off=16) + number(0))
+        found += ask(caller, read.fd, other.fd, sees.fd, looks.fd)
+        found.append(sign(link(caller, looks.fd, attach_type=FEXIT)))
+        caller.close_all()
+    return found
+
+
 SCENARIOS: Final[Mapping[str, Callable[[Opener], Results]]] = {
     each.__name__: each
     for each in (
         one_at_a_time, extended_or_traced, another_target, the_first_target_by_name, tracing_stays,
         arrays, tail_calls, nested, old_way, told, info_of_program, changes_of_links, loads,
-        packets, returns, orders, words, many,
+        packets, returns, orders, words, many, kinds,
     )
 }  # fmt: skip

@@ -14,9 +14,16 @@ from support.caller import EXIT, Caller, insn
 XDP, TRACING, EXT, SCHED_CLS, CGROUP_SKB, KPROBE, RAW_TRACEPOINT = 6, 26, 28, 3, 8, 2, 17
 FENTRY, FEXIT, MODIFY_RETURN, TRACE_RAW_TP, TRACE_ITER, LSM_MAC = 24, 25, 26, 23, 28, 27
 CONTEXTS = {
-    XDP: "xdp_md", SCHED_CLS: "__sk_buff", CGROUP_SKB: "__sk_buff", 1: "__sk_buff",
-    RAW_TRACEPOINT: "bpf_raw_tracepoint_args", 9: "bpf_sock", 30: "bpf_sk_lookup",
+    1: "__sk_buff", KPROBE: "pt_regs", SCHED_CLS: "__sk_buff", 4: "__sk_buff", XDP: "xdp_md",
+    7: "bpf_perf_event_data", CGROUP_SKB: "__sk_buff", 9: "bpf_sock", 10: "__sk_buff",
+    11: "__sk_buff", 12: "__sk_buff", 13: "bpf_sock_ops", 14: "__sk_buff",
+    15: "bpf_cgroup_dev_ctx", 16: "sk_msg_md", RAW_TRACEPOINT: "bpf_raw_tracepoint_args",
+    18: "bpf_sock_addr", 19: "__sk_buff", 21: "sk_reuseport_md", 22: "__sk_buff",
+    23: "bpf_sysctl", 24: "bpf_raw_tracepoint_args", 25: "bpf_sockopt", 30: "bpf_sk_lookup",
+    32: "bpf_nf_ctx",
 }  # fmt: skip
+ANY_RESULT = frozenset((1, KPROBE, SCHED_CLS, 4, XDP, 7, 10, 11, 12, 14, 16, 19, 21, 22))
+ONLY = {19: 1, 20: 1}  # attach types, of cgroup_sock_addr, whose programs return 1
 STATIC, GLOBAL = kinds.STATIC, kinds.GLOBAL
 
 
@@ -152,8 +159,8 @@ def load_target(
         calls.append(len(code))
         code += insn(0x85, src=1) + insn(0x0F, 7, 0)
     code += insn(0xBF, 0, 7) + EXIT
-    if kind in (CGROUP_SKB, 9, 30, RAW_TRACEPOINT):
-        code = code[:-16] + number(0)
+    if kind not in ANY_RESULT:
+        code = code[:-16] + number(ONLY.get(members.get("expected_attach_type", 0), 0))
     start = len(code) // 8
     for at, fn in zip(calls, (*functions, *uncalled), strict=True):
         code = code[:at] + insn(0x85, src=1, imm=start - at // 8 - 1) + code[at + 8 :]

@@ -131,6 +131,12 @@ class Check:
         )
         self.tale: Tale = self.journal if request.log_level & 2 else None
 
+    def follow(self, request: Request) -> None:
+        """Go on by the rules of *request*; nothing was asked of those of the old one."""
+        self.request = request
+        row = request.program_type
+        self.attach_type = effective_attach_type(row, request.expected_attach_type)
+
     # --- verdicts -----------------------------------------------------------------------------
 
     def refuse(

@@ -9,6 +9,7 @@ from skep.verifier.extension import Extension, inherit, require_target
 from skep.verifier.interface import Request
 from skep.verifier.report import Rejected
 from skep.verifier.rules import flow
+from skep.verifier.setup import check_maps
 
 
 def adopt(check: Check) -> None:
@@ -25,8 +26,9 @@ def adopt(check: Check) -> None:
         raise _without_program(request)
     extension = Extension(request, main.type_id, main.changes_packet, main.might_sleep)
     require_target(extension, target, request.attach_btf_id)
-    check.request = inherit(request, target)
+    check.follow(inherit(request, target))
     check.extends = True
+    check_maps(check)
 
 
 def _without_program(request: Request) -> Rejected:

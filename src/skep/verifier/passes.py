@@ -75,7 +75,7 @@ def _verify(request: Request) -> Proof:
         if request.program_type.id == _EXT:
             adopt(check)
         number_loops(program)
-        compute_liveness(program, request.program_type.id)
+        compute_liveness(program, check.request.program_type.id)
         marks = Checkpoints(check)
         _walk_all(check, marks)
         check_depth(check)

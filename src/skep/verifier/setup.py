@@ -59,8 +59,7 @@ def check_request(check: Check) -> None:
     Raises:
         Rejected: the program type may not do what is asked, or not use one of the maps.
     """
-    for shape in check.program.maps:
-        _check_map(check, shape)
+    check_maps(check)
     _require_single(check)
     _check_symbols(check)
     kind = check.request.program_type.id
@@ -78,6 +77,12 @@ def check_request(check: Check) -> None:
         check.target = resolve_target(check.request)
     if kind == _STRUCT_OPS:
         check.target = resolve_member(check.request, is_gpl(check))
+
+
+def check_maps(check: Check) -> None:
+    """Refuse maps that programs of the type may not use."""
+    for shape in check.program.maps:
+        _check_map(check, shape)
 
 
 def _require_single(check: Check) -> None:

@@ -127,6 +127,21 @@ def test_an_extension_returns_what_the_target_may(
     assert loads == [value in allowed for value in range(5)]
 
 
+def test_an_extension_reads_of_the_context_what_the_attach_type_of_its_target_allows(
+    caller: Caller,
+) -> None:
+    """bound_dev_if is there when a socket is made, and not after it was bound (attach type 12)."""
+    code = insn(0x61, 0, 1) + number(1)
+    loads = []
+    for attach_type in (2, 12):
+        on = load_target(caller, (Fn("look", "ctx"),), 9, expected_attach_type=attach_type)
+        assert on.fd >= 0, on.log
+        patch = load_on(caller, on, "look", Fn("other", "ctx", code=code), context="bpf_sock")
+        loads.append(patch.fd >= 0)
+
+    assert loads == [True, False]
+
+
 def test_an_extension_calls_the_helpers_of_its_target(caller: Caller) -> None:
     adjust = insn(0xB7, 2) + insn(0x85, imm=44) + number(1)  # bpf_xdp_adjust_head
     look = Fn("look", "ctx", code=adjust)
