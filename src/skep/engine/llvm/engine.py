@@ -56,7 +56,7 @@ class CompiledEntry:
         self._library, self._starts, self._metered = library, starts, metered
         self._heap = heap
         self._growth, self._trace = growth, trace
-        self._function = code.function if growth is None else self._run_quick
+        self._function = code.function if growth is None else self._run_first
         self.address: int = code.address if growth is None else growth.gate.address
 
     def __call__(self, run: int, context: int, /) -> int:
@@ -89,7 +89,7 @@ class CompiledEntry:
             self._function = code.function
         return code
 
-    def _run_quick(self, run: int, context: int) -> int:
+    def _run_first(self, run: int, context: int) -> int:
         return self._best(1).function(run, context)
 
     def call_back(self, run: int, callback: int, arguments: tuple[int, int, int], /) -> int:
@@ -137,8 +137,8 @@ class LlvmEngine:
         machine: compiles and loads; by default with the cache on disk.
         objects: address and size of the region of kernel objects, if there is one.
         metered: programs count their back edges against the run block's FUEL.
-        tier: how hard to optimise, at once; by default programs start with quick code, and what
-            runs is optimised as it has loops or not, or is very large.
+        tier: how hard to optimise, at once; by default programs start with what is there soonest,
+            and what runs is optimised as it has loops or not, or is very large.
     """
 
     name = "llvm"
