@@ -1,6 +1,7 @@
 """The LLVM engine: proofs to machine code."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -31,6 +32,23 @@ SLOTS_PER_RUN: Final = 256  # a metered program of so many slots is worth the wo
 LARGE: Final = 1 << 20  # characters of IR from which on LLVM's better passes take minutes
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all programs of one engine have around them.
+
+    Args:
+        upcalls: keeps what helpers in Python raise.
+        library: where native code lives.
+        metered: runs may be stopped.
+        heap: what objects are given back to when a run is; 0 if there is none.
+    """
+
+    upcalls: Upcalls
+    library: CompiledLibrary
+    metered: bool
+    heap: int
+
+
 class CompiledEntry:
     """A program as machine code.
 
@@ -41,21 +59,16 @@ class CompiledEntry:
     def __init__(
         self,
         code: Code,
-        upcalls: Upcalls,
-        library: CompiledLibrary,
+        around: Surroundings,
         starts: Sequence[int],
         *,
-        metered: bool,
-        heap: int,
         growth: Growth | None = None,
         trace: Callable[[Code], Sequence[CodePlace]],
         hooks: Hooks = NO_HOOKS,
     ) -> None:
-        self._hooks = hooks  # the code calls them
-        self._code, self._upcalls = code, upcalls  # they live as long as the code may run
-        self._library, self._starts, self._metered = library, starts, metered
-        self._heap = heap
-        self._growth, self._trace = growth, trace
+        self._code, self._hooks = code, hooks  # they live as long as the code may run
+        self._around, self._starts, self._growth, self._trace = around, starts, growth, trace
+        self._upcalls, self._metered = around.upcalls, around.metered
         self._function = code.function if growth is None else self._run_first
         self.address: int = code.address if growth is None else growth.gate.address
 
@@ -115,13 +128,13 @@ class CompiledEntry:
 
     def batch(self, run: int, batch: int, count: int, results: int, /) -> None:
         """Run on many packets, see ``skep.engine.batch``; raises as a single run does."""
-        self._library.bind(run_batch)(run, self.hot(count), batch, count, results)
+        self._around.library.bind(run_batch)(run, self.hot(count), batch, count, results)
         self._check(run)
 
     def _check(self, run: int) -> None:
         fault = load64(run + FAULT)
         if fault and self._metered:
-            self._library.bind(let_go)(run, self._heap)
+            self._around.library.bind(let_go)(run, self._around.heap)
         self._upcalls.check(run)
         if fault in STOPPED:
             raise RunError(STOPPED[fault])
@@ -159,8 +172,8 @@ class LlvmEngine:
         self._machine = machine or Machine(DiskCache())
         self.library = library or CompiledLibrary(self._machine)
         self._objects, self._metered, self._tier = objects, metered, tier
-        self._heap = heap_in(objects)
         self._upcalls = Upcalls()
+        self._around = Surroundings(self._upcalls, self.library, metered, heap_in(objects))
         self._gates = Gates(self._machine)
         self._start = Start(
             self._machine, self.library, self._upcalls, self._helpers, self._kfuncs, objects
@@ -185,10 +198,8 @@ class LlvmEngine:
                 runs = 1 if has_loops(proof) else RUNS
                 growth = self._growth(code, runs, partial(self._compile, proof))
         starts = [part.start for part in proof.subprograms]
-        return CompiledEntry(
-            code, self._upcalls, self.library, starts, metered=self._metered,
-            heap=self._heap, growth=growth, trace=partial(self._trace, proof), hooks=hooks,
-        )  # fmt: skip
+        trace = partial(self._trace, proof)
+        return CompiledEntry(code, self._around, starts, growth=growth, trace=trace, hooks=hooks)
 
     def _needs_code(self, proof: Proof) -> bool:
         """Whether the start tier lacks something that the program has."""
