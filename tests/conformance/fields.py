@@ -172,7 +172,7 @@ def random_owners(seed: int) -> Types:
     maker = _Maker(rng)
     builder, marks = maker.builder, maker.marks
     names = [f"o{number}" for number in range(rng.randrange(1, 12))]
-    made = []
+    made: list[int] = []
     for name in names:
         members = [kinds.Member("lock", marks["bpf_spin_lock"], 0)]
         members.append(kinds.Member("n", marks["bpf_list_node"], 64))

@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from conformance import fuzz_deferred
 from conformance.fuzz_kfuncs import PROGRAMS, Pair, run
 from skep.btf import kinds
 from skep.btf.kinds import Kind
@@ -97,6 +98,14 @@ def test_random_programs_get_the_kernels_verdicts() -> None:
     assert outcomes["both accept"] > 30
     # errnos differ where Linux sees two things wrong in another order
     assert outcomes.total() - outcomes["both accept"] - outcomes["both refuse"] <= 5
+
+
+@pytest.mark.slow
+def test_random_programs_with_deferred_work_get_the_kernels_verdicts(headers: Path) -> None:
+    outcomes = fuzz_deferred.run(20261121, 120, headers)
+
+    assert outcomes["both accept"] > 20
+    assert outcomes.total() == outcomes["both accept"] + outcomes["both refuse"]
 
 
 @pytest.fixture(scope="module")

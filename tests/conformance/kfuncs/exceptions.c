@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Exceptions: who may throw, who may catch, and with what in hand. */
+/* No program with a callback has a function that only dead code calls: Linux 6.18 removes that */
+/* function, keeps the callback's old number, and oopses. */
 #include "common.h"
 
 #define CATCH(f) __attribute__((btf_decl_tag("exception_callback:" #f)))
