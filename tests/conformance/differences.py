@@ -35,13 +35,6 @@ class Difference(NamedTuple):
 
 DIFFERENCES = (
     Difference(
-        "missing-map-types", ("MAP_CREATE",),
-        "makes the map, or says what is wrong with its sizes and flags",
-        "EOPNOTSUPP",
-        "struct_ops maps are not there yet",
-        rule="map-create/missing-type",
-    ),
-    Difference(
         "cpumap-size", ("MAP_CREATE",),
         "E2BIG for more CPUs than it was built for (CONFIG_NR_CPUS)",
         "E2BIG for more than 8192",

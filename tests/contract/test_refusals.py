@@ -109,7 +109,6 @@ WITHOUT_ROW = {
     ("maps/user_ring.py", "reserve"): "no command: user space writes its records in Python",
     ("syscall/object_types.py", "_object_type"): "asked by the engine; the door gives it a row",
     ("syscall/object_types.py", "_cpumask_type"): "the same",
-    ("maps/families.py", "create_map"): "the door gives it a row, unless only a verdict is wanted",
 }
 BARE = {"CommandError", "NotSupported", "Fault"}
 

@@ -96,6 +96,8 @@ class Creation:
             the value's address; None if values own nothing.
         lock_offset: where a value has its bpf_spin_lock; -1 if it has none.
         inner: template of a map-in-map.
+        has_kernel_type: it names a type of the kernel for its value; *table* is what that says of
+            a table of functions, None if it is no such type.
         resolve: what the fd in an update of a map of file descriptors stands for, counted as one
             reference more; raises CommandError.
         release: gives that reference back; programs that run may use the object until they end.
@@ -117,6 +119,8 @@ class Creation:
     owned: tuple[int, int] | None = None
     lock_offset: int = -1
     inner: Map | None = None
+    has_kernel_type: bool = False
+    table: object = None
     resolve: Callable[[int], Held] = _resolve_nothing
     release: Callable[[Held], None] = _keep
 

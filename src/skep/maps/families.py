@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from skep.errors import NotSupported
 from skep.maps.arena import Arena
 from skep.maps.array import Array, PercpuArray
 from skep.maps.bloom import BloomFilter
@@ -16,6 +15,7 @@ from skep.maps.perf import PerfEventArray
 from skep.maps.queue import Queue
 from skep.maps.storage import CgroupStorage, LocalStorage
 from skep.maps.stream import RingBuffer
+from skep.maps.struct_ops import StructOps
 from skep.maps.targets import DeviceHash, SocketArray, TargetArray
 from skep.maps.trie import Trie
 from skep.maps.user_ring import UserRingBuffer
@@ -48,6 +48,7 @@ FAMILIES: Final[Mapping[int, Callable[[Creation], Map]]] = {
     23: Queue,
     24: LocalStorage,
     25: DeviceHash,
+    26: StructOps,
     27: RingBuffer,
     28: LocalStorage,
     29: LocalStorage,
@@ -57,9 +58,6 @@ FAMILIES: Final[Mapping[int, Callable[[Creation], Map]]] = {
     33: Arena,
 }
 
-_MISSING: Final[Mapping[int, str]] = {
-    26: "struct_ops",
-}
 _BLOOM_FILTER: Final = 30
 _ARENA: Final = 33
 
@@ -69,14 +67,11 @@ def create_map(creation: Creation) -> Map:
 
     Raises:
         Refusal: MAP_CREATE refuses it.
-        NotSupported: a map type that Linux has and skep has not.
     """
     kind = creation.map_type
     if creation.map_extra and kind not in {_BLOOM_FILTER, _ARENA}:
         raise Refusal(COMMAND, reasons.CREATE_MAP_EXTRA)
     family = FAMILIES.get(kind)
-    if family is not None:
-        return family(creation)
-    if kind in _MISSING:
-        raise NotSupported(f"map type {_MISSING[kind]}")
-    raise Refusal(COMMAND, reasons.CREATE_MAP_TYPE, f"there is no map type {kind}")
+    if family is None:
+        raise Refusal(COMMAND, reasons.CREATE_MAP_TYPE, f"there is no map type {kind}")
+    return family(creation)

@@ -6,6 +6,7 @@ Source: Linux 6.18 kernel/bpf/syscall.c (link_create, link_update, link_detach).
 from typing import Final
 
 from skep.attach.links import Link
+from skep.syscall import struct_ops
 from skep.syscall.call import Call
 from skep.syscall.hook_routes import CREATORS, EXTEND
 from skep.syscall.hooked import goes_with, loaded, program_at
@@ -40,9 +41,9 @@ def create(state: State, call: Call[LinkCreate]) -> int:
 
 
 def _create_of_map(state: State, call: Call[LinkCreate]) -> int:
-    """A link of a struct_ops map; prog_fd is map_fd. No such map can be made here."""
-    state.objects.get(call.command.name, call.attr.prog_fd, Kind.MAP, "prog_fd")
-    raise call.refusal(reasons.CREATE_STRUCT_OPS)
+    """A link of a struct_ops map; prog_fd is map_fd."""
+    holding = state.objects.get(call.command.name, call.attr.prog_fd, Kind.MAP, "prog_fd")
+    return struct_ops.create_link(state, call, holding)
 
 
 def update(state: State, call: Call[LinkUpdate]) -> int:

@@ -9,12 +9,12 @@ from errno import E2BIG, EBADF, EINVAL
 from socket import if_indextoname
 from typing import Any, Final
 
-from skep.errors import NotSupported
 from skep.maps.arena import Arena
 from skep.maps.creation import Creation
 from skep.maps.families import create_map
 from skep.maps.interface import Map
-from skep.maps.shape import ShapeMap
+from skep.maps.struct_ops import StructOps
+from skep.syscall import struct_ops
 from skep.syscall.call import Call
 from skep.syscall.credentials import Capability
 from skep.syscall.held import holder_for
@@ -66,6 +66,8 @@ def create(state: State, call: Call[MapCreate]) -> int:
         btf_key_type_id=attr.btf_key_type_id, btf_value_type_id=attr.btf_value_type_id,
         special=types.special, lock_offset=types.lock_offset,
         owned=what_is_owned(state.world, types.record, attr.value_size),
+        has_kernel_type=attr.btf_vmlinux_value_type_id != 0,
+        table=struct_ops.shape_of(state, attr.btf_vmlinux_value_type_id),
         inner=as_map(inner) if inner is not None else None,
         resolve=holder.resolve, release=holder.release,
     )  # fmt: skip
@@ -155,7 +157,9 @@ def _check_type_ids(call: Call[MapCreate]) -> None:
 
 def _types(state: State, call: Call[MapCreate]) -> tuple[ValueType, Refusal | None]:
     """What the map's BTF says, or why it cannot be had."""
-    if not call.attr.btf_key_type_id and not call.attr.btf_value_type_id:
+    attr = call.attr
+    named = attr.btf_key_type_id or attr.btf_value_type_id or attr.btf_vmlinux_value_type_id
+    if not named:
         return ValueType(), None
     try:
         holding = state.objects.get(call.command.name, call.attr.btf_fd, Kind.BTF)
@@ -182,14 +186,10 @@ def _inner_map(state: State, call: Call[MapCreate]) -> tuple[Holding | None, Ref
     return holding, None
 
 
-def _made(state: State, no_inner: Refusal | None, creation: Creation) -> Map:
+def _made(no_inner: Refusal | None, creation: Creation) -> Map:
     """The map; *no_inner* says better than the map type why it has no template."""
     try:
         return create_map(creation)
-    except NotSupported as missing:
-        if state.runs:
-            raise Refusal("MAP_CREATE", reasons.CREATE_MISSING_TYPE, str(missing)) from missing
-        return ShapeMap(creation)
     except Refusal as refusal:
         if refusal.row is not reasons.CREATE_INNER or no_inner is None or no_inner.errno == EBADF:
             raise
@@ -204,7 +204,7 @@ def _permitted(
     Linux looks at sizes and flags first, then at rights, and takes memory last.
     """
     try:
-        map_ = _made(state, no_inner, creation)
+        map_ = _made(no_inner, creation)
     except Refusal as refusal:
         first = refusal.errno in CHECKED_FIRST or refusal.row is reasons.CREATE_LRU_PREALLOC
         if not first:
@@ -277,6 +277,10 @@ def update(state: State, call: Call[MapElem]) -> int:
     _check_elements(call, map_)
     if map_.map_type == MapType.PROG_ARRAY:
         return _put_program(state, call, map_, key, value)
+    if isinstance(map_, StructOps):
+        holding = state.objects.get(call.command.name, call.attr.map_fd, Kind.MAP, "map_fd")
+        struct_ops.update(state, call, holding, key, value)
+        return 0
     map_.update(key, value, call.attr.flags)
     return 0
 
@@ -294,6 +298,9 @@ def delete(state: State, call: Call[MapElem]) -> int:
     map_ = _element_map(state, call, reads=False, writes=True)
     key = _key(call, map_)
     _check_elements(call, map_)
+    if isinstance(map_, StructOps):
+        struct_ops.delete(state, map_, key)
+        return 0
     map_.delete(key)
     return 0
 

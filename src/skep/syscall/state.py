@@ -10,6 +10,7 @@ from skep.btf.graph import Btf
 from skep.engine.interface import Engine
 from skep.engine.proof_only import ProofEngine
 from skep.maps.nested import ProgArray
+from skep.maps.struct_ops import StructOps
 from skep.runtime.world import World
 from skep.syscall.objects import Holding, Kind, Objects
 from skep.syscall.owners import Owners
@@ -51,6 +52,7 @@ class State:
         kernel_btf_id: the id of the kernel's BTF as an object, if there is one.
         map_memory: bytes that all maps together may come to hold; None for any number.
         map_bytes: what those that are there may come to hold.
+        tables: tables of functions that are in use, by structure and name.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class State:
         map_memory: int | None = None,
     ) -> None:
         self.map_memory, self.map_bytes = map_memory, 0
+        self.tables: dict[tuple[str, str], StructOps] = {}
         self.world, self.engine, self.memory = world, engine, memory
         self.runs = not isinstance(engine, ProofEngine)
         self.compiles = engine.name == "llvm"

@@ -16,6 +16,7 @@ from errno import (
     EBUSY,
     EEXIST,
     EFAULT,
+    EINPROGRESS,
     EINVAL,
     ELOOP,
     ENAMETOOLONG,
@@ -442,11 +443,12 @@ MAP_UPDATE_ELEM: Final = Command(2, "MAP_UPDATE_ELEM", MapElem, "flags", "0", _E
     ENODEV: "no such CPU",
     EOVERFLOW: "the queue of a CPU is too long",
     ENOTSOCK: "the descriptor in the value is no socket",
-    EBUSY: "an extension has replaced a function of the program",
+    EBUSY: "an extension has replaced a function of the program, or the table is filled",
     EOPNOTSUPP: "the map type has no such operation, or a function of the program is traced",
 })  # fmt: skip
 MAP_DELETE_ELEM: Final = Command(3, "MAP_DELETE_ELEM", MapElem, "key", "0", _ELEMENT | {
     ENOENT: "the key is absent", EPERM: "the map is frozen or may not be written",
+    EOPNOTSUPP: "the table has links", EINPROGRESS: "the table is going already",
 })  # fmt: skip
 MAP_GET_NEXT_KEY: Final = Command(4, "MAP_GET_NEXT_KEY", MapElem, "value", "0", _ELEMENT | {
     ENOENT: "the key is the last", EPERM: "the map may not be read",

@@ -10,6 +10,7 @@ from errno import (
     EBUSY,
     EEXIST,
     EFAULT,
+    EINPROGRESS,
     EINVAL,
     ENODEV,
     ENOENT,
@@ -88,6 +89,40 @@ NO_OPERATION_OPAQUE: Final = Reason(
     "element/no-operation-opaque", EOPNOTSUPP, "map_fd", "a map type that has the operation"
 )
 
+TABLE_HOLES: Final = Reason(
+    "element/table-holes", EINVAL, "value", "zeros where the structure has no members"
+)
+TABLE_STATE: Final = Reason(
+    "element/table-state", EINVAL, "value", "zeros for the count of references and the state"
+)
+TABLE_FILLED: Final = Reason("element/table-filled", EBUSY, "map_fd", "a table that is empty yet")
+TABLE_GOING: Final = Reason(
+    "element/table-going", EINPROGRESS, "map_fd", "a table that is in use: it is going already"
+)
+TABLE_LINKED: Final = Reason(
+    "element/table-linked", EOPNOTSUPP, "map_fd",
+    "a table without BPF_F_LINK: the link takes it out of use",
+)  # fmt: skip
+TABLE_NAME: Final = Reason(
+    "element/table-name", EINVAL, "value", "a name of letters, digits, _ and ., that a NUL ends"
+)
+TABLE_NAME_TAKEN: Final = Reason(
+    "element/table-name-taken", EEXIST, "value", "a name that no table of the structure has"
+)
+TABLE_MEMBER: Final = Reason(
+    "element/table-member", EINVAL, "value", "0 in members that are no functions"
+)
+TABLE_PROGRAM: Final = Reason(
+    "element/table-program", EINVAL, "value",
+    "struct_ops programs that were loaded for the structure and the member",
+)  # fmt: skip
+TABLE_REQUIRED: Final = Reason(
+    "element/table-required", EINVAL, "value", "all functions that the structure cannot do without"
+)
+TABLE_UNREGISTERED: Final = Reason(
+    "element/table-unregistered", EOPNOTSUPP, "value",
+    "a structure whose tables can be put into use",
+)  # fmt: skip
 SLOT_FD: Final = Reason(
     "element/slot-fd", EBADF, "value", "the descriptor of something that the map can hold"
 )
@@ -150,11 +185,6 @@ DEVICE_PROGRAM: Final = Reason(
 )  # fmt: skip
 QUEUE_LONG: Final = Reason("element/queue-long", EOVERFLOW, "value", "a queue of at most 16384")
 NO_CPU: Final = Reason("element/no-cpu", ENODEV, "key", "the number of a CPU of this world")
-VERDICTS_ONLY: Final = Reason(
-    "element/verdicts-only", EOPNOTSUPP, "map_fd",
-    "a map that skep can run; this one exists for verdicts only",
-)  # fmt: skip
-
 BATCH_TYPE: Final = Reason(
     "batch/map-type", ENOTSUPP, "map_fd", "a map type that has the batch command"
 )

@@ -4,7 +4,7 @@ Source: Linux 6.18 kernel/bpf/syscall.c (link_create, link_update, link_detach, 
 bpf_prog_detach, bpf_prog_query).
 """
 
-from errno import EINVAL, ENOSPC, EOPNOTSUPP, EPERM
+from errno import EEXIST, EINVAL, ENOSPC, EOPNOTSUPP, EPERM
 from typing import Final
 
 from skep.uapi.reason import Reason
@@ -21,6 +21,13 @@ CREATE_NO_HOOK: Final = Reason(
 )  # fmt: skip
 CREATE_STRUCT_OPS: Final = Reason(
     "link-create/struct-ops", EINVAL, "prog_fd", "a struct_ops map with BPF_F_LINK"
+)
+CREATE_UNREGISTERED: Final = Reason(
+    "link-create/table-unregistered", EOPNOTSUPP, "prog_fd",
+    "a structure whose tables can be put into use",
+)  # fmt: skip
+CREATE_TABLE_NAME: Final = Reason(
+    "link-create/table-name-taken", EEXIST, "prog_fd", "a name that no table of the structure has"
 )
 UPDATE_FLAGS: Final = Reason("link-update/flags", EINVAL, "flags", "0 or BPF_F_REPLACE")
 UPDATE_OLD_PROGRAM: Final = Reason(

@@ -58,10 +58,6 @@ CREATE_MAP_TYPE: Final = Reason(
     "map-create/map-type", EINVAL, "map_type", "the number of a map type",
     "docs/reference/map-types.md lists them", "Invalid map_type.\n",
 )  # fmt: skip
-CREATE_MISSING_TYPE: Final = Reason(
-    "map-create/missing-type", EOPNOTSUPP, "map_type", "a map type that skep has",
-    "`skep feature probe` lists them",
-)  # fmt: skip
 CREATE_MAP_NAME: Final = Reason(
     "map-create/map-name", EINVAL, "map_name",
     "at most 15 letters, digits, '_' and '.', then a NUL", text="Invalid map_name.\n",
@@ -111,6 +107,17 @@ CREATE_ENTRIES_RANGE: Final = Reason(
 CREATE_ENTRIES_MANY: Final = Reason(
     "map-create/entries-many", E2BIG, "max_entries", "as many as the map type has room for", _PAGE
 )
+CREATE_ENTRIES_TABLE: Final = Reason(
+    "map-create/entries-table", EINVAL, "max_entries", "1: a struct_ops map is one table"
+)
+CREATE_TABLE_TYPE: Final = Reason(
+    "map-create/table-type", EINVAL, _VMLINUX, "the kernel's type that wraps the structure",
+    "it is called bpf_struct_ops_ and the structure's name",
+)  # fmt: skip
+CREATE_TABLE_UNKNOWN: Final = Reason(
+    "map-create/table-unknown", ENOTSUPP, _VMLINUX,
+    "the type that wraps a structure whose functions programs may fill",
+)  # fmt: skip
 CREATE_KEY_SIZE: Final = Reason(
     "map-create/key-size", EINVAL, "key_size", "the size that keys of the map type have", _PAGE
 )

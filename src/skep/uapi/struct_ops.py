@@ -44,6 +44,10 @@ class Structure:
         written: struct whose members may be written to.
         writable: those members; all bytes if there are none.
         elsewhere: message for a store to any other struct.
+        text: the member that is a table's name.
+        flags: a member, and the bits that it may have.
+        required: of each set one member must be filled.
+        registers: tables can be put into use.
     """
 
     name: str
@@ -57,6 +61,10 @@ class Structure:
     written: str = ""
     writable: tuple[Writable, ...] = ()
     elsewhere: str = "only read is supported"
+    text: str = ""
+    flags: tuple[str, int] = ("", 0)
+    required: tuple[frozenset[str], ...] = ()
+    registers: bool = False
 
 
 _CONGESTION_MEMBERS: Final = frozenset(
@@ -90,6 +98,13 @@ TCP_CONGESTION_OPS: Final = Structure(
         Writable("tcp_sock", "ecn_flags"),
         Writable("tcp_sock", "app_limited"),
     ),
+    text="name",
+    flags=("flags", 3),  # TCP_CONG_NON_RESTRICTED, TCP_CONG_NEEDS_ECN
+    required=(
+        frozenset(("ssthresh",)), frozenset(("undo_cwnd",)),
+        frozenset(("cong_avoid", "cong_control")),
+    ),
+    registers=True,
 )
 BPF_DUMMY_OPS: Final = Structure(
     "bpf_dummy_ops",

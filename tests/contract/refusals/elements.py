@@ -5,9 +5,7 @@ from collections.abc import Callable
 from unittest.mock import patch
 
 from contract.refusals.bench import NO_FD, Bench, Driver, Drivers
-from skep.engine.proof_only import ProofEngine
 from skep.maps import trie
-from skep.syscall.subsystem import Subsystem
 from skep.uapi import commands
 from skep.uapi import reasons_elements as reasons
 from skep.uapi.commands import Command
@@ -102,11 +100,6 @@ def full_trie(bench: Bench) -> None:
             return
 
 
-def verdicts_only(bench: Bench) -> None:
-    bench.subsystem = Subsystem(engine=ProofEngine())
-    bench.store(bench.good(bench.map(26, entries=1)), bytes(4), bytes(8))
-
-
 def batch(command: Command, fd: Callable[[Bench], int], count: int = 4, **members: int) -> Driver:
     def drive(bench: Bench) -> None:
         made_ = bench.good(fd(bench))
@@ -193,7 +186,6 @@ DRIVERS: Drivers = {
     reasons.NO_CPU: element(
         UPDATE, made(16, 4, 4, 8192), key=struct.pack("<I", 8191), value=struct.pack("<I", 64)
     ),
-    reasons.VERDICTS_ONLY: verdicts_only,
     reasons.BATCH_TYPE: batch(commands.MAP_LOOKUP_BATCH, made(22, 0)),
     reasons.BATCH_ELEM_FLAGS: batch(commands.MAP_LOOKUP_BATCH, Bench.hash, elem_flags=1),
     reasons.BATCH_FLAGS: batch(commands.MAP_LOOKUP_BATCH, Bench.hash, flags=1),

@@ -3,7 +3,7 @@
 from unittest.mock import patch
 
 from contract.refusals.bench import NO_FD, Bench, Driver, Drivers, btf_bytes, words
-from skep.engine.proof_only import ProofEngine
+from contract.refusals.tables import make as table
 from skep.maps import creation
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import commands
@@ -111,8 +111,7 @@ def frozen_twice(bench: Bench) -> None:
 
 
 def freeze_struct_ops(bench: Bench) -> None:
-    bench.subsystem = Subsystem(engine=ProofEngine())
-    bench.call(commands.MAP_FREEZE, map_fd=bench.good(bench.map(26, entries=1)))
+    bench.call(commands.MAP_FREEZE, map_fd=bench.good(table(bench)))
 
 
 def small_machine(bench: Bench) -> None:
@@ -134,7 +133,6 @@ DRIVERS: Drivers = {
     reasons.CREATE_NUMA_NODE: create(map_flags=1 << 2, numa_node=7777),
     reasons.CREATE_ACCESS: create(map_flags=RDONLY | WRONLY),
     reasons.CREATE_MAP_TYPE: create(map_type=999),
-    reasons.CREATE_MISSING_TYPE: create(map_type=26),
     reasons.CREATE_MAP_NAME: create(map_name=b"a b"),
     reasons.CREATE_IFINDEX: create(map_ifindex=0x7FFF_0000),
     reasons.CREATE_OFFLOAD: create(map_ifindex=LOCAL),

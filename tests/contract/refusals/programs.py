@@ -4,7 +4,7 @@ import struct
 from collections.abc import Sequence
 
 from contract.refusals.bench import NO_FD, Bench, Driver, Drivers, btf_bytes, words
-from skep.engine.proof_only import ProofEngine
+from contract.refusals.tables import make as table
 from skep.syscall.subsystem import Subsystem
 from skep.uapi import commands
 from skep.uapi import reasons_programs as reasons
@@ -76,8 +76,7 @@ def bind(bench: Bench) -> None:
 
 
 def associate(bench: Bench) -> None:
-    bench.subsystem = Subsystem(engine=ProofEngine())  # which takes struct_ops maps
-    maps = bench.good(bench.map(26, entries=1))
+    maps = bench.good(table(bench))
     bench.call(commands.PROG_ASSOC_STRUCT_OPS, prog_fd=bench.socket_filter(), map_fd=maps)
 
 
