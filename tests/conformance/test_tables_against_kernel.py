@@ -5,6 +5,7 @@ A table is registered with the kernel under a name that nobody uses, and taken o
 
 import ctypes
 import itertools
+import os
 from collections.abc import Callable
 from typing import Final
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.skipif(
     bool(running_kernel.missing()) or kernel_btf() is None, reason=running_kernel.missing()
 )
 
-NAMES: Final = (b"skep_one", b"skep_two")
+NAMES: Final = (b"skep_" + os.urandom(4).hex().encode(),)
 
 
 class Side:
@@ -163,6 +164,13 @@ def values(side: Side) -> None:
 
 def states(side: Side) -> None:
     fd, value = side.map(), good(side)
+    try:
+        walk_states(side, fd, value)
+    finally:  # else the kernel would keep the table
+        side.delete(fd)
+
+
+def walk_states(side: Side, fd: int, value: bytes) -> None:
     side.look(fd)
     side.look(fd, key=1)
     side.delete(fd)
@@ -181,6 +189,7 @@ def states(side: Side) -> None:
     side.update(fd, value, "after it was freed")
     side.update(other, value, "the name is free")
     side.delete(other)
+    side.delete(other)
 
 
 def links(side: Side) -> None:
@@ -192,6 +201,7 @@ def links(side: Side) -> None:
     first = side.link(fd)
     side.link(fd)
     side.look(fd)
+    assert first > 0
     side.call("detach", commands.LINK_DETACH, link_fd=first)
     side.call("detach", commands.LINK_DETACH, link_fd=first)
     second = side.link(fd)

@@ -155,6 +155,12 @@ class Door:
         attr = commands.MapElem(map_fd=fd, key=keep.add(key), value=keep.add(value), flags=flags)
         self.call(commands.MAP_UPDATE_ELEM, attr, what)
 
+    def delete(self, fd: int, key: bytes, what: str) -> None:
+        """MAP_DELETE_ELEM."""
+        keep = Buffers()
+        attr = commands.MapElem(map_fd=fd, key=keep.add(key))
+        self.call(commands.MAP_DELETE_ELEM, attr, what)
+
     def freeze(self, fd: int, what: str) -> None:
         """MAP_FREEZE."""
         self.call(commands.MAP_FREEZE, commands.MapFreeze(map_fd=fd), what)

@@ -50,11 +50,12 @@ def read_object(data: bytes, source: str = "object") -> ObjectSpec:
     kconfig = kconfig_map(source, externs.specs, btf)
     if kconfig is not None:
         maps.append(kconfig)
+    tables = structops.tables(elf, btf) if btf is not None else []
     around = _Surroundings(
         read_code(elf, maps, externs),
         ext,
         _callbacks(btf) if btf is not None else {},
-        structops.places(elf, btf) if btf is not None else {},
+        structops.places(tables),
     )
     return ObjectSpec(
         source=source,
@@ -66,7 +67,8 @@ def read_object(data: bytes, source: str = "object") -> ObjectSpec:
             _program(function, around) for function in around.code.functions if function.entry
         ),
         externs=externs.specs,
-        refused=(*lost, *_refused(elf, btf)),
+        tables=tuple(tables),
+        refused=lost,
     )
 
 
@@ -116,11 +118,6 @@ def _version(elf: Elf) -> int:
     if len(section.data) != 4:
         raise elf.error("version", f"{len(section.data)} bytes", "4 bytes", 0)
     return int.from_bytes(section.data, "little")
-
-
-def _refused(elf: Elf, btf: Btf | None) -> tuple[str, ...]:
-    names = structops.tables(elf, btf) if btf is not None else []
-    return tuple(f"struct_ops map {name}" for name in names)
 
 
 def _callbacks(btf: Btf) -> dict[str, str]:

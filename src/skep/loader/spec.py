@@ -11,6 +11,7 @@ from skep.btf.ext import CoreRecord
 from skep.btf.graph import Btf
 from skep.errors import BpfError
 from skep.isa.insn import Insn
+from skep.loader.structops import TableSpec
 
 
 class Content(Enum):
@@ -161,7 +162,8 @@ class ObjectSpec:
         license: "" if it has none.
         kernel_version: of the ``version`` section, 0 if it has none.
         btf: its types, completed from the ELF file as the kernel wants them.
-        refused: parts that cannot be loaded, by name: struct_ops maps.
+        tables: functions for the kernel, which programs fill.
+        refused: parts that cannot be used, by name.
     """
 
     source: str
@@ -171,6 +173,7 @@ class ObjectSpec:
     maps: tuple[MapSpec, ...] = ()
     programs: tuple[ProgramSpec, ...] = ()
     externs: tuple[ExternSpec, ...] = ()
+    tables: tuple[TableSpec, ...] = ()
     refused: tuple[str, ...] = ()
 
     def program(self, name: str) -> ProgramSpec:

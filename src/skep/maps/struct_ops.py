@@ -84,6 +84,8 @@ class StructOps(StoredMap):
         require(creation.max_entries == 1, reasons.CREATE_ENTRIES_TABLE)
         check_flags(creation, LINK | TYPE_OF_MODULE)
         require(creation.has_kernel_type, reasons.CREATE_TABLE_TYPE)
+        in_module = creation.map_flags & TYPE_OF_MODULE
+        require(not in_module, reasons.CREATE_FLAGS, "there are no modules, whose types it names")
         shape = creation.table
         require(shape is not None, reasons.CREATE_TABLE_UNKNOWN)
         assert isinstance(shape, TableShape)

@@ -1,7 +1,8 @@
 """load() and Object: an object file in a subsystem, its maps, programs and globals by name."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
@@ -26,6 +27,7 @@ from skep.session.maps import Map
 from skep.session.placement import Place
 from skep.session.programs import Program
 from skep.session.ring import RingReader, RingWriter
+from skep.session.tables import Table
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.maps import as_map
 from skep.syscall.objects import Kind
@@ -155,6 +157,17 @@ class Object:
         target = self.subsystem.state.objects.get("LOAD", fd, Kind.PROG).target
         assert isinstance(target, LoadedProgram)
         return Program(self.subsystem, target, fd, name)
+
+    @cached_property
+    def tables(self) -> Mapping[str, Table]:
+        """Tables of functions for the kernel, by name of their variables."""
+        types = self._loaded.btf_fd
+        return MappingProxyType(
+            {
+                each.name: Table(self.subsystem, each, self.programs, types)
+                for each in self._loaded.spec.tables
+            }
+        )
 
     def __getattr__(self, name: str) -> Any:
         sections = self.__dict__.get("sections", {})
