@@ -16,7 +16,7 @@ from skep.engine.llvm.machine import QUICK, Machine
 from skep.engine.llvm.tiers import RUNS, Code, Growth
 from skep.isa.table import slot
 from skep.runtime.invocation import TAIL_CALLS
-from skep.verifier.interface import Proof
+from skep.verifier.interface import Proof, Subprogram
 from support.programs import Generator
 from support.proofs import Run, prove
 
@@ -30,6 +30,15 @@ def returning(number: int) -> Proof:
 @native
 def run_at(run: int, address: int) -> int:
     return call(address, run, 0)
+
+
+@native
+def run_often(run: int, address: int, count: int, expected: int) -> int:
+    """Runs that gave something else."""
+    wrong = 0
+    for _ in range(count):
+        wrong += call(address, run, 0) != expected
+    return wrong
 
 
 def engine() -> LlvmEngine:
@@ -162,6 +171,45 @@ def test_many_threads_run_while_the_code_changes() -> None:
         for thread in threads:
             thread.join()
     assert wrong == []
+
+
+def test_threads_in_the_midst_of_runs_go_over_to_better_code() -> None:
+    """Without the interpreter lock, through the gate: stack, loop and function of each its own."""
+    program = [
+        slot("mov64_imm", 1, imm=20),
+        slot("mov64_imm", 6, imm=0),
+        slot("stx_u64", 10, 1, off=-8),
+        slot("call_local", imm=6),
+        slot("add64_reg", 6, 0),
+        slot("ldx_u64", 1, 10, off=-8),
+        slot("sub64_imm", 1, imm=1),
+        slot("jne64_imm", 1, off=-6),
+        slot("mov64_reg", 0, 6),
+        EXIT,
+        slot("stx_u64", 10, 1, off=-16),
+        slot("atomic_fetch_add_u64", 10, 1, off=-16),
+        slot("ldx_u64", 0, 10, off=-16),
+        EXIT,
+    ]
+    parts = (Subprogram(0, 10, "main", 8), Subprogram(10, 14, "twice", 16))
+    compiler = engine()
+    entry = compiler.compile(prove(program, subprograms=parts))
+    often, wrong, runs = compiler.library.bind(run_often), list[int](), [Run(), Run()]
+    expected = entry(runs[0].address, 0)
+
+    def work(run: Run) -> None:
+        while not has_grown(entry):
+            wrong.append(often(run.address, entry.address, 1000, expected))
+        wrong.append(often(run.address, entry.address, 1000, expected))
+
+    threads = [threading.Thread(target=work, args=(run,)) for run in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert expected == sum(2 * n for n in range(1, 21))
+    assert not any(wrong)
 
 
 def test_code_on_disk_is_what_better_code_comes_from(tmp_path: Path) -> None:
