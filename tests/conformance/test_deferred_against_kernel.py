@@ -9,6 +9,7 @@ import errno
 import functools
 import random
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -91,9 +92,17 @@ class Side:
         else:
             self.world.advance(int(PAUSE * 1e9))
 
-    @property
-    def counted(self) -> bytes:
-        """What callbacks counted: fired, worked, problems and cancelled."""
+    def run(self, program: str, number: int) -> int:
+        """Run a program on a number; its result."""
+        context = ctypes.create_string_buffer(struct.pack("<ii", number, 0), 8)
+        attr = bytearray(80)
+        struct.pack_into("<I", attr, 0, self.fds[program])
+        struct.pack_into("<IIQ", attr, 40, 8, 0, ctypes.addressof(context))
+        assert self.bpf(10, attr) == 0
+        return int(struct.unpack_from("<i", attr, 4)[0])
+
+    def counted(self, *wanted: str) -> bytes:
+        """Global numbers, one after the other."""
         fd, key = self.loaded.maps[".bss"], ctypes.c_uint32(0)
         value = ctypes.create_string_buffer(64)
         attr = bytearray(32)
@@ -105,7 +114,6 @@ class Side:
         section = btf.type(btf.by_name(".bss", Kind.DATASEC) or 0)
         assert isinstance(section, DataSec)
         names = {btf.name(entry.type): entry.offset for entry in section.entries}
-        wanted = ("fired", "worked", "problems", "cancelled")
         return b"".join(value.raw[names[name] : names[name] + 4] for name in wanted)
 
 
@@ -164,7 +172,7 @@ def story(side: Side, seed: int) -> list[object]:
                 side.rest()
         else:
             side.rest()
-            found.append(side.counted)
+            found.append(side.counted("fired", "worked", "problems", "cancelled"))
     return found
 
 
@@ -206,5 +214,23 @@ def test_nothing_runs_later_in_maps_without_users(engine: str) -> None:
                 )
             ]  # fmt: skip
             found.append(answers)
+
+    assert found[1] == found[0]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_task_work_runs_where_the_kernel_runs_it(engine: str) -> None:
+    found = []
+    names = ("pid", "process", "same", "found", "ran", "ran_before", "key_seen", "again", "twice")
+    for side in (theirs("tasks"), ours("tasks", engine)):
+        with side.loaded:
+            story = [
+                (side.run(program, number), side.counted(*names))
+                for program, number in (
+                    ("look", threading.get_native_id()), ("look", 0x7FFF_FFFF), ("schedule", 3),
+                    ("schedule", 3), ("schedule_and_delete", 4), ("schedule", 4),
+                )
+            ]  # fmt: skip
+        found.append(story)
 
     assert found[1] == found[0]

@@ -142,6 +142,13 @@ def set_retval(run: int, value: int) -> int:
     return 0
 
 
+def get_current_task_btf(
+    world: World, _run: int, _1: int, _2: int, _3: int, _4: int, _5: int
+) -> int:
+    """The task_struct of the task that the run is in."""
+    return world.task_structs.address(world.current_task())
+
+
 def get_ns_current_pid_tgid(
     world: World, run: int, device: int, inode: int, target: int, size: int, _r5: int
 ) -> int:
@@ -177,6 +184,7 @@ BINDINGS: Final = (
     Binding("get_current_pid_tgid", get_current_pid_tgid),
     Binding("get_current_uid_gid", get_current_uid_gid),
     Binding("get_current_comm", get_current_comm),
+    Binding("get_current_task_btf", upcall=get_current_task_btf),
     Binding("get_attach_cookie", get_attach_cookie),
     Binding("get_retval", get_retval),
     Binding("set_retval", set_retval),

@@ -22,6 +22,7 @@ from skep.runtime.block import Invocation, Limits
 from skep.runtime.kernel_objects import KernelObjects
 from skep.runtime.stream import Stream
 from skep.runtime.surroundings import Surroundings
+from skep.runtime.task_structs import TaskStructs
 from skep.runtime.tracepoints import Tracepoint, Tracepoints
 
 _MOST_CPUS: Final = 8192  # NR_CPUS of the kernels that distributions ship
@@ -118,6 +119,7 @@ class _Thread(threading.local):
         self.task: Task | None = None
         self.idle: list[Invocation] = []
         self.made = 0  # run blocks of the thread, idle or not
+        self.working = False  # it does task work
 
 
 class World:
@@ -138,6 +140,7 @@ class World:
         tracepoints: what can happen in it; none unless they are declared.
         objects: memory of what it shows as kernel structs.
         agenda: what its programs leave for later.
+        task_structs: its tasks as kernel structs.
         printers: its programs, by what tells them apart when they are compiled.
     """
 
@@ -164,6 +167,7 @@ class World:
         self.tracepoints = Tracepoints()
         self.objects = KernelObjects(cpus=self.cpus)
         self.agenda = Agenda(self)
+        self.task_structs = TaskStructs(self.objects, self._kernel_types, self.retire)
         self.printers: WeakValueDictionary[int, Printer] = WeakValueDictionary()
         self._seed = seed
         self.secret = os.urandom(16) if seed is None else seed.to_bytes(16, "little")
@@ -235,8 +239,22 @@ class World:
             self._collect()
         if self._retired:
             self._let_go()
-        if self.agenda.tasks and len(self._threads.idle) == self._threads.made:
+        if self.agenda.tasks:
+            self._work_for_task()
+
+    def _work_for_task(self) -> None:
+        """Do what waits for the calling thread's task, unless another run of it is under way."""
+        threads = self._threads
+        if threads.working or len(threads.idle) != threads.made:
+            return
+        threads.working = True
+        try:
             self.agenda.after_run(self.current_task().pid)
+        finally:
+            threads.working = False
+
+    def _kernel_types(self) -> Btf | None:
+        return self.door.kernel_types if self.door is not None else None
 
     def advance(self, nanoseconds: int) -> None:
         """Let time pass in a world with a clock of its own: timers fire, and work is done.

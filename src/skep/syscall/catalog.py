@@ -18,6 +18,7 @@ from skep.helpers import (
     kfuncs_objects,
     kfuncs_streams,
     kfuncs_strings,
+    kfuncs_tasks,
     kfuncs_trees,
     maps,
     memory,
@@ -53,6 +54,7 @@ KFUNC_MODULES: Final = (
     kfuncs_trees,
     kfuncs_cpumask,
     kfuncs_deferred,
+    kfuncs_tasks,
     kfuncs_streams,
     kfuncs_arena,
 )
