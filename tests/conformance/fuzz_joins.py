@@ -1,6 +1,6 @@
 """Random programs whose paths join with different values: what pruning must not lose.
 
-usage: python tests/conformance/fuzz_joins.py [--seed N] [--count N] [--store DIR] [--show N]
+usage: python tests/conformance/fuzz_joins.py [--nested] [--seed N] [--count N] [--show N]
 
 Each program lets branches choose a value, some good and some not, takes it through registers, the
 stack, subprograms, callbacks and loops, compares it or a copy of it, and then relies on it. Judged
@@ -338,12 +338,69 @@ class Joiner(Maker):
         self.emit(0xB7, 0)
         self.emit(0x95)
         self.depth = 1
-        while self.rest and len(self.code) < 300:
+        while self.rest and len(self.code) < 400:
             label, write = self.rest.pop()
             self.code.append(label)
             write()
+            self.depth += isinstance(self, Nester)
         return self.link()
 
 
+class Nester(Joiner):
+    """Makes programs whose functions call others, and get at more than numbers by pointers."""
+
+    def begin(self) -> None:
+        """See Joiner."""
+        super().begin()
+        self.whole = True  # r7 is a value of the array
+
+    def through_call(self) -> None:
+        """See Joiner."""
+        if self.depth < 4:
+            super().through_call()
+
+    def by_pointer(self) -> None:
+        """With the slot may come the pointer to the map's value, in the next one."""
+        if self.depth >= 4:
+            return
+        if self.whole and self.rng.random() < 0.6:
+            for off in range(-40, -8, 8):
+                self.emit(0x7B, 10, MAP_VALUE, off)
+        super().by_pointer()
+
+    def subprogram(self) -> None:
+        """See Joiner."""
+        self.whole = False
+        if self.rng.random() < 0.3:
+            self.few((self.by_pointer, self.through_call), 1)
+        super().subprogram()
+
+    def pointed(self, argument: int) -> None:
+        """May use what stands above the slot as a pointer, and call on."""
+        rng = self.rng
+        self.whole = rng.random() < 0.6
+        self.emit(0xBF, 6, argument)
+        if self.whole:
+            self.emit(0x79, MAP_VALUE, 6, 8)
+        self.emit(0x79, FIRST, 6, 0)
+        self.place = Place(FIRST)
+        ways = (
+            self.spill, self.compute, self.limit, self.two_ways, self.choose, self.by_pointer,
+            self.by_pointer, self.through_call, self.loop,
+        )  # fmt: skip
+        self.few(ways, 4)
+        register = self.settle()
+        if self.whole and rng.random() < 0.5:
+            self.emit(0xBF, 2, MAP_VALUE)
+            self.emit(0x0F, 2, register)
+            self.emit(0x71, 3, 2, 0)
+        if rng.random() < 0.6:
+            self.emit(0x63 | SIZES[rng.choice((8, 8, 4))], 6, register, 0)
+        self.emit(0xB7, 0, imm=rng.choice((0, 0, 0, 1)))
+        self.emit(0x95)
+
+
 if __name__ == "__main__":
-    sys.exit(main(Joiner, __doc__))
+    nested = "--nested" in sys.argv
+    sys.argv = [word for word in sys.argv if word != "--nested"]
+    sys.exit(main(Nester if nested else Joiner, __doc__))

@@ -9,6 +9,7 @@ hole; one that the kernel accepts and skep refuses is a nuisance. Differing prog
 
 import argparse
 import collections
+import ctypes
 import json
 import random
 import re
@@ -29,6 +30,7 @@ from support.verify_case import Shape, World
 
 SCHED_CLS = 3
 ARRAY, HASH = 2, 1
+PERFMON, SYS_ADMIN = 38, 21
 VALUE_SIZE = 48
 NOP = Insn(0x05)
 MAX_COST = 3000  # instructions that the kernel processes
@@ -539,10 +541,23 @@ def _stop(_number: int, _frame: object) -> None:
     raise TimeoutError
 
 
-class Judge:
-    """Asks both for their verdicts."""
+def weaken() -> None:
+    """Give up what lets programs leak addresses: CAP_PERFMON and CAP_SYS_ADMIN; keep CAP_BPF."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    head, words = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    if libc.capget(head, words):
+        raise OSError(ctypes.get_errno(), "capget")
+    words[0] &= ~(1 << SYS_ADMIN)
+    words[3] &= ~(1 << PERFMON - 32)
+    if libc.capset(head, words):
+        raise OSError(ctypes.get_errno(), "capset")
 
-    def __init__(self) -> None:
+
+class Judge:
+    """Asks both for their verdicts; *weak*: as somebody who has CAP_BPF and no CAP_PERFMON."""
+
+    def __init__(self, weak: bool = False) -> None:
+        self.weak = weak
         self.fds = [
             kernel.create_map(ARRAY, 4, VALUE_SIZE, 4),
             kernel.create_map(HASH, 4, VALUE_SIZE, 4),
@@ -552,6 +567,8 @@ class Judge:
             row = {"map_type": map_type, "key_size": 4, "value_size": VALUE_SIZE, "max_entries": 4}
             self.world.maps[fd] = Shape(fd, row, None)
         self.type = by_id(SCHED_CLS)
+        if weak:
+            weaken()
 
     def bind(self, insns: list[Insn]) -> list[Insn]:
         """Put the file descriptors of the maps in."""
@@ -567,7 +584,7 @@ class Judge:
         assert self.type is not None
         request = Request(
             insns=insns, program_type=self.type, environment=self.world, license="GPL",
-            log_level=log_level,
+            log_level=log_level, privileged=not self.weak, has_cap_bpf=True,
         )  # fmt: skip
         try:
             proof = verify(request)
@@ -643,10 +660,11 @@ def run(
     show: int,
     only: str,
     maker: type[Maker] = Maker,
+    weak: bool = False,
 ) -> dict[str, int]:
     """Compare *count* programs; returns how often each outcome came."""
     signal.signal(signal.SIGALRM, _stop)
-    judge = Judge()
+    judge = Judge(weak)
     tally: dict[str, int] = collections.Counter()
     shown = 0
     for number in range(seed, seed + count):
@@ -677,11 +695,12 @@ def main(maker: type[Maker] = Maker, description: str | None = __doc__) -> int:
     parser.add_argument("--show", type=int, default=5)
     parser.add_argument("--only", default="")
     parser.add_argument("--store", type=Path)
+    parser.add_argument("--weak", action="store_true", help="without CAP_PERFMON")
     args = parser.parse_args()
     if kernel.refusal():
         print(kernel.refusal())
         return 0
-    tally = run(args.seed, args.count, args.store, args.show, args.only, maker)
+    tally = run(args.seed, args.count, args.store, args.show, args.only, maker, args.weak)
     for outcome, times in sorted(tally.items(), key=lambda row: -row[1]):
         print(f"{times:6d} {outcome}")
     return int(any(outcome.startswith(("HOLE", "CRASH")) for outcome in tally))

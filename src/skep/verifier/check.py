@@ -225,7 +225,7 @@ class Check:
 
     def mark_precise(self, register: int) -> None:
         """Record that the exact value of the scalar in *register* matters on this path."""
-        if self.privileged:
+        if self.has_cap_bpf:
             precision.mark_register(self.program, self.state, self.pc, register, self.tale)
 
     def record(self) -> Trace:

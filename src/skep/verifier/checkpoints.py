@@ -208,7 +208,7 @@ class Checkpoints:
         checkpoint.hits += 1
         if step.jump_point:
             check.record()
-        if check.privileged:
+        if check.has_cap_bpf:
             precision.propagate(check.program, checkpoint, state, step.pc, check.tale)
         if loop:
             visit = checkpoint.loop
@@ -256,7 +256,7 @@ class Checkpoints:
         kept = state.copy()
         check.frame = state.own(len(state.frames) - 1)
         checkpoint = Checkpoint(kept)
-        if not check.privileged:
+        if not check.has_cap_bpf:
             checkpoint.precise_regs = [-1] * len(kept.frames)
             checkpoint.precise_slots = [-1] * len(kept.frames)
         self._enter_loop(checkpoint)
@@ -317,7 +317,7 @@ class Checkpoints:
         """Carry marks round the loop until nothing changes: all its paths have been walked."""
         visit.entry = None
         rounds = 0
-        changed = self._check.privileged
+        changed = self._check.has_cap_bpf
         while changed:
             changed = False
             rounds += 1

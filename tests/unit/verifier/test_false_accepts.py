@@ -318,3 +318,35 @@ def test_what_a_helper_takes_in_this_program_type_is_compared() -> None:
 
     with pytest.raises(Rejected, match="R1 type=scalar expected=ctx"):
         verify(request)
+
+
+def without_perfmon(text: str, has_cap_bpf: bool) -> Rejected | None:
+    """The verdict for somebody who must not see addresses."""
+    row = by_name("sched_cls")
+    assert row is not None
+    world = World(None)
+    world.maps.update(all_maps())
+    request = Request(
+        insns=assemble(text), program_type=row, environment=world, license="GPL",
+        privileged=False, has_cap_bpf=has_cap_bpf,
+    )  # fmt: skip
+    try:
+        verify(request)
+    except Rejected as verdict:
+        return verdict
+    return None
+
+
+def test_cap_bpf_alone_keeps_numbers_on_the_stack() -> None:
+    """It was CAP_PERFMON that numbers were kept for, and that told which of them matter.
+
+    So of two paths one more was walked than by Linux, or one less. Loops stay refused: Linux takes
+    most of them for endless when it follows what a processor may guess.
+    """
+    spill = look_up(ARRAY, "r1 = 8\n*(u64 *)(r10 - 16) = r1\nr2 = *(u64 *)(r10 - 16)\nr0 += r2")
+    assert without_perfmon(spill, has_cap_bpf=True) is None
+    assert without_perfmon(spill, has_cap_bpf=False) is not None
+
+    verdict = without_perfmon("r1 = 0\nagain:\nr1 += 1\nif r1 < 4 goto again\nr0 = 0\nexit", True)
+    assert verdict is not None
+    assert verdict.rule.id == "back-edge-allowed"

@@ -152,7 +152,7 @@ def binary(check: Check, step: Step) -> None:
             branch = check.push_branch(check.pc)
             branch.own(len(branch.frames) - 1).regs[step.dst] = other
     made = _apply(step, left, right)
-    if step.may_link and left.id != 0 and check.privileged and not _doubles(step):
+    if step.may_link and left.id != 0 and check.has_cap_bpf and not _doubles(step):
         made = moved_by_constant(step.sem, left, right, not step.wide, made)
     check.frame.regs[step.dst] = made
 

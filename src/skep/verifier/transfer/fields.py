@@ -106,7 +106,7 @@ def note_constant_key(check: Check, call: Call, value: Pointer) -> None:
     """Remember the number that the key on the stack is known to hold."""
     call.const_key = -1
     shape = call.map
-    if shape is None or not always_finds(shape) or not check.privileged:
+    if shape is None or not always_finds(shape) or not check.has_cap_bpf:
         return
     if value.kind != STACK or not value.var.is_const:
         return

@@ -124,7 +124,7 @@ def _write_fixed(
             _write_bytes(check, frame, off, size, value, source)
         else:
             _spill_pointer(check, frame, spi, size, value)
-    elif value is not None and check.privileged and off % SLOT_SIZE == 0:
+    elif value is not None and check.has_cap_bpf and off % SLOT_SIZE == 0:
         _spill_scalar(check, frame, spi, size, value, source)
     else:
         _write_bytes(check, frame, off, size, value, source)
