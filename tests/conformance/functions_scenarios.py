@@ -297,6 +297,20 @@ def many(caller: Opener) -> Results:
     return [found.count(0), *(each for each in found if each)]
 
 
+def traced_extensions(caller: Opener) -> Results:
+    """What traces an extension sees its arguments, the context as that of the target."""
+    on, array = load_target(caller, (Fn("look", "ctx, int"),)), caller.map(2, value=8, entries=1)
+    patch = load_on(caller, on, "look", Fn("other", "ctx, int", code=number(33)))
+    store = insn(0x18, 1, 2, imm=array) + insn(0) + insn(0x7B, 1, 6) + number(0)
+    deep = traces(caller, patch, "other", FENTRY, insn(0x79, 1, 1) + insn(0x79, 0, 1) + number(0))
+    beyond = traces(caller, patch, "other", FENTRY, insn(0x79, 0, 1, off=16) + number(0))
+    ends = traces(caller, patch, "other", FEXIT, insn(0x79, 6, 1, off=16) + store)
+    found = ask(caller, patch.fd, deep.fd, beyond.fd, ends.fd)
+    for sees, attach_type in ((patch, 0), (ends, FEXIT)):
+        found.append(sign(link(caller, sees.fd, attach_type=attach_type)))
+    return [*found, run(caller, on.fd), caller.fetch(array, bytes(4)).hex()]  # type: ignore[union-attr]
+
+
 KINDS: Final = (
     (1, 0), (2, 0), (3, 0), (4, 0), (6, 0), (7, 0), (8, 0), (8, 1), (9, 2), (10, 0), (11, 0),
     (12, 0), (13, 3), (14, 5), (15, 6), (16, 7), (17, 0), (18, 8), (18, 10), (18, 19), (19, 0),
@@ -336,5 +350,6 @@ SCENARIOS: Final[Mapping[str, Callable[[Opener], Results]]] = {
         one_at_a_time, extended_or_traced, another_target, the_first_target_by_name, tracing_stays,
         arrays, tail_calls, nested, old_way, told, info_of_program, changes_of_links, loads,
         packets, returns, orders, words, many, kinds,
+        traced_extensions,
     )
 }  # fmt: skip
