@@ -105,7 +105,8 @@ class Side:
 
     def delete(self, fd: int, key: int = 0) -> None:
         """MAP_DELETE_ELEM."""
-        self.element("delete", commands.MAP_DELETE_ELEM, fd, key=key)
+        place = ctypes.c_uint32(key)
+        self.call("delete", commands.MAP_DELETE_ELEM, map_fd=fd, key=ctypes.addressof(place))
 
     def link(self, fd: int) -> int:
         """LINK_CREATE."""
@@ -134,16 +135,19 @@ def good(side: Side, name: bytes = NAMES[0]) -> bytearray:
 
 
 def values(side: Side) -> None:
-    """What a table may hold; each in a map of its own, with a link and without registering."""
+    """What a table may hold; each in a map of its own, which no link puts into use.
+
+    A module as owner is left out: Linux answers 0 and stores nothing, skep refuses.
+    """
     fds = {member: side.program(member) for member in NEEDED}
     stranger = side.program("ssthresh", kind=1)
     for name, changes in (
         (NAMES[0], {}), (b"", {}), (b"a b", {}), (b"x" * 16, {}), (b"x" * 15, {}), (b"a.b", {}),
         (b"a-b", {}), (b"\xc3", {}),
         (NAMES[0], {"ssthresh": 0}), (NAMES[0], {"undo_cwnd": 0}), (NAMES[0], {"cong_avoid": 0}),
-        (NAMES[0], {"key": 1}), (NAMES[0], {"owner": 1}), (NAMES[0], {"list": 1}),
+        (NAMES[0], {"key": 1}), (NAMES[0], {"list": 1}),
         (NAMES[0], {"flags": 1}), (NAMES[0], {"flags": 2}), (NAMES[0], {"flags": 4}),
-        (NAMES[0], {"flags": 8}), (NAMES[0], {"flags": 16}),
+        (NAMES[0], {"flags": 8}), (NAMES[0], {"flags": 32}),
         (NAMES[0], {"ssthresh": fds["undo_cwnd"]}), (NAMES[0], {"ssthresh": stranger}),
         (NAMES[0], {"ssthresh": 7777}), (NAMES[0], {"ssthresh": -1}), (NAMES[0], {"get_info": 1}),
         (NAMES[0], {"ssthresh": side.map(LINK)}),

@@ -6,6 +6,7 @@ its functions (``skep.session.tables``), as the kernel's subsystems do.
 Source: Linux 6.18 kernel/bpf/bpf_struct_ops.c, net/ipv4/bpf_tcp_ca.c, net/ipv4/tcp_cong.c.
 """
 
+import string
 from typing import Any, Final
 
 from skep.attach.links import Link
@@ -26,7 +27,8 @@ from skep.uapi import reasons_elements as reasons
 from skep.uapi.commands import LinkCreate, MapElem
 from skep.uapi.flags import AttachType, ProgType
 
-NAME: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.")
+LATIN: Final = (*range(0xC0, 0xD7), *range(0xD8, 0xF7), *range(0xF8, 0x100))
+NAME: Final = frozenset((*string.ascii_letters.encode(), *string.digits.encode(), *b"_.", *LATIN))
 LINK_KIND: Final = link_types.by_name("struct_ops")
 
 

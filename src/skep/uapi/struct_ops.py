@@ -99,7 +99,7 @@ TCP_CONGESTION_OPS: Final = Structure(
         Writable("tcp_sock", "app_limited"),
     ),
     text="name",
-    flags=("flags", 3),  # TCP_CONG_NON_RESTRICTED, TCP_CONG_NEEDS_ECN
+    flags=("flags", 0x1F),  # TCP_CONG_MASK, as the running kernel has it
     required=(
         frozenset(("ssthresh",)), frozenset(("undo_cwnd",)),
         frozenset(("cong_avoid", "cong_control")),
