@@ -1,7 +1,7 @@
 """(d) What an event costs beyond its program: one call from Python, or one packet of a batch.
 
 The program is the empty one; what a native loop needs to call it is taken off. ``entry`` is what
-tracing hooks and iterators use, ``Program.run`` is a whole PROG_TEST_RUN.
+tracing hooks and iterators use, ``Program.run`` is a packet in, and result and packet out.
 The thread's own clock is read; the least of the rounds counts.
 """
 
