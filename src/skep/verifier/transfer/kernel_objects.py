@@ -35,7 +35,10 @@ from skep.verifier.rules.memory import (
 )
 from skep.verifier.scalar import UNKNOWN, Scalar
 from skep.verifier.spelling import tnum_text, type_text
-from skep.verifier.transfer.member_stores import require_member_writable
+from skep.verifier.transfer.member_stores import (
+    require_connection_writable,
+    require_member_writable,
+)
 from skep.verifier.transfer.nulls import TRUSTED_FLAGS, is_rcu, is_trusted
 from skep.verifier.transfer.regions import require_unmodified
 from skep.verifier.values import (
@@ -201,10 +204,10 @@ def write_object(check: Check, pointer: Pointer, register: int, off: int, size: 
         if check.target is not None and check.target.structure is not None:
             require_member_writable(check, check.target, pointer, off, size)
             return
-        name = btf.type(pointer.btf_id).name
-        if name == "nf_conn" and check.request.program_type.id in _CONNECTION_WRITERS:
-            check.not_supported(f"a store to a member of struct {name}")
-        check.refuse(WRITABLE, "only read is supported")
+        if check.request.program_type.id not in _CONNECTION_WRITERS:
+            check.refuse(WRITABLE, "only read is supported")
+        require_connection_writable(check, pointer, off, size)
+        return
     _require_alive(check, pointer, register)
     _require_plain_fields(check, pointer, off, size)
     found = walk.access(btf, pointer.btf_id, off, size, False)

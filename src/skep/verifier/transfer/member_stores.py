@@ -1,8 +1,10 @@
-"""Stores to members of kernel objects that struct_ops programs may write to.
+"""Stores to members of kernel objects: struct_ops programs have some, packets their connection.
 
-Source: Linux 6.18 net/ipv4/bpf_tcp_ca.c and net/bpf/bpf_dummy_struct_ops.c
-(``btf_struct_access``).
+Source: Linux 6.18 net/ipv4/bpf_tcp_ca.c, net/bpf/bpf_dummy_struct_ops.c and
+net/netfilter/nf_conntrack_bpf.c (``btf_struct_access``).
 """
+
+from typing import Final
 
 from skep.btf.graph import Btf
 from skep.btf.kinds import Kind
@@ -13,6 +15,29 @@ from skep.verifier.rules.memory import WRITABLE
 from skep.verifier.target import Span, Target
 from skep.verifier.transfer.nulls import is_trusted
 from skep.verifier.values import Pointer
+
+_CONNECTIONS: Final = ("nf_conn", "nf_conn___init")
+
+
+def require_connection_writable(check: Check, pointer: Pointer, off: int, size: int) -> None:
+    """Require that it is the mark of a connection, which programs for packets may set."""
+    btf = pointer.btf
+    assert btf is not None
+    if btf.type(pointer.btf_id).name not in _CONNECTIONS:
+        check.refuse(WRITABLE, "only read is supported")
+    if not is_trusted(pointer):
+        check.not_supported("a store through an untrusted pointer")  # Linux does not look
+    structure = btf.by_name(_CONNECTIONS[0], Kind.STRUCT)
+    mark = btf.find_member(structure, "mark") if structure is not None else None
+    if mark is None or off != mark.offset:
+        check.refuse(WRITABLE, f"no write support to {_CONNECTIONS[0]} at off {off}")
+    end = mark.offset + btf.size_of(mark.type)
+    if off + size > end:
+        check.refuse(
+            WRITABLE,
+            f"write access at off {off} with size {size} beyond the member of "
+            f"{_CONNECTIONS[0]} ended at {end}",
+        )
 
 
 def require_member_writable(
