@@ -1,6 +1,7 @@
 """``skep run``: run a program on packets or contexts, and show what it did."""
 
 import argparse
+import time
 from typing import TYPE_CHECKING, Final
 
 from skep.cli.output import print_json
@@ -43,6 +44,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb.add_argument("--duration", type=seconds, metavar="S", help="stop after S seconds")
     verb.add_argument("--jobs", "-j", type=positive, default=1, metavar="N",
                       help="threads for --pcap, at most one for each CPU")  # fmt: skip
+    verb.add_argument("--later", type=seconds, default=0.0, metavar="S",
+                      help="let S seconds pass afterwards, in which timers fire")  # fmt: skip
     verb.add_argument("--btf", metavar="FILE", help="kernel BTF in force")
     verb.add_argument("--json", action="store_true", help="one JSON document")
     verb.set_defaults(execute=execute)
@@ -79,6 +82,8 @@ def execute(arguments: argparse.Namespace) -> int:
     with skep.load(arguments.object, btf=arguments.btf, programs=names(arguments)) as loaded:
         program = loaded.only_program(arguments.program)
         outcome = perform(program, arguments)
+        time.sleep(arguments.later)
+        loaded.world.agenda.settle()  # what was deferred shows in maps and lines
         document = summary(loaded, program, outcome)
     if arguments.json:
         print_json(document)

@@ -101,7 +101,8 @@ TCP_CONGESTION_OPS: Final = Structure(
     text="name",
     flags=("flags", 0x1F),  # TCP_CONG_MASK, as the running kernel has it
     required=(
-        frozenset(("ssthresh",)), frozenset(("undo_cwnd",)),
+        frozenset(("ssthresh",)),
+        frozenset(("undo_cwnd",)),
         frozenset(("cong_avoid", "cong_control")),
     ),
     registers=True,

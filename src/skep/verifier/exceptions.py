@@ -27,6 +27,8 @@ def exception_callback(request: Request) -> int:
     btf, infos = request.btf, request.function_infos
     if btf is None or not infos or not btf.has(infos[0].type_id):
         return 0
+    if TAG.encode() not in btf.strings:  # most programs: no type need be looked at
+        return 0
     tags = [tag for tag in btf.decl_tags(infos[0].type_id) if tag.startswith(TAG)]
     if not tags:
         return 0
