@@ -85,7 +85,13 @@ class Side:
         )  # fmt: skip
 
     def element(
-        self, what: str, command: Command, fd: int, value: bytes = b"", key: int = 0, flags: int = 0
+        self,
+        what: str,
+        command: Command,
+        fd: int,
+        value: bytes | bytearray = b"",
+        key: int = 0,
+        flags: int = 0,
     ) -> bytes:
         """A command on one element; what it left in the value."""
         place = ctypes.c_uint32(key)
@@ -94,7 +100,9 @@ class Side:
                   value=ctypes.addressof(room), flags=flags)  # fmt: skip
         return room.raw
 
-    def update(self, fd: int, value: bytes, what: str = "", key: int = 0, flags: int = 0) -> None:
+    def update(
+        self, fd: int, value: bytearray, what: str = "", key: int = 0, flags: int = 0
+    ) -> None:
         """MAP_UPDATE_ELEM."""
         self.element(f"update {what}", commands.MAP_UPDATE_ELEM, fd, value, key, flags)
 

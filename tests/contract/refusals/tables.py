@@ -29,7 +29,7 @@ def make(bench: Bench, flags: int = 0, shape: Layout | None = None, **members: i
 
 
 def create(**members: int) -> Driver:
-    return lambda bench: make(bench, **members)
+    return lambda bench: make(bench, 0, None, **members)
 
 
 def programs(bench: Bench, shape: Layout) -> dict[str, int]:
