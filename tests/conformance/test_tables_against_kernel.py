@@ -182,7 +182,7 @@ def states(side: Side) -> None:
         side.delete(fd)
 
 
-def walk_states(side: Side, fd: int, value: bytes) -> None:
+def walk_states(side: Side, fd: int, value: bytearray) -> None:
     side.look(fd)
     side.look(fd, key=1)
     side.delete(fd)
