@@ -113,6 +113,14 @@ class StackRead:
 
 
 @dataclass(frozen=True, slots=True)
+class StackFilled:
+    """A helper fills the bytes ``fp + low .. fp + high`` of a frame."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
 class Searching:
     """Where exact values came from is looked for, from slot *last* back to slot *first*.
 

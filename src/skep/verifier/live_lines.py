@@ -138,7 +138,7 @@ class LiveLines:
             return
         more, fewer = slot_set_text(new & ~old), slot_set_text(old & ~new)
         plus = f"+{what} {more} " if more else ""
-        minus = f"-{what} {fewer} " if fewer else ""
+        minus = f"-{what} {fewer}" if fewer else ""
         self._write(f"{where}{plus}{minus}")
 
     def _tell_caller(self, instance: Instance, start: int) -> None:

@@ -27,6 +27,7 @@ from skep.verifier.events import (
     Remembered,
     Resumed,
     Searching,
+    StackFilled,
     StackRead,
     Undone,
 )
@@ -114,6 +115,8 @@ class Log:
         elif isinstance(event, StackRead):
             mask = slots_between(event.low, event.high)
             self._live.read(self._shown.frames, self._pc, event.frame, mask)
+        elif isinstance(event, StackFilled):
+            self._slots |= slots_between(event.low, event.high)
         elif isinstance(event, PathEnded):
             self._end_path()
         elif isinstance(event, (Searching, Undone, Marked)):
@@ -300,7 +303,6 @@ class Log:
         self._step = self._jumped = None
         for event in self._remembered:
             self._shown.refresh(event.checkpoint.state.frames[:-1], refs)
-            self._shown.unlink_single()
             shown = self._shown.frames[-1]
             self._kept[id(event.checkpoint)] = (self._shown.frames.copy(), refs)
         self._remembered.clear()

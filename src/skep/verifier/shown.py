@@ -3,7 +3,7 @@
 skep forgets dead registers and slots when it compares states, Linux keeps them. So the log carries
 them on from line to line until an instruction overwrites them.
 
-Source: Linux 6.18 kernel/bpf/verifier.c (clean_live_states, clear_singular_ids), log.c.
+Source: Linux 6.18 kernel/bpf/verifier.c (clean_live_states), log.c.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,6 @@ from typing import Final
 
 from skep.isa.table import Kind, Sem, registers_read, registers_written
 from skep.verifier.program import Step
-from skep.verifier.scalar import Scalar
 from skep.verifier.state import (
     EMPTY_SLOT,
     SLOT_SIZE,
@@ -131,14 +130,13 @@ def _is_zero(frame: Frame, byte: int) -> bool:
 
 
 def changed_slots(step: Step, frame: Frame, before: Frame) -> int:
-    """Slots that the helper or kernel function that *step* calls changed, as a bit set."""
+    """Slots whose dynptr, iterator or flag the call made, used up or dropped, as a bit set."""
     changed = 0
     if step.kind is not Kind.CALL or step.sem is Sem.LOCAL:
         return changed
     for spi, slot in enumerate(frame.stack):
         old = before.slot(spi)
-        lost = isinstance(old.value, Pointer) and not isinstance(slot.value, Pointer)
-        if slot is not old and not (lost and slot.types[0] == SPILL):
+        if slot is not old and (slot.object is not None or old.object is not None):
             changed |= 1 << spi
     return changed
 
@@ -185,17 +183,6 @@ class Shown:
                 shown = frame.copy()
                 _keep(shown, self.frames[number], 0, refs)
                 self.frames[number] = shown
-
-    def unlink_single(self) -> None:
-        """Drop the ids of scalars that share theirs with nothing, as at every checkpoint."""
-        counts: dict[int, int] = {}
-        for frame in self.frames:
-            for value in _values(frame):
-                if isinstance(value, Scalar) and value.id:
-                    counts[int(value.id)] = counts.get(int(value.id), 0) + 1
-        single = {number for number, count in counts.items() if count == 1}
-        if single:
-            self.frames = [_without_ids(frame, single) for frame in self.frames]
 
 
 def _keep(frame: Frame, old: Frame, written: int, refs: tuple[Reference, ...]) -> None:
@@ -270,15 +257,3 @@ def _is_valid(value: Value | None, refs: tuple[Reference, ...]) -> bool:
 def _values(frame: Frame) -> list[Value | None]:
     spilled = [slot.value if slot.types[0] == SPILL else None for slot in frame.stack]
     return [*frame.regs, *spilled]
-
-
-def _without_ids(frame: Frame, single: set[int]) -> Frame:
-    shown = frame.copy()
-    for register, value in enumerate(frame.regs):
-        if isinstance(value, Scalar) and int(value.id) in single:
-            shown.regs[register] = value.without_id()
-    for spi, slot in enumerate(frame.stack):
-        held = slot.value
-        if isinstance(held, Scalar) and int(held.id) in single and slot.types[0] == SPILL:
-            shown.stack[spi] = Slot(slot.types, held.without_id())
-    return shown

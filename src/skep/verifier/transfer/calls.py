@@ -17,6 +17,7 @@ from skep.uapi.helper_rows_tracing import D_PATH, IMA_FILE_HASH, IMA_INODE_HASH
 from skep.uapi.helper_types import Helper
 from skep.uapi.program_types import PROGRAM_TYPES, may_call
 from skep.verifier.check import Check
+from skep.verifier.events import StackFilled
 from skep.verifier.helper_prototypes import PROTOTYPES, Prototype, prototype_of
 from skep.verifier.program import Step
 from skep.verifier.rules.calls import (
@@ -188,6 +189,11 @@ def _overwrite(check: Check, call: Call) -> None:
     """Forget the stack bytes that the helper fills."""
     if call.raw_register < 0:
         return
+    target = check.frame.regs[call.raw_register]
+    if check.journal is not None and check.request.log_level and isinstance(target, Pointer):
+        low = target.off + int(target.var.smin)
+        if target.kind == STACK:
+            check.journal.append(StackFilled(low, low + call.raw_size))
     off = 0
     while off < call.raw_size:
         size = _size_at(check, check.frame.regs[call.raw_register], off, call.raw_size - off)

@@ -39,6 +39,16 @@ def judge_call(check: Check, function: Function, caller: Frame) -> None:
     for index, argument in enumerate(function.arguments):
         if not _fits(argument, caller.regs[index + 1]):
             function.is_reliable = False
+            _tell(check, index, argument)
+            return
+
+
+def _tell(check: Check, index: int, argument: Argument) -> None:
+    """Say in the log what does not fit, as Linux does although nothing comes of it."""
+    if argument.kind == prototypes.ANYTHING:
+        check.note(f"R{index + 1} is not a scalar")
+    elif argument.kind == prototypes.CONTEXT:
+        check.note(f"arg#{index} expects pointer to ctx")
 
 
 def _declared(check: Check, function: Function) -> list[Argument] | None:
