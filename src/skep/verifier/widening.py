@@ -6,6 +6,7 @@ a round adds nothing new.
 Source: Linux 6.18 kernel/bpf/verifier.c (find_prev_entry, widen_imprecise_scalars).
 """
 
+from skep.verifier.renaming import Renaming
 from skep.verifier.scalar import UNKNOWN, Scalar
 from skep.verifier.state import SPILL, Checkpoint, Slot, State
 
@@ -35,14 +36,18 @@ def _same_callsites(old: State, new: State) -> bool:
 
 
 def widen(old: Checkpoint, new: State) -> None:
-    """Forget every scalar of *new* that differs from *old* and was not marked precise there."""
-    for number in range(len(new.frames)):
+    """Forget every scalar of *new* that differs from *old* and was not marked precise there.
+
+    One differs, too, if it is linked to others than before; so the order is Linux's.
+    """
+    ids = Renaming(0)
+    for number in range(len(new.frames) - 1, -1, -1):
         mine = old.state.frames[number]
         theirs = new.frames[number]
         precise = old.precise_regs[number]
         for register in range(10):
             before, after = mine.regs[register], theirs.regs[register]
-            if precise >> register & 1 or not _may_widen(before, after):
+            if precise >> register & 1 or not _may_widen(before, after, ids):
                 continue
             theirs = new.own(number)
             theirs.regs[register] = UNKNOWN
@@ -51,12 +56,21 @@ def widen(old: Checkpoint, new: State) -> None:
             slot, now = mine.stack[spi], theirs.stack[spi]
             if precise >> spi & 1 or slot.types[0] != SPILL or now.types[0] != SPILL:
                 continue
-            if _may_widen(slot.value, now.value):
+            if _may_widen(slot.value, now.value, ids):
                 theirs = new.own(number)
                 theirs.stack[spi] = Slot(now.types, UNKNOWN)
 
 
-def _may_widen(before: object, after: object) -> bool:
-    if not isinstance(before, Scalar) or not isinstance(after, Scalar) or before is after:
+def _may_widen(before: object, after: object, ids: Renaming) -> bool:
+    if not isinstance(before, Scalar) or not isinstance(after, Scalar):
         return False
-    return not (before.same_range(after) and (before.id != 0) == (after.id != 0))
+    if before is not after and not (
+        before.same_range(after) and before.delta == after.delta and before.moved == after.moved
+    ):
+        return True
+    return not ids.same(_link(before), _link(after))
+
+
+def _link(scalar: Scalar) -> int:
+    """What *scalar* is linked to and how, as a number; 0 for nothing."""
+    return scalar.id << 2 | scalar.moved >> 5 if scalar.id else 0
