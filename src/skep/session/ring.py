@@ -3,8 +3,8 @@
 RingWriter: records for programs, through a user ring buffer.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from threading import Event
 from typing import Any, Final
 
 from skep.errors import LoadError
@@ -30,7 +30,7 @@ class RingReader:
 
     def __init__(self, map_: Map, decode: Callable[[bytes], Any] = bytes) -> None:
         target = map_.target
-        self._decode, self._closed = decode, asyncio.Event()
+        self._decode, self._closed = decode, Event()
         self._ring = target if isinstance(target, RingBuffer) else None
         self._rings = target.open_rings() if isinstance(target, PerfEventArray) else []
         if self._ring is None and not self._rings:
@@ -56,12 +56,14 @@ class RingReader:
         return self._ring.wait(timeout)
 
     async def __aiter__(self) -> AsyncIterator[Any]:
+        from asyncio import sleep  # a seventh of the start-up of all who need none
+
         while not self._closed.is_set():
             for record in self:
                 yield record
                 if self._closed.is_set():
                     return
-            await asyncio.sleep(POLL)
+            await sleep(POLL)
 
     def close(self) -> None:
         """End asynchronous iteration."""
