@@ -117,8 +117,8 @@ class Checkpoints:
         """Note which registers are live in each frame."""
         live = self._live
         live.clear()
-        for pc in _places(state):
-            live.append(self._step(pc).live)
+        for number in range(len(state.frames)):
+            live.append(self._step(_place(state, number)).live)
 
     def _step(self, pc: int) -> Step:
         step = self._check.program.steps[pc]
@@ -129,9 +129,11 @@ class Checkpoints:
     def _clean(self, checkpoint: Checkpoint) -> None:
         """Forget what nothing will read in a state all of whose paths have been walked."""
         checkpoint.cleaned = True
-        for number, pc in enumerate(_places(checkpoint.state)):
-            slots = self._live_slots(checkpoint.state, number)
-            prune.clean_frame(checkpoint, number, self._step(pc).live, slots)
+        state = checkpoint.state
+        for number in range(len(state.frames)):
+            slots = self._live_slots(state, number)
+            live = self._step(_place(state, number)).live
+            prune.clean_frame(checkpoint, number, live, slots)
 
     def _live_slots(self, state: State, number: int) -> i64:
         """Slots of frame *number* that are live: here, or where one of the calls comes back."""
@@ -337,11 +339,10 @@ _DONE: Final = 1
 _LOOP: Final = 2
 
 
-def _places(state: State) -> list[int]:
-    """Where each frame stands: at a call, the last one at the current instruction."""
-    places = [frame.callsite for frame in state.frames]
-    places.append(state.pc)
-    return places[1:]
+def _place(state: State, number: int) -> int:
+    """Where frame *number* stands: at a call, the last one at the current instruction."""
+    frames = state.frames
+    return frames[number + 1].callsite if number + 1 < len(frames) else state.pc
 
 
 def _callchain(check: Check, state: State) -> tuple[int, ...]:
