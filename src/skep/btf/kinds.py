@@ -187,14 +187,29 @@ class Array(Type):
     kind: Kind = field(default=Kind.ARRAY, init=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(init=False, slots=True, unsafe_hash=True)
 class Member:
-    """A member of a structure: offset in bits from its start, and bits if it is a bit field."""
+    """A member of a structure: offset in bits from its start, and bits if it is a bit field.
+
+    Nobody changes one; its ``__init__`` is written out to be compiled (see ``skep.isa.insn``).
+    """
 
     name: str
     type: int
     bit_offset: int
-    bitfield_size: int = 0
+    bitfield_size: int
+
+    def __init__(
+        self,
+        name: str,
+        type: int,  # noqa: A002
+        bit_offset: int,
+        bitfield_size: int = 0,
+    ) -> None:
+        self.name = name
+        self.type = type
+        self.bit_offset = bit_offset
+        self.bitfield_size = bitfield_size
 
     @property
     def offset(self) -> int:

@@ -81,15 +81,14 @@ def _registers(program: Program, steps: list[Step], loops: bool, program_type: i
             after: i64 = _live_after(program, step) & ~registers_set(step)
             step.live = (after | _reads(step, program_type)) & ALL_REGISTERS
         return
-    reads = [_reads(step, program_type) for step in steps]
-    kept = [~registers_set(step) for step in steps]
+    for step in steps:
+        step.reads = _reads(step, program_type)
+        step.kept = ~registers_set(step)
     changed = True
     while changed:
         changed = False
-        for index, step in enumerate(steps):
-            read: i64 = reads[index]
-            keep: i64 = kept[index]
-            live = ((_live_after(program, step) & keep) | read) & ALL_REGISTERS
+        for step in steps:
+            live = ((_live_after(program, step) & step.kept) | step.reads) & ALL_REGISTERS
             if live != step.live:
                 step.live = live
                 changed = True

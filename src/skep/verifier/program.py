@@ -147,10 +147,10 @@ class Step:
     __slots__ = (
         "accessed", "action", "arguments", "calls_callback", "constant", "decide", "dst", "facts",
         "fails", "falls", "fault", "fits", "force_checkpoint", "high", "holds", "imm", "insn",
-        "is_iter_next", "is_jump", "jump_point", "jumps", "kind", "live", "made", "map", "may_link",
-        "may_split", "next_pc", "number", "off", "op", "operation", "origin", "pc", "previous",
-        "prune_point", "reg_source", "scc", "seen", "sem", "senseless", "size", "src", "target",
-        "transfer", "wide",
+        "is_iter_next", "is_jump", "jump_point", "jumps", "kept", "kind", "live", "made", "map",
+        "may_link", "may_split", "next_pc", "number", "off", "op", "operation", "origin", "pc",
+        "previous", "prune_point", "reads", "reg_source", "scc", "seen", "sem", "senseless",
+        "size", "src", "target", "transfer", "wide",
     )  # fmt: skip
 
     def __init__(self, pc: int, insn: Insn, op: Op) -> None:
@@ -175,6 +175,8 @@ class Step:
         self.target: int = -1
         self.map: MapShape | None = None  # of LD_IMM64 that names one
         self.live: i64 = 0
+        self.reads: i64 = 0  # registers; this and the next in functions with loops only
+        self.kept: i64 = 0
         self.scc: int = 0
         self.jump_point: bool = False
         self.prune_point: bool = False
