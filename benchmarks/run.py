@@ -126,7 +126,7 @@ def main() -> None:
         "verify": lambda: bench_verify(kernel, rounds),
         "start": lambda: bench_start(rounds),
         "log": lambda: log_cost.measure(kernel),
-        "corpus": lambda: verify_cost.measure(3) if kernel else [],
+        "corpus": lambda: verify_cost.measure(rounds) if kernel else [],
     }
     rows = {name: part() for name, part in parts.items() if name in (options.only or parts)}
     if options.json:
