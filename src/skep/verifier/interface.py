@@ -199,9 +199,10 @@ class CallFact:
         self.type_id = type_id
 
 
-@dataclass(frozen=True, slots=True)
+# These two are not frozen, which would make the making of one three times as long.
+@dataclass(slots=True, unsafe_hash=True)
 class Subprogram:
-    """A function of the program: slots ``start`` to ``end`` (exclusive)."""
+    """A function of the program: slots ``start`` to ``end`` (exclusive). Nobody changes one."""
 
     start: int
     end: int
@@ -243,9 +244,9 @@ class Statistics:
         self.stack_depth = stack_depth
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Proof:
-    """A program that may run.
+    """A program that may run. Nobody changes one.
 
     *insns* is what runs: contexts' pointer fields rewritten to their native slots (see
     ``skep.uapi.contexts``), one for one, so a pc means the same before and after.

@@ -66,7 +66,8 @@ class Log:
         self._every: bool = request.log_level & ALL_PATHS != 0
         self._lines: list[str] = []
         self._joins = False  # the last line goes on
-        self._infos = list(request.line_infos)
+        tells = request.log_level & (PATHS | ALL_PATHS) != 0
+        self._infos = list(request.line_infos) if tells else []
         self._starts = [info.pc for info in self._infos]
         self._source: LineInfo | None = None  # the latest that was written
         self._from: tuple[int, int] | None = None  # a branch was taken up just now

@@ -81,6 +81,8 @@ def _verify(request: Request) -> Proof:
         check_depth(check)
         _require_no_empty_calls(check)
         insns = rewrite(check)
+        subprograms = tuple([_describe(function) for function in program.functions])
+        seen = _seen(program)
     except Rejected as rejected:
         journal: Sequence[object] = () if check is None else check.journal or ()
         cost = _statistics(check, marks, began)
@@ -92,9 +94,9 @@ def _verify(request: Request) -> Proof:
     return Proof(
         request=request,
         insns=insns,
-        subprograms=tuple(_describe(function) for function in program.functions),
+        subprograms=subprograms,
         maps=tuple(program.maps),
-        seen=_seen(program),
+        seen=seen,
         memory=bytes(check.memory),
         moved=bytes(check.moved),
         calls=check.calls,
