@@ -4,8 +4,9 @@ Source: Linux kernel/bpf/hashtab.c.
 """
 
 import ctypes
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -30,7 +31,7 @@ from skep.maps.creation import (
     round8,
 )
 from skep.maps.hash_code import hash_at, lru_hash_at, lru_percpu_hash_at, percpu_hash_at
-from skep.maps.hash_host import hash_dump, hash_next_key, hash_read
+from skep.maps.hash_host import hash_dump, hash_key_after, hash_next_key, hash_read
 from skep.maps.interface import DISOWN, InlineLookup
 from skep.maps.keyed import AT_ONCE, KeyedMap, address_in
 from skep.maps.stored import HEAD_SIZE, address_of
@@ -177,13 +178,19 @@ class Hash(KeyedMap):
         """The key after *key* in bucket order; the first for None or an absent key."""
         command = "MAP_GET_NEXT_KEY"
         if key is not None:
+            following = self._step(key)
+            if following is not None:
+                return following
             self.check_key(command, key)
+            raise Refusal(command, elements.LAST)
         target = self._buffers.reserve(self.key_size)
-        place = 0 if key is None else address_of(key)
-        answer = self._library.bind(hash_next_key)(self.address, place, target)
-        if answer:
+        if self._library.bind(hash_next_key)(self.address, 0, target):
             raise Refusal(command, elements.LAST)
         return ctypes.string_at(target, self.key_size)
+
+    @functools.cached_property
+    def _step(self) -> Callable[[bytes], bytes | None]:
+        return self.quick_step(hash_key_after)
 
     def close(self) -> None:
         """Let go what the elements own."""

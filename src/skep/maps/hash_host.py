@@ -103,6 +103,12 @@ def hash_next_key(this: int, key: int, target: int) -> int:
 
 
 @native
+def hash_key_after(this: int, key: int, target: int, flags: int) -> int:  # noqa: ARG001
+    """hash_next_key as the host's quick calls have it."""
+    return hash_next_key(this, key, target)
+
+
+@native
 def chain_length(bucket: int) -> int:
     """How many elements the bucket has, which is locked."""
     seen = 0

@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from skep.base.native import NativeFunction
 from skep.maps.answer import ANSWERS, expect_success
 from skep.maps.creation import Creation, ElementCalls
 from skep.maps.host_code import codes_of, host_drop_many, host_read_many, host_store_many
@@ -75,6 +76,12 @@ class KeyedMap(StoredMap):
     @functools.cached_property
     def _drop(self) -> Callable[[bytes], int]:
         return self.calls.drop
+
+    def quick_step(self, after: NativeFunction) -> Callable[[bytes], bytes | None]:
+        """The quick way from a key to the next by *after*, ``(this, key, target, flags)``."""
+        codes = (after, *self._codes[1:])
+        size = self.key_size
+        return self._library.element_calls(codes, self.address, size, size).fetch
 
     def update_rows(self, flags: int) -> Mapping[int, Reason]:  # noqa: ARG002 - tries look at them
         """What the answers to an update with *flags* mean."""

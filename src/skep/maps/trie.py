@@ -5,7 +5,8 @@ Source: Linux kernel/bpf/lpm_trie.c.
 """
 
 import ctypes
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from errno import EINVAL
 from typing import Final, NamedTuple
 
@@ -24,7 +25,7 @@ from skep.maps.creation import (
 )
 from skep.maps.keyed import KeyedMap, address_in
 from skep.maps.stored import HEAD_SIZE, address_of
-from skep.maps.trie_walk import trie_dump, trie_next_key
+from skep.maps.trie_walk import trie_dump, trie_key_after, trie_next_key
 from skep.maps.value import EXIST
 from skep.uapi import reasons_elements as elements
 from skep.uapi import reasons_maps as reasons
@@ -104,12 +105,19 @@ class Trie(KeyedMap):
     def next_key(self, key: bytes | None) -> bytes:
         """The prefix after *key*, longer ones before those that cover them."""
         if key is not None:
+            following = self._step(key)
+            if following is not None:
+                return following
             self.check_key("MAP_GET_NEXT_KEY", key)
+            raise Refusal("MAP_GET_NEXT_KEY", elements.LAST)
         target = self._buffers.reserve(self.key_size)
-        place = 0 if key is None else address_of(key)
-        if self._library.bind(trie_next_key)(self.address, place, target):
+        if self._library.bind(trie_next_key)(self.address, 0, target):
             raise Refusal("MAP_GET_NEXT_KEY", elements.LAST)
         return ctypes.string_at(target, self.key_size)
+
+    @functools.cached_property
+    def _step(self) -> Callable[[bytes], bytes | None]:
+        return self.quick_step(trie_key_after)
 
     def portions(self, *, values: bool = True) -> Iterator[tuple[int, bytearray, bytearray]]:
         """See KeyedMap; the entries of a portion are as they are together at one moment."""

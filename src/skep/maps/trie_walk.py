@@ -99,6 +99,12 @@ def trie_next_key(this: int, key: int, target: int) -> int:
 
 
 @native
+def trie_key_after(this: int, key: int, target: int, flags: int) -> int:  # noqa: ARG001
+    """trie_next_key as the host's quick calls have it."""
+    return trie_next_key(this, key, target)
+
+
+@native
 def trie_dump(this: int, key: int, keys: int, values: int, room: int) -> int:
     """Copy entries that follow *key* (0: from the first on), *room* at most; returns how many.
 
