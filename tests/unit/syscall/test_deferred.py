@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 import skep
+from skep.errors import RunError
+from skep.runtime.block import Limits
 from skep.runtime.world import World
 from skep.session.objects import Object
 from support.engines import ENGINES, OBJECTS, subsystem
@@ -171,6 +173,28 @@ def test_a_closed_object_leaves_nothing_behind() -> None:
 
     assert world.agenda.fields.sweep() == 0
     assert world.clock_ns == NOW + 1000
+
+
+def test_a_map_without_users_holds_nothing_for_later(bench: Bench) -> None:
+    bench.call("start_session", after=100)
+    fd = bench.loaded.maps["sessions"].fd
+    bench.loaded._loaded._map_fds.remove(fd)
+    bench.loaded.subsystem.close(fd)  # its programs keep it alive
+    bench.world.advance(1000)
+
+    assert bench.fired == 0
+    assert bench.call("init_session", flags=1) == -errno.EPERM
+
+
+def test_a_callback_that_is_stopped_tells_its_program() -> None:
+    world = World(clock_ns=NOW, limits=Limits(fuel=1))
+    with skep.load(
+        OBJECTS / "deferred.bpf.o", subsystem=subsystem("quick", world, metered=True)
+    ) as loaded:
+        bench = Bench(loaded)
+        bench.call("start_in_table", after=10)
+        with pytest.raises(RunError, match="fuel"):
+            world.advance(10)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
