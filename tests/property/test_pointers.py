@@ -109,6 +109,15 @@ def _until_end(chance: random.Random, number: int) -> str:
     )
 
 
+def _searched(chance: random.Random, number: int) -> str:
+    wanted, size = chance.choice((7, 40, 100, 193, 255)), chance.choice((16, 48, 64))
+    return (
+        f"r4 = 0\nloop{number}:\nr1 = r6\nr1 += r4\nr2 = *(u8 *)(r1 + 0)\n"
+        f"if r2 == {wanted} goto found{number}\nr4 += 1\nif r4 != {size} goto loop{number}\n"
+        f"found{number}:\nr9 *= 31\nr9 += r4\n"
+    )
+
+
 def _copied(chance: random.Random, number: int) -> str:
     target = chance.choice(("r6", "r10"))
     first = 32 if target == "r6" else -32
@@ -129,7 +138,7 @@ def _changed(_: random.Random, number: int) -> str:
 
 PIECES: tuple[Piece, ...] = (
     _by_offset, _pointer_second, _less, _spilled, _on_stack, _either, _either_operand, _counted,
-    _until_end, _copied, _distance, _changed,
+    _until_end, _searched, _copied, _distance, _changed,
 )  # fmt: skip
 
 

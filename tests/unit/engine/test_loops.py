@@ -55,6 +55,12 @@ def test_a_test_with_effects_is_not_written_twice() -> None:
     assert found(SUM.replace("r1 = r6\n", f"r1 = r6\n{store}")) == {}
 
 
+def test_a_test_of_what_the_packet_holds_is_not_written_twice() -> None:
+    load = "r3 = r6\nr3 += 64\nif r3 > r7 goto out\nloop:\nr2 = *(u8 *)(r6 + 1)\n"
+
+    assert found(f"{load}if r2 == 7 goto out\nr4 += 1\nif r4 != 9 goto loop\n") == {}
+
+
 def test_a_sum_over_a_packet_of_any_length_is_made_of_vectors() -> None:
     assembly = LlvmEngine().assembly(proved(SUM))
 

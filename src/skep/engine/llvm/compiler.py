@@ -12,6 +12,7 @@ from skep.engine.arenas import arena_of, base_register
 from skep.engine.hooks import NO_HOOKS, Hooks
 from skep.engine.llvm import alu, arena, memory
 from skep.engine.llvm.control import Ending, Site, call, packet_load, subprogram_symbol
+from skep.engine.llvm.extents import extents
 from skep.engine.llvm.frame import Frame, Kept
 from skep.engine.llvm.hooked import with_hooks
 from skep.engine.llvm.lines import Notes
@@ -104,6 +105,7 @@ class _Function:
         self.pointers = pointer_registers(proof, blocks)
         seen = [block for block in blocks if self._is_seen(block.start)]
         self.doubled = tests_at_both_ends(proof, seen)
+        self.extents = extents(proof, seen)
         self.budget = ""  # pointer to what may_goto counts down
 
     def text(self, number: int, notes: Notes | None) -> str:
@@ -307,8 +309,22 @@ class _Function:
 
     def _fork(self, pc: int, truth: str, target: int) -> None:
         """Go to *target* if *truth* holds, else on."""
+        body, ways = self.frame.body, [self._label(pc, target), self._label(pc, pc + 1)]
+        if pc not in self.extents:
+            self.frame.flush(self._kept(target, pc + 1))
+            body.fork(truth, *ways)
+            return
+        register, size, jumps = self.extents[pc]
+        end = self.frame.pointer(register)
         self.frame.flush(self._kept(target, pc + 1))
-        self.frame.body.fork(truth, self._label(pc, target), self._label(pc, pc + 1))
+        way, inside = 0 if jumps else 1, body.fresh("inside")
+        after, ways[way] = ways[way], inside
+        body.fork(truth, *ways)
+        body.label(inside)
+        start = body.value(f"getelementptr i8, ptr {end}, i64 -{size}")
+        known = f'"dereferenceable"(ptr {start}, i64 {size})'
+        body.emit(f"call void @llvm.assume(i1 true) [{known}]")
+        body.jump(after)
 
     def _label(self, pc: int, target: int) -> str:
         """Where the jump at *pc* goes to for *target*."""
