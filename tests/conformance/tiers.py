@@ -1,6 +1,6 @@
 """What a program does is the same in every tier, and what the reference says.
 
-usage: python tests/conformance/tiers.py [--seed N] [--programs N] [--compiled N]
+usage: python tests/conformance/tiers.py [--seed N] [--programs N] [--seconds N] [--compiled N]
 
 Random programs that the verifier accepts run in the checked interpreter, in the start tier, and
 compiled without and with optimisation, each on the same packets, contexts, map values, clock and
@@ -12,6 +12,7 @@ import ctypes
 import random
 import struct
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -218,13 +219,14 @@ def _told(found: Outcome, expected: Outcome) -> str:
     return ""
 
 
-def run(seed: int, programs: int, compiled: int = 1) -> Counter[str]:
-    """Compare so many accepted programs; prints those that differ, returns how often what came.
+def run(seed: int, programs: int, compiled: int = 1, seconds: float = 1e9) -> Counter[str]:
+    """Compare so many accepted programs, or for so long; prints those that differ, returns how often what came.
 
     Each *compiled*-th one is compiled, too; the others run in the start tier only.
     """
     bench, tally = Bench(), Counter[str]()
-    while tally["same"] < programs:
+    end = time.monotonic() + seconds
+    while tally["same"] < programs and time.monotonic() < end:
         insns = Maker(random.Random(seed)).program()
         bench.engine.wanted = tuple(TIERS) if seed % compiled == 0 else ("start",)
         said = bench.judge(insns, seed)
@@ -240,9 +242,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--programs", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=1e9)
     parser.add_argument("--compiled", type=int, default=1)
     args = parser.parse_args()
-    tally = run(args.seed, args.programs, args.compiled)
+    tally = run(args.seed, args.programs, args.compiled, args.seconds)
     for outcome, times in tally.most_common():
         print(f"{times:8d} {outcome}")
     return int("DIFFERENT" in tally)
