@@ -220,7 +220,7 @@ def _told(found: Outcome, expected: Outcome) -> str:
 
 
 def run(seed: int, programs: int, compiled: int = 1, seconds: float = 1e9) -> Counter[str]:
-    """Compare so many accepted programs, or for so long; prints those that differ, returns how often what came.
+    """Compare so many accepted programs, or for so long; prints those that differ, and counts all.
 
     Each *compiled*-th one is compiled, too; the others run in the start tier only.
     """
