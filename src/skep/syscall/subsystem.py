@@ -79,7 +79,7 @@ class Subsystem:
     Args:
         world: clock, CPUs, tasks; the real ones by default.
         engine: compiles programs; LLVM by default. With a ``ProofEngine`` programs are judged but
-            not run, and helpers and map types that skep cannot run are judged too.
+            not run, and helpers that skep cannot run are judged too.
         kernel_btf: the BTF in force; the running kernel's by default, else the shipped one.
         memory: the caller's memory; this process's by default.
         credentials: who calls, and what they may do; everything by default. ``as_user`` gives the
