@@ -660,6 +660,7 @@ def run(
     show: int,
     only: str,
     maker: type[Maker] = Maker,
+    *,
     weak: bool = False,
 ) -> dict[str, int]:
     """Compare *count* programs; returns how often each outcome came."""
@@ -700,7 +701,7 @@ def main(maker: type[Maker] = Maker, description: str | None = __doc__) -> int:
     if kernel.refusal():
         print(kernel.refusal())
         return 0
-    tally = run(args.seed, args.count, args.store, args.show, args.only, maker, args.weak)
+    tally = run(args.seed, args.count, args.store, args.show, args.only, maker, weak=args.weak)
     for outcome, times in sorted(tally.items(), key=lambda row: -row[1]):
         print(f"{times:6d} {outcome}")
     return int(any(outcome.startswith(("HOLE", "CRASH")) for outcome in tally))

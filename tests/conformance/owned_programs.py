@@ -66,9 +66,9 @@ class Owner:
         """Some statements; deeper ones nest less."""
         lines: list[str] = []
         for _ in range(self.rng.choice((1, 1, 2, 2, 3)) if self.depth else 3):
-            ways = self.inner if self.locked else self.outer
+            ways = INNER if self.locked else OUTER
             if self.depth >= DEEPEST:
-                ways = self.leaves
+                ways = LEAVES
             lines += self.rng.choice(ways)(self)
         return lines
 
@@ -332,9 +332,15 @@ class Owner:
     def number(self) -> list[str]:
         return self.rng.choice((["r0 = 1"], ["r5 = 0"], [f"r1 = *(u64 *)(r{BOX} + {DATA})"]))
 
-    outer = (
-        make, make, make, under_lock, pop, pop, take, exchange, protected, task, record, dynptr,
-        rounds, each, maybe, maybe, spill, share, touch,
-    )  # fmt: skip
-    inner = (peek, peek, touch, maybe, spill, number)
-    leaves = (touch, number, spill, share, peek)
+
+OUTER: Final[tuple[Callable[[Owner], list[str]], ...]] = (
+    Owner.make, Owner.make, Owner.make, Owner.under_lock, Owner.pop, Owner.pop, Owner.take,
+    Owner.exchange, Owner.protected, Owner.task, Owner.record, Owner.dynptr, Owner.rounds,
+    Owner.each, Owner.maybe, Owner.maybe, Owner.spill, Owner.share, Owner.touch,
+)  # fmt: skip
+INNER: Final[tuple[Callable[[Owner], list[str]], ...]] = (
+    Owner.peek, Owner.peek, Owner.touch, Owner.maybe, Owner.spill, Owner.number,
+)  # fmt: skip
+LEAVES: Final[tuple[Callable[[Owner], list[str]], ...]] = (
+    Owner.touch, Owner.number, Owner.spill, Owner.share, Owner.peek,
+)  # fmt: skip

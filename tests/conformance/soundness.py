@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from conformance.fuzz_joins import Joiner
 from conformance.fuzz_verdicts import ARRAY, HASH, SCHED_CLS, VALUE_SIZE, Maker, listing
 from skep.base.native import load64
+from skep.engine.hooks import NO_HOOKS, Hooks
 from skep.engine.interface import HelperCode
 from skep.engine.interpreter import InterpretedEntry, Interpreter
 from skep.errors import CommandError, NotSupported, RunError
@@ -265,9 +266,9 @@ class CheckedInterpreter(Interpreter):
         self.complaints: list[str] = []
         self.recorded = self.steps = 0
 
-    def compile(self, proof: Proof) -> InterpretedEntry:
+    def compile(self, proof: Proof, hooks: Hooks = NO_HOOKS) -> InterpretedEntry:
         """See Interpreter; the program is verified again to see its states."""
-        entry = super().compile(proof)
+        entry = super().compile(proof, hooks)
         recorder = record(proof.request)
         self.recorded += recorder is not None
         begin = entry.begin
