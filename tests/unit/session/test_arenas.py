@@ -1,6 +1,7 @@
 """Arenas from Python: what programs put in is there, without copying."""
 
 import struct
+from errno import EACCES
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,15 @@ from skep.engine.interface import Engine
 from skep.engine.interpreter import Interpreter
 from skep.engine.llvm.engine import LlvmEngine
 from skep.errors import LoadError
+from skep.isa.assembler import assemble
+from skep.isa.codec import encode
 from skep.loader.elf import read_elf
 from skep.loader.reader import read_object
 from skep.runtime.world import World
 from skep.syscall.catalog import helper_codes, kfunc_codes
 from skep.syscall.subsystem import Subsystem
+from skep.uapi.flags import ProgType
+from support.caller import Caller
 
 OBJECT = Path(__file__).parents[2] / "objects" / "arena.bpf.o"
 REQUEST = struct.Struct("=QQqQQ")
@@ -90,3 +95,29 @@ def test_variables_need_an_arena_with_room() -> None:
     assert len(arena.data) == read_elf(data, "arena").named(".addr_space.1").size  # type: ignore[union-attr]
     with pytest.raises(LoadError, match="0 arenas"):
         read_object(data.replace(b"arena\0", b"brena\0").replace(b".maps\0", b".naps\0"), "x")
+
+
+@pytest.mark.parametrize(
+    ("operation", "accepted"),
+    [
+        ("lock *(u64 *)(r1 + 0) |= r3", True),
+        ("r3 = atomic_fetch_add((u64 *)(r1 + 0), r3)", True),
+        ("r3 = atomic_fetch_or((u64 *)(r1 + 0), r3)", False),
+        ("r3 = atomic_fetch_and((u64 *)(r1 + 0), r3)", False),
+        ("r3 = atomic_fetch_xor((u64 *)(r1 + 0), r3)", False),
+    ],
+)
+def test_atomics_in_an_arena_are_those_of_linux(operation: str, accepted: bool) -> None:
+    caller = Caller()
+    arena = caller.map(33, key=0, value=0, entries=1, flags=1 << 10)
+    code = encode(
+        assemble(
+            f"r2 = map[fd {arena}]\nr1 = *(u64 *)(r1 + 0)\nr1 = addr_space_cast(r1, 0, 1)\n"
+            f"r3 = 1\n{operation}\nr0 = 0\nexit"
+        )
+    )
+
+    answer = caller.program(code, ProgType.SYSCALL, prog_flags=1 << 4)
+
+    assert (answer > 0) == accepted
+    assert answer > 0 or answer == -EACCES
