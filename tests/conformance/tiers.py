@@ -80,6 +80,9 @@ class _Entry:
     def hot(self, count: int) -> int:
         return self.entries[self.tier].hot(count)
 
+    def call_back(self, run: int, callback: int, arguments: tuple[int, int, int], /) -> int:
+        return self.entries[self.tier].call_back(run, callback, arguments)
+
     def batch(self, run: int, batch: int, count: int, results: int, /) -> None:
         self.entries[self.tier].batch(run, batch, count, results)
 
