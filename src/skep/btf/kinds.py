@@ -189,26 +189,15 @@ class Array(Type):
 
 @dataclass(init=False, slots=True, unsafe_hash=True)
 class Member:
-    """A member of a structure: offset in bits from its start, and bits if it is a bit field.
-
-    Nobody changes one; its ``__init__`` is written out to be compiled (see ``skep.isa.insn``).
-    """
+    """A member of a structure: its place in bits, and bits if it is a bit field; never changed."""
 
     name: str
     type: int
     bit_offset: int
     bitfield_size: int
 
-    def __init__(
-        self,
-        name: str,
-        type: int,  # noqa: A002
-        bit_offset: int,
-        bitfield_size: int = 0,
-    ) -> None:
-        self.name = name
-        self.type = type
-        self.bit_offset = bit_offset
+    def __init__(self, name: str, type: int, bit_offset: int, bitfield_size: int = 0) -> None:  # noqa: A002
+        self.name, self.type, self.bit_offset = name, type, bit_offset
         self.bitfield_size = bitfield_size
 
     @property
