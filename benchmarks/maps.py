@@ -236,9 +236,7 @@ def measure(rounds: int) -> list[dict[str, Any]]:
     if ratios:
         print(f"maps, from programs: geometric mean of {len(ratios)} ratios "
               f"{statistics.geometric_mean(ratios):.2f}")  # fmt: skip
-    import maps_host
-
-    return rows + maps_host.measure(rounds, kernel=kernel)
+    return rows
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import event_cost
 import load_cost
 import log_cost
 import maps
+import maps_host
 import memory_cost
 import program_cost
 import replay_cost
@@ -122,7 +123,7 @@ def main() -> None:
         "event": lambda: event_cost.measure(rounds),
         "replay": lambda: replay_cost.measure(kernel, rounds),
         "memory": lambda: memory_cost.measure(kernel),
-        "maps": lambda: maps.measure(3),
+        "maps": lambda: maps.measure(3) + maps_host.measure(3, kernel=kernel),
         "verify": lambda: bench_verify(kernel, rounds),
         "start": lambda: bench_start(rounds),
         "log": lambda: log_cost.measure(kernel),
