@@ -56,7 +56,7 @@ class StoredMap:
         """*size* bytes follow HEAD_SIZE; *limit* is the memory to check (size unless given)."""
         most = size if limit < 0 else limit
         check_memory(most)
-        self.most_bytes = HEAD_SIZE + most
+        self.most_bytes = HEAD_SIZE + max(size, most)
         self.map_type = creation.map_type
         self.key_size = creation.key_size
         self.value_size = creation.value_size

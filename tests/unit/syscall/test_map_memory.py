@@ -2,6 +2,8 @@
 
 from errno import ENOMEM
 
+import pytest
+
 from skep.syscall.subsystem import Subsystem
 from support.caller import Caller
 
@@ -19,3 +21,12 @@ def test_maps_together_hold_no_more_than_the_subsystem_allows() -> None:
 
     assert caller.map(2, value=60_000, entries=1) > 0
     assert caller.subsystem.state.map_bytes < 100_000
+
+
+@pytest.mark.parametrize(("kind", "flags"), [(1, 0), (1, 1), (5, 0), (9, 0), (10, 0), (11, 1)])
+def test_hashes_and_tries_count_with_all_their_entries(kind: int, flags: int) -> None:
+    caller = Caller(Subsystem(map_memory=100_000))
+
+    assert caller.map(kind, key=8, value=1000, entries=200, flags=flags) == -ENOMEM
+    assert caller.subsystem.state.map_bytes == 0
+    assert caller.map(kind, key=8, value=8, entries=10, flags=flags) > 0
