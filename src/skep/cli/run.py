@@ -20,6 +20,7 @@ examples:
   skep run prog.bpf.o --live lo --duration 5 --json
 """
 MOST_REPEATS: Final = 0xFFFF_FFFF
+LONGEST: Final = 1e9  # seconds; sleep(2) takes no more than some times that
 MOST_CONTEXT: Final = 1 << 16  # bytes; no context is as long
 
 
@@ -68,10 +69,10 @@ def repeats(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """A time above zero."""
+    """A time above zero that can be waited for."""
     value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a time above zero")
+    if not 0 < value < LONGEST:
+        raise argparse.ArgumentTypeError(f"{text} is not a time above zero, below {LONGEST:g}")
     return value
 
 

@@ -36,3 +36,14 @@ def test_work_is_done_before_maps_are_shown(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert run(capsys, tmp_path, "queue_work", 0) == {"fired": 0, "worked": 1}
+
+
+@pytest.mark.parametrize("later", ["0", "-1", "nan", "inf", "1e10", "1e300", "soon"])
+def test_what_is_no_time_is_refused_in_a_line(
+    capsys: pytest.CaptureFixture[str], later: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["run", str(OBJECTS / "counter.bpf.o"), "-p", "count", "--packet", "00" * 64,
+              "--later", later])  # fmt: skip
+    assert ended.value.code == 2
+    assert "--later" in capsys.readouterr().err
