@@ -33,7 +33,8 @@ def proved(text: str) -> Proof:
 
 def found(text: str) -> Mapping[int, tuple[int, int, bool]]:
     proof = proved(text)
-    return extents(proof, flow.blocks(proof.insns))
+    blocks = flow.blocks(proof.insns)
+    return extents(proof, [block for block in blocks if proof.seen[block.start]])
 
 
 def test_a_comparison_tells_how_far_the_packet_goes() -> None:
@@ -53,6 +54,14 @@ def test_a_comparison_tells_how_far_the_packet_goes() -> None:
 )
 def test_it_may_be_written_in_many_ways(jump: str, told: tuple[int, int, bool]) -> None:
     assert found(CHECK.replace("if r0 > r7 goto out\n", jump) + SEARCH) == {5: told}
+
+
+def test_what_no_path_reaches_is_left_alone() -> None:
+    never = "r3 = 1\nif r3 == 2 goto never\n"
+    end = "goto out\nnever:\nr9 = 5\ngoto out\n"
+    assert found(CHECK + never + SEARCH.replace("goto out\nfound", end + "found")) == {
+        5: (0, 1024, False)
+    }
 
 
 def test_functions_without_loops_are_not_looked_at() -> None:

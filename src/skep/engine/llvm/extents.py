@@ -38,6 +38,7 @@ def extents(proof: Proof, blocks: Sequence[Block]) -> Mapping[int, tuple[int, in
     """
     if not any(after <= block.start for block in blocks for after in block.successors):
         return {}
+    starts = {block.start for block in blocks}  # no path reaches what else jumps lead to
     at_start: dict[int, Places] = {blocks[0].start: [UNKNOWN] * REGISTERS} if blocks else {}
     changed = set(at_start)
     found: dict[int, tuple[int, int, bool]] = {}
@@ -47,7 +48,7 @@ def extents(proof: Proof, blocks: Sequence[Block]) -> Mapping[int, tuple[int, in
                 changed.remove(block.start)
                 last, places = _walk(proof, block, list(at_start[block.start]))
                 _note(proof, last, places, found)
-                for after in block.successors:
+                for after in starts.intersection(block.successors):
                     _merge(at_start, after, places, changed)
     return found
 
