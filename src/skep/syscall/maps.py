@@ -278,8 +278,7 @@ def update(state: State, call: Call[MapElem]) -> int:
     if map_.map_type == MapType.PROG_ARRAY:
         return _put_program(state, call, map_, key, value)
     if isinstance(map_, StructOps):
-        holding = state.objects.get(call.command.name, call.attr.map_fd, Kind.MAP, "map_fd")
-        struct_ops.update(state, call, holding, key, value)
+        struct_ops.update(state, call, _holding(state, call), key, value)
         return 0
     map_.update(key, value, call.attr.flags)
     return 0
@@ -293,13 +292,17 @@ def _put_program(state: State, call: Call[MapElem], map_: Map, key: bytes, value
     return 0
 
 
+def _holding(state: State, call: Call[MapElem]) -> Holding:
+    return state.objects.get(call.command.name, call.attr.map_fd, Kind.MAP, "map_fd")
+
+
 def delete(state: State, call: Call[MapElem]) -> int:
     """MAP_DELETE_ELEM: remove."""
     map_ = _element_map(state, call, reads=False, writes=True)
     key = _key(call, map_)
     _check_elements(call, map_)
     if isinstance(map_, StructOps):
-        struct_ops.delete(state, map_, key)
+        struct_ops.delete(state, _holding(state, call), key)
         return 0
     map_.delete(key)
     return 0

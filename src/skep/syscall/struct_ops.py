@@ -73,6 +73,7 @@ def update(
             call.check(table.shape.row.registers, reasons.TABLE_UNREGISTERED)
             call.check((table.shape.row.name, name) not in state.tables, reasons.TABLE_NAME_TAKEN)
             state.tables[table.shape.row.name, name] = table
+            state.objects.take(holding)  # what is in use stays, also without a descriptor
         held: dict[str, Held] = {}
         for member, program in programs.items():
             holding.holds.append(state.objects.take(program))
@@ -80,11 +81,13 @@ def update(
         table.fill(value, held)
 
 
-def delete(state: Subsystem, table: StructOps, key: bytes) -> None:
+def delete(state: Subsystem, holding: Holding, key: bytes) -> None:
     """MAP_DELETE_ELEM: take the functions out of use."""
+    table = _table(holding)
     with state.objects.lock:
         table.delete(key)
         unregister(state, table)
+        state.objects.drop(holding)
 
 
 def unregister(state: Subsystem, table: StructOps) -> None:
@@ -164,10 +167,13 @@ class StructOpsLink(Link):
         first: Any = next(iter(table.programs.values()))
         super().__init__(id, LINK_KIND, first, AttachType.STRUCT_OPS)
         self._state, self.table = state, table
+        self._registered = True
 
     def release(self) -> None:
-        """Take the functions out of use."""
-        unregister(self._state, self.table)
+        """Take the functions out of use; another link may have put them into use since."""
+        if self._registered:
+            self._registered = False
+            unregister(self._state, self.table)
 
     def detach(self) -> None:
         """LINK_DETACH: as ``release``; twice is harmless."""

@@ -1,11 +1,21 @@
 """Tables of functions: put into use, called, taken out of use."""
 
+from errno import ENOENT
 from pathlib import Path
 
 import pytest
 
 import skep
 from skep.errors import CommandError, LoadError
+from skep.uapi.commands import (
+    LINK_CREATE,
+    LINK_DETACH,
+    MAP_GET_FD_BY_ID,
+    GetId,
+    LinkCreate,
+    LinkDetach,
+)
+from skep.uapi.flags import AttachType
 
 OBJECTS = Path(__file__).parents[2] / "objects"
 CONGESTION = "tcp_congestion_ops"
@@ -65,3 +75,35 @@ def test_a_table_whose_programs_are_not_loaded_cannot_be_used() -> None:
 
     with pytest.raises(LoadError, match="not loaded"):
         loaded.tables["table"].attach()
+
+
+def test_a_link_that_is_detached_leaves_alone_what_came_after_it(loaded: skep.Object) -> None:
+    subsystem = loaded.subsystem
+    with loaded.tables["linked"].attach() as first:
+        assert (
+            subsystem.bpf(LINK_DETACH.number, bytearray(LinkDetach(link_fd=first.link_fd).encode()))
+            == 0
+        )
+        attr = LinkCreate(prog_fd=first.map_fd, attach_type=int(AttachType.STRUCT_OPS))
+        second = subsystem.bpf(LINK_CREATE.number, bytearray(attr.encode()))
+        subsystem.close(first.link_fd)
+        assert in_use(loaded) == {(CONGESTION, "skep_linked")}
+        first.link_fd = second
+
+    assert in_use(loaded) == set()
+
+
+def test_a_table_that_is_in_use_stays_without_a_descriptor(loaded: skep.Object) -> None:
+    subsystem = loaded.subsystem
+    used = loaded.tables["plain"].attach()
+    number = subsystem.state.tables[CONGESTION, "skep_plain"].id
+    subsystem.close(used.map_fd)
+
+    used.map_fd = subsystem.bpf(MAP_GET_FD_BY_ID.number, bytearray(GetId(start_id=number).encode()))
+    assert used.map_fd > 0
+    used.close()
+    assert in_use(loaded) == set()
+    assert (
+        subsystem.bpf(MAP_GET_FD_BY_ID.number, bytearray(GetId(start_id=number).encode()))
+        == -ENOENT
+    )
