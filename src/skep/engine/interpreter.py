@@ -62,6 +62,7 @@ class Interpreter:
         self.objects, self.heap = (objects[0], objects[0] + objects[1]), heap_in(objects)
         self.upcalls = Upcalls()
         self.entries: WeakValueDictionary[int, InterpretedEntry] = WeakValueDictionary()
+        self.callbacks: WeakValueDictionary[int, InterpretedEntry] = WeakValueDictionary()
 
     def compile(self, proof: Proof, hooks: Hooks = NO_HOOKS) -> "InterpretedEntry":
         """Make *proof* runnable; what it cannot run is refused when a run comes to it."""
@@ -112,6 +113,8 @@ class InterpretedEntry:
 
     def call_back(self, run: int, callback: int, arguments: tuple[int, int, int], /) -> int:
         """Run its function at the address *callback* on its own, with (map, key, value)."""
+        if callback not in self._starts:  # what the program was before something stood at it
+            return self._engine.callbacks[callback].call_back(run, callback, arguments)
         regions = Regions(run, self._engine.objects)
         this, key, value = arguments
         regions.grant(key, load64(this + KEY_SIZE))
@@ -214,7 +217,8 @@ class InterpretedEntry:
                 return self._run_callback(run, pc, arguments)
 
             found = self._callbacks[pc] = self._engine.upcalls.wrap(start)
-            self._starts[Upcalls.address_of(found)] = pc
+            address = Upcalls.address_of(found)
+            self._starts[address], self._engine.callbacks[address] = pc, self
         return Upcalls.address_of(found)
 
     def helper(self, execution: Execution, pc: int, registers: list[int]) -> int:

@@ -14,7 +14,14 @@ from skep.runtime.deferred import Borrowed
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.objects import Holding, Kind
 from skep.syscall.state import State
+from skep.verifier.interface import Proof
 
+SET_CALLBACK = (  # kfuncs that leave a function of the program for later
+    "bpf_wq_set_callback_impl",
+    "bpf_task_work_schedule_signal_impl",
+    "bpf_task_work_schedule_resume_impl",
+)
+TIMER_SET_CALLBACK = 170
 KINDS = (special.TIMER, special.WORKQUEUE, special.TASK_WORK)  # in the order of Place.offsets
 
 
@@ -75,3 +82,11 @@ def register_fields(state: State, map_: Map, record: Record | None) -> None:
     fields = [record.last(kind) for kind in KINDS]
     first, second, third = (field.offset if field is not None else -1 for field in fields)
     state.world.agenda.fields.register(map_, (first, second, third))
+
+
+def defers(proof: Proof) -> bool:
+    """Whether the program leaves functions of its own for later."""
+    return any(
+        fact.kfunc in SET_CALLBACK or fact.helper == TIMER_SET_CALLBACK
+        for fact in proof.calls.values()
+    )

@@ -32,6 +32,7 @@ class LoadedProgram:
         proof: what runs.
         entry: calls it, with what stands at its functions; *plain* without.
         functions: what stands at its functions, if ever something did.
+        past: what it was compiled to before, if callbacks in that may still be called.
         digest: SHA-256 of its instructions; *tag* is the beginning of it.
         uid: who loaded it, and *token* by which they did, None for none.
         btf_id: id of its BTF object, 0 if it has none.
@@ -66,6 +67,7 @@ class LoadedProgram:
         self.target: Holding | None = None
         self.plain = entry
         self.functions: Functions | None = None
+        self.past: list[Entry] = []
         self.func_info = self.line_info = b""
         self.run_count = self.run_ns = self.misses = 0
         self._counting = threading.Lock()

@@ -11,6 +11,7 @@ from skep.engine.hooks import FunctionHooks, Hooks, Tracer
 from skep.engine.interface import Entry
 from skep.syscall.call import Call
 from skep.syscall.hooked import install_link, loaded, program_at
+from skep.syscall.lending import defers
 from skep.syscall.loaded import LoadedProgram
 from skep.syscall.objects import Holding, Kind
 from skep.syscall.state import State
@@ -105,7 +106,10 @@ def _change(state: State, program: LoadedProgram, places: Functions) -> None:
             for link in places.at(start):
                 link.program.entry.hot(MANY)
     old, program.entry = program.entry, _compiled(state, program, hooks)
-    state.world.retire(old)
+    if defers(program.proof):  # timers hold addresses in the code that set their callbacks
+        program.past.append(old)
+    else:
+        state.world.retire(old)
 
 
 def _compiled(state: State, program: LoadedProgram, hooks: Hooks) -> Entry:

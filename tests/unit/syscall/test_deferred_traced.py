@@ -1,0 +1,43 @@
+"""Timers of a program whose functions are traced meanwhile."""
+
+import gc
+import struct
+
+import pytest
+
+import skep
+from skep.runtime.world import World
+from skep.syscall.loaded import LoadedProgram
+from support.caller import Caller
+from support.engines import ENGINES, OBJECTS, subsystem
+from support.functions import FENTRY, TRACING, Fn, Loaded, link, load_on, load_target, tracer
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_callback_that_was_set_while_something_traced_its_program_runs_afterwards(
+    engine: str,
+) -> None:
+    world = World(clock_ns=1_000_000)
+    place = subsystem(engine, world)
+    caller = Caller(place)
+    with skep.load(OBJECTS / "deferred.bpf.o", subsystem=place) as loaded:
+        program = loaded.programs["start_in_table"]
+        whole = next(
+            each.proof.subprograms[0]
+            for each in world.printers.values()
+            if isinstance(each, LoadedProgram) and each.name == "start_in_table"
+        )
+        on = Loaded(program.fd, {"main": whole.type_id}, 0)
+        traced = load_on(
+            caller, on, "main", tracer(), TRACING, expected_attach_type=FENTRY, quiet=True
+        )
+        stands = link(caller, traced.fd, attach_type=FENTRY)
+        assert stands >= 0
+        assert program.run(ctx=struct.pack("<iiQQiI", 5, 3, 500, 0, 99, 0)).retval == 0
+
+        place.close(stands)
+        gc.collect()
+        load_target(caller, (Fn("other", "int, int"),))  # code that has gone makes room for others
+        world.advance(10_000)
+
+        assert loaded.bss.fired == 4
