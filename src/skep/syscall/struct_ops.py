@@ -34,7 +34,7 @@ LINK_KIND: Final = link_types.by_name("struct_ops")
 
 def shape_of(state: Subsystem, type_id: int) -> TableShape | None:
     """What the kernel's type *type_id*, which wraps a structure, says of its tables."""
-    btf = state.kernel_btf
+    btf = state.kernel_btf if type_id else None  # it is large, and few maps need it
     if btf is None or type_id >= len(btf) or btf.kind(type_id) != Kind.STRUCT:
         return None
     wrapper = btf.type(type_id)

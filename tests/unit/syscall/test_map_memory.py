@@ -1,4 +1,4 @@
-"""What maps together may come to hold."""
+"""What maps together may come to hold, and what making one does not take."""
 
 from errno import ENOMEM
 
@@ -30,3 +30,10 @@ def test_hashes_and_tries_count_with_all_their_entries(kind: int, flags: int) ->
     assert caller.map(kind, key=8, value=1000, entries=200, flags=flags) == -ENOMEM
     assert caller.subsystem.state.map_bytes == 0
     assert caller.map(kind, key=8, value=8, entries=10, flags=flags) > 0
+
+
+def test_maps_without_kernel_types_do_without_reading_them() -> None:
+    caller = Caller(Subsystem())
+
+    assert caller.map(1, key=4, value=8, entries=1) > 0
+    assert caller.subsystem.state._find_kernel_btf is not None  # nobody has asked for them
