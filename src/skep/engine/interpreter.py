@@ -5,7 +5,7 @@ have machine addresses too, by which native helpers (``bpf_loop``) and tail call
 """
 
 import ctypes
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -34,6 +34,8 @@ FOR_EACH_MAP_ELEM: Final = 164
 SIZE_ARGUMENT: Final[Mapping[int, int]] = {131: 2, 203: 3}  # ringbuf_reserve, dynptr_data
 THROW: Final = "bpf_throw"
 UNKNOWN_CONTEXT_SIZE: Final = 1 << 16  # what syscall programs may be given
+
+Function = Callable[[int, list[int]], int]  # of a slot and arguments
 
 
 class Interpreter:
@@ -164,12 +166,16 @@ class InterpretedEntry:
 
     def _run(self, execution: Execution, arguments: list[int]) -> int:
         with self._entered(execution):
-            try:
-                return execution.function(0, arguments)
-            except _Thrown as thrown:
-                store64(execution.run + FAULT, Stop.NONE)
-                catch = exception_callback(self._code.proof)
-                return execution.function(catch, [thrown.cookie]) if catch else thrown.cookie
+            return self._catching(execution, execution.function, arguments)
+
+    def _catching(self, execution: Execution, run: Function, arguments: list[int]) -> int:
+        """*run* the first function; what is thrown in it, or in what it calls, ends here."""
+        try:
+            return run(0, arguments)
+        except _Thrown as thrown:
+            store64(execution.run + FAULT, Stop.NONE)
+            catch = exception_callback(self._code.proof)
+            return execution.function(catch, [thrown.cookie]) if catch else thrown.cookie
 
     def hooked(self, execution: Execution, pc: int, arguments: list[int]) -> int:
         """Run what is hooked to the function at slot *pc*, and the function itself."""
@@ -183,7 +189,10 @@ class InterpretedEntry:
         execution.regions.grant(context - 8, ctypes.sizeof(words))
         try:
             self._trace(execution, hooks.before, context)
-            words[count + 1] = execution.body(pc, arguments)
+            if pc:
+                words[count + 1] = execution.body(pc, arguments)
+            else:
+                words[count + 1] = self._catching(execution, execution.body, arguments)
             self._trace(execution, hooks.after, context)
         finally:
             execution.regions.revoke(context - 8)

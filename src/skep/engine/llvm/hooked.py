@@ -11,7 +11,7 @@ from typing import Final
 from skep.engine.hooks import REGISTERS, FunctionHooks, Tracer
 from skep.engine.llvm.linkage import Linkage
 from skep.engine.llvm.text import Body, integers
-from skep.runtime.invocation import COOKIE, TAIL_CALLS
+from skep.runtime.invocation import COOKIE, FAULT, TAIL_CALLS
 
 PARAMETERS: Final = REGISTERS + 1
 RUN: Final = "%a0"
@@ -49,6 +49,8 @@ def _traced(symbol: str, scope: str, hooks: FunctionHooks, linkage: Linkage) -> 
     _keep(body, kept)
     arguments = integers(f"%a{number}" for number in range(PARAMETERS))
     result = body.value(f'call i64 @"{symbol}.body"({arguments})')
+    if hooks.after:
+        _leave_if_thrown(body, result)
     _put(body, words, hooks.arguments + 1, result)
     kept[1] = _load(body, TAIL_CALLS)
     for tracer in hooks.after:
@@ -56,6 +58,15 @@ def _traced(symbol: str, scope: str, hooks: FunctionHooks, linkage: Linkage) -> 
     _keep(body, kept)
     body.end(f"ret i64 {result}")
     return body.define(symbol, "#0", scope)
+
+
+def _leave_if_thrown(body: Body, result: str) -> None:
+    """Nobody sees a function end that something was thrown through."""
+    thrown, ended = body.fresh("thrown"), body.fresh("ended")
+    body.fork(body.value(f"icmp ne i64 {_load(body, FAULT)}, 0"), thrown, ended)
+    body.label(thrown)
+    body.end(f"ret i64 {result}")
+    body.label(ended)
 
 
 def _call(body: Body, tracer: Tracer, context: str, linkage: Linkage) -> None:
