@@ -228,10 +228,10 @@ class Function:
     """A subprogram while it is being verified: slots ``start`` to ``end`` (exclusive)."""
 
     __slots__ = (
-        "arguments", "called", "calls", "changes_packet", "end", "has_ld_abs", "has_tail_call",
-        "has_throw", "is_async_callback", "is_callback", "is_exception_callback", "is_global",
-        "is_reliable", "is_void", "might_sleep", "might_throw", "name", "number", "stack_depth",
-        "start", "tail_call_reachable", "type_id", "verified",
+        "arguments", "called", "called_asleep", "calls", "changes_packet", "end", "has_ld_abs",
+        "has_tail_call", "has_throw", "is_async_callback", "is_callback", "is_exception_callback",
+        "is_global", "is_reliable", "is_void", "might_sleep", "might_throw", "name", "number",
+        "stack_depth", "start", "tail_call_reachable", "type_id", "verified", "verified_asleep",
     )  # fmt: skip
 
     def __init__(self, number: int, start: int, end: int) -> None:
@@ -244,8 +244,10 @@ class Function:
         self.is_reliable: bool = True  # no caller passed anything else than its BTF says
         self.is_void: bool = False
         self.verified: bool = False
+        self.verified_asleep: bool = False
         self.arguments: list[Argument] | None = None
         self.called: bool = False
+        self.called_asleep: bool = False  # where one may sleep though the program may not
         self.calls: list[Step] = []  # that call or name a function of the program, in order
         self.stack_depth: int = 0  # bytes
         self.has_tail_call: bool = False

@@ -1,14 +1,19 @@
 """Calls between functions of a program, callbacks, global functions, stack depth."""
 
+from pathlib import Path
+
 import pytest
 
 from skep.btf.build import Builder
 from skep.btf.graph import Btf
+from skep.btf.kernel import SHIPPED
 from skep.btf.kinds import GLOBAL, STATIC
+from skep.session.verdicts import verify_file
 from skep.verifier.interface import FunctionInfo, Request
 from support.verify_maps import ARRAY, all_maps
 from support.verify_text import accepted, rejected, request
 
+ASLEEP = Path(__file__).parents[2] / "objects" / "asleep.bpf.o"
 MAIN = STATIC  # linkage of the entry does not matter
 
 
@@ -253,3 +258,15 @@ def test_a_map_is_walked_by_a_callback() -> None:
     """
 
     accepted(_typed(text, [(0, MAIN), (9, STATIC)]))
+
+
+@pytest.mark.parametrize(
+    ("program", "rule"), [("awake", ""), ("asleep", "kfunc-trust"), ("asleep_in_section", "")]
+)
+def test_a_global_function_that_is_called_where_one_may_sleep_has_no_help_of_rcu(
+    program: str, rule: str
+) -> None:
+    """A work queue's callback may sleep, though the program may not."""
+    (verdict,) = verify_file(ASLEEP, programs=[program], btf=Btf.parse(SHIPPED.read_bytes()))
+
+    assert verdict.rule == rule

@@ -88,6 +88,8 @@ def _call_global(check: Check, callee: Function) -> None:
         _pass(check, callee, index + 1, argument)
     check.note(f"Func#{callee.number} ('{callee.name}') is global and assumed valid.")
     callee.called = True
+    if state.in_sleepable and not check.sleepable and not sleepless:
+        callee.called_asleep = True
     if callee.changes_packet:
         forget_packet(state, check.privileged, UNKNOWN)
         check.frame = state.own(len(state.frames) - 1)
