@@ -127,3 +127,25 @@ def test_a_child_compiles_whatever_its_parent_was_doing() -> None:
             os._exit(code)
 
     assert os.waitpid(child, 0)[1] == 0
+
+
+LAST = """
+import os
+from skep.engine.llvm.machine import Machine
+
+class Last:
+    def __init__(self):
+        self.load, self.write = Machine().load, os.write
+
+    def __del__(self):
+        main = self.load('define i64 @"main"() #0 {\\n  ret i64 7\\n}\\n', ["main"])
+        self.write(1, b"loaded" if main.address("main") else b"")
+
+last = Last()
+"""
+
+
+def test_what_the_last_finalizers_compile_keeps_no_process_from_ending() -> None:
+    child = subprocess.run([sys.executable, "-c", LAST], capture_output=True, timeout=20)
+
+    assert (child.returncode, child.stdout) == (0, b"loaded"), child.stderr.decode()

@@ -6,11 +6,13 @@ thread that lives for it alone does, and what the main thread drops is destroyed
 that comes to LLVM. Other threads do it themselves.
 
 The main thread waits meanwhile, and its waiting may be interrupted: what was begun is then done to
-its end and dropped. A fork waits for it, since LLVM's locks would stay locked in the child.
+its end and dropped. A fork waits for it, since LLVM's locks would stay locked in the child. When
+the interpreter ends, no thread runs any more, and no handler: the last finalizers do it themselves.
 """
 
 import functools
 import os
+import sys
 import threading
 import traceback
 from collections import deque
@@ -27,8 +29,12 @@ class Apart:
         self._working = threading.Lock()
         self._last_things: deque[Callable[[], object]] = deque()
 
-    def do(self, action: Callable[[], Result]) -> Result:
+    def do(
+        self, action: Callable[[], Result], ending: Callable[[], bool] = sys.is_finalizing
+    ) -> Result:
         """Return what *action* returns, or raise what it raises."""
+        if ending():
+            return action()
         if threading.current_thread() is not threading.main_thread():
             self._destroy()
             return action()
