@@ -32,22 +32,31 @@ class Extension:
         request: how it was loaded.
         type_id: BTF id of its main function, 0 for none.
         changes_packet: it may change packets. *might_sleep*: it may sleep.
+        runs_asleep: it is, or will be, verified for targets that may sleep.
     """
 
     def __init__(
-        self, request: Request, type_id: int, changes_packet: bool, might_sleep: bool
+        self,
+        request: Request,
+        type_id: int,
+        changes_packet: bool,
+        might_sleep: bool,
+        runs_asleep: bool = True,
     ) -> None:
         self.request = request
         self.type_id = type_id
         self.changes_packet = changes_packet
         self.might_sleep = might_sleep
+        self.runs_asleep = runs_asleep
         self.extends: bool = request.program_type.id == ProgType.EXT
 
 
 def extension_of(proof: Proof) -> Extension:
     """The same of a program that is loaded."""
     main = proof.subprograms[0]
-    return Extension(proof.request, main.type_id, main.changes_packet, main.might_sleep)
+    return Extension(
+        proof.request, main.type_id, main.changes_packet, main.might_sleep, main.runs_asleep
+    )
 
 
 def lent_type(target: Proof) -> ProgramType:
@@ -129,6 +138,10 @@ def _require_kind(extension: Extension, target: Proof, function: Subprogram) -> 
             )
         if extension.might_sleep and not function.might_sleep:
             raise _refuse("Extension program may sleep, while original does not")
+        if function.runs_asleep and not extension.runs_asleep:
+            raise _refuse(
+                "Extension program was loaded for a function that is not called where one may sleep"
+            )
         if kind == ProgType.EXT:
             raise _refuse("Cannot recursively attach")
         if kind == ProgType.TRACING and target.request.expected_attach_type in _TRACED_ENDS:

@@ -25,7 +25,8 @@ def adopt(check: Check) -> None:
     if target is None:
         raise _without_program(request)
     extension = Extension(request, main.type_id, main.changes_packet, main.might_sleep)
-    require_target(extension, target, request.attach_btf_id)
+    function = require_target(extension, target, request.attach_btf_id)
+    main.called_asleep = function.runs_asleep  # RCU protects nothing there
     check.follow(inherit(request, target))
     check.extends = True
     check_maps(check)

@@ -217,6 +217,7 @@ class Subprogram:
     is_exception_callback: bool = False
     type_id: int = 0  # BTF id of its FUNC; 0 without
     is_reliable: bool = False  # its BTF says what it is called with
+    runs_asleep: bool = False  # it is verified for being called where one may sleep
 
 
 class Statistics:

@@ -81,7 +81,7 @@ def _verify(request: Request) -> Proof:
         check_depth(check)
         _require_no_empty_calls(check)
         insns = rewrite(check)
-        subprograms = tuple([_describe(function) for function in program.functions])
+        subprograms = tuple([_describe(check, function) for function in program.functions])
         seen = _seen(program)
     except Rejected as rejected:
         journal: Sequence[object] = () if check is None else check.journal or ()
@@ -123,11 +123,16 @@ def _verify_again(request: Request) -> Rejected | None:
 def _walk_all(check: Check, marks: Checkpoints) -> None:
     """Walk the main program, then every global function that something calls.
 
-    One that a callback calls where it may sleep, although the program may not, is walked for that
-    too: what RCU protects is not protected there. Linux 6.18 forgets it, later versions do not.
+    What is called where one may sleep, although the program itself may not, is walked for that too
+    (by a callback, or because it extends a program that may): what RCU protects is not protected
+    there. Linux 6.18 forgets it.
     """
     handlers = bind(check.program.steps)
-    _walk_function(check, marks, handlers, check.program.functions[0], check.sleepable)
+    main = check.program.functions[0]
+    _walk_function(check, marks, handlers, main, check.sleepable)
+    if main.called_asleep:
+        main.verified_asleep = True
+        _walk_function(check, marks, handlers, main, True)
     again = True
     while again:
         again = False
@@ -226,7 +231,7 @@ def _seen(program: Program) -> bytes:
     return bytes(seen)
 
 
-def _describe(function: Function) -> Subprogram:
+def _describe(check: Check, function: Function) -> Subprogram:
     return Subprogram(
         start=function.start,
         end=function.end,
@@ -241,6 +246,7 @@ def _describe(function: Function) -> Subprogram:
         is_exception_callback=function.is_exception_callback,
         type_id=function.type_id,
         is_reliable=function.type_id != 0 and function.is_reliable,
+        runs_asleep=check.sleepable or function.called_asleep,
     )
 
 

@@ -4,6 +4,8 @@ from errno import EINVAL
 
 import pytest
 
+from skep.btf.graph import Btf
+from skep.btf.kernel import SHIPPED
 from skep.btf.kinds import Kind
 from skep.engine.proof_only import ProofEngine
 from skep.syscall.subsystem import Subsystem
@@ -29,6 +31,7 @@ from support.functions import (
 )
 
 FSESSION = 58
+SYSCALL, SLEEPABLE = 31, 16
 ADD = Fn("add", "int, int")
 
 
@@ -215,3 +218,32 @@ def test_metadata_of_devices_is_for_programs_that_are_bound_to_one(
 
     assert fd == -EINVAL
     assert "metadata kfuncs require device-bound program" in caller.text_at(room)
+
+
+def test_an_extension_of_what_may_be_asleep_has_no_help_of_rcu() -> None:
+    kernel = Btf.parse(SHIPPED.read_bytes())
+    caller = Caller(Subsystem(engine=ProofEngine(), kernel_btf=kernel))
+    awake = load_target(caller, (ADD,), SCHED_CLS)
+    asleep = load_target(caller, (ADD,), SYSCALL, main="int*!ctx", prog_flags=SLEEPABLE)
+    relies, plain = Fn("other", "int, int", code=takes_parent(kernel)), Fn("other", "int, int")
+    on_awake, on_asleep = (
+        load_on(caller, awake, "add", relies),
+        load_on(caller, asleep, "add", relies),
+    )
+
+    assert on_awake.fd >= 0, on_awake.log
+    assert on_asleep.fd == -EINVAL
+    assert "must be a rcu pointer" in on_asleep.log
+    assert load_on(caller, asleep, "add", plain).fd >= 0
+
+
+def takes_parent(kernel: Btf) -> bytes:
+    """Take hold of the current task's parent, which RCU protects, and give it back."""
+    task = kernel.by_name("task_struct", Kind.STRUCT)
+    parent = kernel.find_member(task or 0, "real_parent")
+    assert parent is not None
+    names = ("bpf_task_acquire", "bpf_task_release")
+    acquire, release = (kernel.by_name(name, Kind.FUNC) or 0 for name in names)
+    load = insn(0x85, imm=158) + insn(0x79, 1, 0, off=parent.offset) + insn(0x15, 1, off=4)
+    hold = insn(0x85, src=2, imm=acquire) + insn(0x15, 0, off=2)
+    return load + hold + insn(0xBF, 1, 0) + insn(0x85, src=2, imm=release) + number(0)
