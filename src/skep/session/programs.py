@@ -12,7 +12,7 @@ from skep.attach.capture import Capture
 from skep.attach.packets import Batch, PacketSource
 from skep.base.bits import U32
 from skep.base.memory import Fault, OwnMemory
-from skep.errors import NotSupported
+from skep.errors import CommandError, NotSupported
 from skep.loader import logged
 from skep.session.replay import PacketRunner, Replay
 from skep.session.single import SingleRuns, takes_packets
@@ -95,13 +95,20 @@ class Program:
         except (Fault, NotSupported, MemoryError) as error:
             attr = TestRun(prog_fd=self.fd)
             call = Call(PROG_TEST_RUN, AttrBuffer(bytearray(), None), attr, OwnMemory())
-            raise call.explained(error) from error
+            raise self._noted(call.explained(error)) from error
         room = len(data) + ROOM
         if len(after) > room:
             offset = TestRun.member("data_size_out").offset
             why = f"{len(after)} bytes do not fit"
-            raise Refusal(PROG_TEST_RUN.name, reasons.DATA_OUT, why, found=room, offset=offset)
+            refusal = Refusal(PROG_TEST_RUN.name, reasons.DATA_OUT, why, found=room, offset=offset)
+            raise self._noted(refusal)
+        self._subsystem.note(PROG_TEST_RUN.number, None)
         return RunResult(retval, after, b"", float(spent))
+
+    def _noted(self, error: CommandError) -> CommandError:
+        """*error* as the command would have left it."""
+        self._subsystem.note(PROG_TEST_RUN.number, error)
+        return error
 
     def _run_command(self, data: bytes, ctx: bytes | None, repeat: int, cpu: int) -> RunResult:
         plain = self.type_name in PLAIN  # they run once, and their context stays where it is

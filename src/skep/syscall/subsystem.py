@@ -200,10 +200,14 @@ class Subsystem:
             answer, error = self._answer(cmd, where, self.state.memory, place)
         finally:
             self._calling.credentials = outer
+        self.note(cmd, error)
+        return answer
+
+    def note(self, cmd: int, error: Exception | None) -> None:
+        """Let it be known what became of the calling thread's latest command."""
         self._last.error = error
         if error is not None:
             self._last.cmd = cmd
-        return answer
 
     def bpf_from_program(self, cmd: int, address: int, size: int) -> int:
         """Serve a program, in the name of whoever runs it.

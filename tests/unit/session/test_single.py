@@ -1,6 +1,7 @@
 """Program.run of a plain packet goes without the command, and gives what the command gives."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -124,3 +125,18 @@ def test_a_run_that_a_run_makes_has_memory_of_its_own() -> None:
     assert taken is room
     assert outer._rooms[0] is not room
     assert result.retval == 77
+
+
+@pytest.mark.parametrize("name", ["xdp", "grows too much"])
+def test_a_run_leaves_the_last_error_of_the_command(name: str) -> None:
+    program = made(*CODES[name])
+    subsystem = program.subsystem
+    found = []
+    for run in (program.run, lambda data: program._run_command(data, None, 1, 0)):
+        assert subsystem.bpf(999, bytearray(8)) < 0
+        with suppress(CommandError):
+            run(bytes(64))
+        found.append((str(subsystem.last_error), subsystem.last_records))
+
+    assert found[0] == found[1]
+    assert (found[0][0] == "None") == (name == "xdp")
