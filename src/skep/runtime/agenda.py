@@ -12,6 +12,7 @@ kernel/time/hrtimer.c (hrtimer_cancel).
 import atexit
 import ctypes
 import errno
+import sys
 import threading
 import time
 from collections import deque
@@ -239,7 +240,7 @@ class Agenda:
     # --- threads ----------------------------------------------------------------------------------
 
     def _wake(self, kind: int) -> None:
-        if self._host.clock_ns is not None:
+        if self._host.clock_ns is not None or sys.is_finalizing():  # no thread would begin
             return
         thread = self._threads.get(kind)
         if thread is None or not thread.is_alive():  # none yet, or the parent's

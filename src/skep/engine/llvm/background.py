@@ -2,11 +2,13 @@
 
 One thread for the process carries out requests in turn and ends with the last; LLVM works without
 the interpreter lock. When the process ends the request under way is finished and the others are
-dropped. A fork waits for the request under way, since LLVM's locks would stay locked in the child.
+dropped, as is what finalizers ask for later: no thread begins any more. A fork waits for the
+request under way, since LLVM's locks would stay locked in the child.
 """
 
 import functools
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -26,6 +28,8 @@ class Background:
 
     def ask(self, request: Request) -> None:
         """Carry out *request* some time; what it raises is reported as of any thread."""
+        if sys.is_finalizing():
+            return
         with self._changed:
             self._requests.append(request)
             if self._thread is None:

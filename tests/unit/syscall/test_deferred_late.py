@@ -1,7 +1,9 @@
-"""Timers of a program whose functions are traced meanwhile."""
+"""Timers whose program has changed meanwhile, or whose process ends."""
 
 import gc
 import struct
+import subprocess
+import sys
 
 import pytest
 
@@ -41,3 +43,27 @@ def test_a_callback_that_was_set_while_something_traced_its_program_runs_afterwa
         world.advance(10_000)
 
         assert loaded.bss.fired == 4
+
+
+LAST = """
+import os, struct, sys
+import skep
+
+class Last:
+    def __init__(self):
+        self.loaded = skep.load(sys.argv[1])
+        self.run, self.write = self.loaded.programs["start_in_table"].run, os.write
+        self.request = struct.pack("<iiQQiI", 5, 0, 1000, 0, 99, 0)
+
+    def __del__(self):
+        self.write(1, b"ran" if self.run(ctx=self.request).retval == 0 else b"")
+
+last = Last()
+"""
+
+
+def test_a_timer_that_the_last_finalizers_start_keeps_no_process_from_ending() -> None:
+    command = [sys.executable, "-c", LAST, str(OBJECTS / "deferred.bpf.o")]
+    child = subprocess.run(command, capture_output=True, timeout=20, check=False)
+
+    assert (child.returncode, child.stdout) == (0, b"ran"), child.stderr.decode()
