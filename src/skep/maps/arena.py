@@ -19,6 +19,7 @@ Source: Linux 6.18 kernel/bpf/arena.c.
 """
 
 import ctypes
+import fcntl
 import os
 import threading
 from errno import EBUSY, EINVAL
@@ -47,6 +48,8 @@ GUARD: Final = 1 << 16
 _CHOSEN: Final = 1 << 20  # offset of the first page in a region of our choice: none is at 0
 _ANY_NODE: Final = U32
 _PUNCH_HOLE: Final = 3  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+# whoever has the file could end this process with it: an access beyond its end is SIGBUS
+_SIZE_STAYS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _FUNCTION: Final = ctypes.CFUNCTYPE(
     ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64
 )
@@ -71,8 +74,9 @@ class ArenaMemory:
         self.size = size
         try:
             self._lay_out(wanted)
-            self.fd = os.memfd_create(name, os.MFD_CLOEXEC)
+            self.fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             os.ftruncate(self.fd, size)
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _SIZE_STAYS)
             flags = mapping.SHARED | mapping.FIXED
             mapping.map_memory(self.address, size, mapping.PROT_READ_WRITE, flags, self.fd)
         except OSError as error:

@@ -1,6 +1,7 @@
 """Arenas: which pages are free, where they lie, what is in them."""
 
 import ctypes
+import os
 import random
 
 import pytest
@@ -152,3 +153,14 @@ def test_a_pointer_that_is_none_has_no_offset() -> None:
     made = arena(pages=2)
     with pytest.raises(IndexError, match="not in the arena"):
         made.offset_of(made.memory.start + 2 * PAGE)
+
+
+def test_nobody_changes_the_size_of_the_file() -> None:
+    made = arena(4)
+
+    for size in (0, 3 * PAGE, 5 * PAGE):
+        with pytest.raises(PermissionError):
+            os.ftruncate(made.memory.fd, size)
+    made.view[-1] = 1
+    made.pages.free(made.memory.start, 4)
+    assert made.view[-1] == 0
