@@ -131,6 +131,10 @@ def examine_file(
     Ask again before the next is taken: then the maps are gone.
     """
     if Path(path).suffix == TEXT_SUFFIX:
+        if attach_to is not None:
+            why = NotSupported("a program to attach to", "text names no function to go on")
+            yield Examined(_failed(Verdict(file=str(path)), why))
+            return
         yield _examine_text(path, programs, btf, log_level)
         return
     file, data = str(path), object_bytes(path)

@@ -136,3 +136,12 @@ def test_the_command_line_says_which_target_is_missing(capsys: pytest.CaptureFix
 
     assert status == 2
     assert "none" in capsys.readouterr().err
+
+
+def test_a_program_as_text_goes_on_no_other(tmp_path: Path) -> None:
+    text = tmp_path / "text.s"
+    text.write_text("r0 = 0\nexit\n")
+
+    (verdict,) = skep.verify_file(text, attach_to="missing.bpf.o")
+    assert (verdict.verdict, verdict.rule) == ("rejected", "not-supported")
+    assert "a program to attach to is not supported" in verdict.message
