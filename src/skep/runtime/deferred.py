@@ -217,9 +217,10 @@ class Fields:
                     self._withdraw(later)
 
     def _withdraw(self, later: Later) -> None:
+        """Let it go, but not its block yet: who empties the field just now still writes to that."""
         cmpxchg64(later.field, later.address, 0)
         later.give_up()
-        self._forget(later)
+        self.forget_program(later)
 
     def _forget(self, later: Later) -> None:
         self.forget_program(later)

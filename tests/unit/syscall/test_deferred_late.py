@@ -4,10 +4,13 @@ import gc
 import struct
 import subprocess
 import sys
+import weakref
 
 import pytest
 
 import skep
+from skep.base.native import store64
+from skep.runtime.heap import LET_GO
 from skep.runtime.world import World
 from skep.syscall.loaded import LoadedProgram
 from support.caller import Caller
@@ -67,3 +70,23 @@ def test_a_timer_that_the_last_finalizers_start_keeps_no_process_from_ending() -
     child = subprocess.run(command, capture_output=True, timeout=20, check=False)
 
     assert (child.returncode, child.stdout) == (0, b"ran"), child.stderr.decode()
+
+
+def test_a_timer_that_is_let_go_twice_at_once_stays_in_memory_meanwhile() -> None:
+    world = World(clock_ns=1_000_000)
+    with skep.load(OBJECTS / "deferred.bpf.o", subsystem=subsystem("start", world)) as loaded:
+        request = struct.pack("<iiQQiI", 5, 0, 500, 0, 99, 0)
+        assert loaded.programs["start_in_table"].run(ctx=request).retval == 0
+        world.advance(1000)
+        fields = world.agenda.fields
+        (later,) = fields._laters.values()
+        alive = weakref.ref(later._block)
+        block, map_id = later.address, loaded.maps["table"].info["id"]
+        del later
+
+        fields.release(map_id)
+
+        assert alive() is not None
+        store64(block, LET_GO)  # as who has emptied the field a moment ago
+        assert fields.sweep() == 0
+        assert alive() is None
