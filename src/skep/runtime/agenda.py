@@ -159,6 +159,7 @@ class Agenda:
             if later is None or later.pending or later.thread:
                 self.fields.drop(borrowed)
                 return -errno.EBUSY
+            self.fields.forget_program(later)  # it has run, and nobody has come to that yet
             later.program, later.callback, later.pending = borrowed, what[1], True
             self.tasks.setdefault(task, deque()).append(later)
         return 0
