@@ -25,7 +25,8 @@ STRUCT: Final = 4  # a struct starts at the offset
 
 _TAG_FLAGS: Final[dict[str, int]] = {"user": USER, "percpu": PERCPU, "rcu": RCU}
 _MAX_STEPS: Final = 64
-_MAX_OFFSET: Final = 1 << 30
+_MAX_OFFSET: Final = 1 << 30  # of accesses whose outcome is kept; helpers may ask for more bytes
+_MAX_SIZE: Final = 1 << 4
 
 
 class Found:
@@ -182,7 +183,7 @@ def access(btf: Btf, type_id: int, off: int, size: int, flexible: bool) -> Found
 
     *flexible*: it may go past the end of a struct that ends in an array of no elements.
     """
-    if not 0 <= off < _MAX_OFFSET:
+    if not (0 <= off < _MAX_OFFSET and 0 <= size < _MAX_SIZE):
         return _access(btf, type_id, off, size, flexible)
     key = ((type_id << 30 | off) << 4 | size) << 1 | flexible
     known = btf.walks.get(key)

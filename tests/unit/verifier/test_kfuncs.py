@@ -7,6 +7,7 @@ import pytest
 
 from skep.btf.graph import Btf
 from skep.btf.kernel import SHIPPED
+from skep.btf.kinds import Kind
 from skep.session.assembly import request_of
 from skep.uapi import kfuncs
 from skep.uapi.flags import AttachType, ProgType
@@ -289,3 +290,22 @@ def test_errnos_are_the_kernels() -> None:
     assert null is not None
     assert scalar is not None
     assert (null.errno, scalar.errno) == (EACCES, EINVAL)
+
+
+def test_what_a_load_may_read_says_nothing_of_how_much_a_helper_may() -> None:
+    """Outcomes of accesses are kept with the types: 8 bytes at n are not 16 * n + 8 bytes at 0."""
+    kernel = Btf.parse(SHIPPED.read_bytes())
+    task = kernel.by_name("task_struct", Kind.STRUCT)
+    member = kernel.find_member(task or 0, "start_time")
+    assert member is not None
+    load = f"call 158\nr1 = *(u64 *)(r0 + {member.offset})\n"
+    whole = f"call 158\nr1 = r0\nr2 = {16 * member.offset + 8}\nr3 = 0\nr4 = 0\nr5 = 0\ncall 28\n"
+    verdicts = []
+    for text in (load, whole, load):
+        try:
+            verify(request_of(f".type sched_cls\n{text}{END}\n", kernel))
+            verdicts.append("")
+        except Rejected as verdict:
+            verdicts.append(verdict.rule.id)
+
+    assert verdicts == ["", "struct-member", ""]
