@@ -35,12 +35,14 @@ class InUse:
     def close(self) -> None:
         """Take the functions out of use; twice is harmless."""
         map_fd, link_fd, self.map_fd, self.link_fd = self.map_fd, self.link_fd, 0, 0
-        if link_fd:
-            self._subsystem.close(link_fd)
-        elif map_fd:
-            Door(self._subsystem).delete(map_fd, KEY, "table")
-        if map_fd:
-            self._subsystem.close(map_fd)
+        try:
+            if link_fd:
+                self._subsystem.close(link_fd)
+            elif map_fd:
+                Door(self._subsystem).delete(map_fd, KEY, "table")
+        finally:
+            if map_fd:
+                self._subsystem.close(map_fd)
 
     def __enter__(self) -> Self:
         return self
@@ -112,13 +114,18 @@ class Table:
         Raises:
             KeyError: no program fills the member.
             TypeError: it takes another number of arguments.
+            LoadError: the object is closed.
         """
         btf, prototype = self._prototype(member)
         if len(arguments) != len(prototype.params):
             raise TypeError(f"{member} takes {len(prototype.params)} arguments")
         words = struct.pack(f"={len(arguments)}Q", *(each & WORD for each in arguments))
-        loaded = self.programs[member].loaded
-        result = run_on(self._subsystem.state, loaded, words)
+        program = self.programs[member]
+        loaded, state = program.loaded, self._subsystem.state
+        holding = state.objects.find(program.fd)
+        if holding is None or holding.target is not loaded:
+            raise LoadError("its object is closed", name=self.name)
+        result = run_on(state, loaded, words)
         if not prototype.returns:
             return None
         type_ = btf.resolved(prototype.returns)

@@ -7,6 +7,7 @@ import pytest
 
 import skep
 from skep.errors import CommandError, LoadError
+from skep.loader.door import Door
 from skep.uapi.commands import (
     LINK_CREATE,
     LINK_DETACH,
@@ -107,3 +108,25 @@ def test_a_table_that_is_in_use_stays_without_a_descriptor(loaded: skep.Object) 
         subsystem.bpf(MAP_GET_FD_BY_ID.number, bytearray(GetId(start_id=number).encode()))
         == -ENOENT
     )
+
+
+def test_a_table_that_somebody_else_took_out_of_use_leaves_no_descriptor(
+    loaded: skep.Object,
+) -> None:
+    used = loaded.tables["plain"].attach()
+    fd = used.map_fd
+    Door(loaded.subsystem).delete(fd, bytes(4), "table")
+
+    with pytest.raises(CommandError, match="EINPROGRESS"):
+        used.close()
+    with pytest.raises(CommandError, match="not open"):
+        loaded.subsystem.close(fd)
+
+
+def test_functions_of_a_closed_object_are_not_called() -> None:
+    with skep.load(OBJECTS / "table.bpf.o") as closed:
+        table = closed.tables["linked"]
+        assert table.call("ssthresh", 0) == 5
+
+    with pytest.raises(LoadError, match="closed"):
+        table.call("ssthresh", 0)
