@@ -65,7 +65,7 @@ def generate(
         if part.start in hooks:
             symbol = subprogram_symbol(part.start)
             functions[number] = with_hooks(functions[number], symbol, hooks[part.start], linkage)
-    zero = f"{memory.ZERO} = internal constant [8 x i8] zeroinitializer\n"
+    zero = f"{memory.ZERO} = internal constant [8 x i8] zeroinitializer, align 8\n"
     nodes = notes.text() if notes is not None else ""
     return linkage.text() + zero + "\n".join(functions) + nodes
 
@@ -183,11 +183,11 @@ class _Function:
 
     def _instruction(self, pc: int, op: Op) -> None:
         frame, insn = self.frame, self.proof.insns[pc]
+        guarded = self.proof.memory[pc] == Memory.BTF
         match op.kind:
             case Kind.ALU:
                 self._alu(pc, op, insn)
             case Kind.LOAD | Kind.LOAD_SX:
-                guarded = self.proof.memory[pc] == Memory.BTF
                 if is_address(self.proof, pc):
                     memory.load_address(frame, insn)
                 else:
@@ -196,7 +196,8 @@ class _Function:
             case Kind.STORE_REG | Kind.STORE_IMM:
                 memory.store(frame, op, insn, self._in_arena(pc, op, insn))
             case Kind.ATOMIC:
-                memory.atomic(frame, op, insn, self._in_arena(pc, op, insn))
+                objects = self.objects if guarded else None
+                memory.atomic(frame, op, insn, objects, self._in_arena(pc, op, insn))
             case Kind.WIDE:
                 self._wide(pc, op, insn)
             case Kind.ADDR_SPACE_CAST:

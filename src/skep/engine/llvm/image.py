@@ -42,6 +42,8 @@ from skep.isa.table import BY_NAME, LD_IMM64, Sem, op_of
 from skep.verifier.interface import CallFact, Memory, Proof, Subprogram
 
 CALL: Final = BY_NAME["call_helper"].code
+# what a guarded load-acquire is in images: nothing is reordered from one handler to another
+LOADS: Final = {size: BY_NAME[f"ldx_u{8 * size}"].code for size in (1, 2, 4, 8)}
 SOURCES: Final = frozenset({Sem.MAP_FD, Sem.MAP_IDX})
 SHOWN: Final = bytes([0, *[255] * 255])  # seen or not as a mask of opcodes
 ARGUMENTS: Final = 5
@@ -122,10 +124,11 @@ class _Image:
 
     def _guard(self, pc: int) -> None:
         insn, op = self.proof.insns[pc], op_of(self.proof.insns[pc])
-        if op is None or op.sem is not Sem.LOAD:
+        if op is None or op.sem not in (Sem.LOAD, Sem.LOAD_ACQUIRE):
             return  # stores to kernel objects were proved to be inside
+        code = LOADS[op.size] if op.sem is Sem.LOAD_ACQUIRE else insn.code
         imm = self._pair(pc, *self.reach.objects)
-        self._put(pc, Insn(insn.code ^ GUARDED, insn.dst, insn.src, insn.off, imm))
+        self._put(pc, Insn(code ^ GUARDED, insn.dst, insn.src, insn.off, imm))
 
     def _constant(self, pc: int) -> None:
         """LD_IMM64 of something whose address is known only here."""

@@ -86,11 +86,16 @@ def store(frame: Frame, op: Op, insn: Insn, at: str = "") -> None:
     body.emit(f"store i{bits} {value}, ptr {target}, align 1")
 
 
-def atomic(frame: Frame, op: Op, insn: Insn, at: str = "") -> None:
-    """Atomic update, exchange, load-acquire or store-release."""
+def atomic(frame: Frame, op: Op, insn: Insn, objects: Objects | None, at: str = "") -> None:
+    """Atomic update, exchange, load-acquire or store-release; loads are guarded as plain ones."""
     body, bits = frame.body, op.size * 8
     if op.sem is Sem.LOAD_ACQUIRE:
+        if objects is not None and objects.size < op.size:
+            frame.set(insn.dst, "0")
+            return
         source = at or pointer(frame, insn.src, insn.off)
+        if objects is not None:
+            source = _guard(frame, source, op.size, objects)
         value = body.value(f"load atomic i{bits}, ptr {source} acquire, align {op.size}")
         frame.set(insn.dst, widen(body, value, bits))
         return
