@@ -9,13 +9,15 @@ Source: Linux 6.18 kernel/bpf/helpers.c (bpf_task_acquire, bpf_task_from_pid).
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from skep.base.native import load32
 from skep.btf.graph import Btf
 from skep.btf.kinds import Kind
 from skep.errors import NotSupported
 from skep.runtime.kernel_objects import KernelObjects, KernelStruct
+
+MANY: Final = 256  # structs from which on those of tasks that have ended are looked for
 
 
 class Task(Protocol):
@@ -54,6 +56,7 @@ class TaskStructs:
         objects: where they stand.
         types: finds the kernel's types.
         retire: keeps one that goes until no run can see it any more.
+        alive: the numbers of all tasks there are.
     """
 
     def __init__(
@@ -61,8 +64,10 @@ class TaskStructs:
         objects: KernelObjects,
         types: Callable[[], Btf | None],
         retire: Callable[[object], None],
+        alive: Callable[[], frozenset[int]],
     ) -> None:
-        self._objects, self._types, self._retire = objects, types, retire
+        self._objects, self._types, self._retire, self._alive = objects, types, retire, alive
+        self._many = MANY
         self._made: dict[int, tuple[KernelStruct, KernelStruct]] = {}  # by pid: task, credentials
         self._references: Counter[int] = Counter()  # by address
         self._lock = threading.RLock()
@@ -76,6 +81,9 @@ class TaskStructs:
         with self._lock:
             made = self._made.get(task.pid)
             if made is None:
+                if len(self._made) >= self._many:
+                    self.keep(self._alive() | {task.pid})
+                    self._many = max(2 * len(self._made), MANY)
                 made = self._made[task.pid] = self._make(task)
             return made[0].address
 

@@ -167,7 +167,7 @@ class World:
         self.tracepoints = Tracepoints()
         self.objects = KernelObjects(cpus=self.cpus)
         self.agenda = Agenda(self)
-        self.task_structs = TaskStructs(self.objects, self._kernel_types, self.retire)
+        self.task_structs = TaskStructs(self.objects, self._kernel_types, self.retire, self._alive)
         self.printers: WeakValueDictionary[int, Printer] = WeakValueDictionary()
         self._seed = seed
         self.secret = os.urandom(16) if seed is None else seed.to_bytes(16, "little")
@@ -252,6 +252,9 @@ class World:
             self.agenda.after_run(self.current_task().pid)
         finally:
             threads.working = False
+
+    def _alive(self) -> frozenset[int]:
+        return frozenset(task.pid for task in self.tasks())
 
     def _kernel_types(self) -> Btf | None:
         return self.door.kernel_types if self.door is not None else None
