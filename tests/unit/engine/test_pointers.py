@@ -91,3 +91,12 @@ def test_words_of_a_packet_are_summed_by_vectors_without_gathers() -> None:
 
     assert "gather" not in assembly
     assert "padd" in assembly
+
+
+def test_a_function_that_no_path_reaches_is_compiled_to_nothing() -> None:
+    text = ".type xdp\nr3 = 1\nr0 = 2\nif r3 == 1 goto out\ncall never\nout:\nexit\n"
+    proof = verify(request_of(text + "never:\nr0 = 1\nexit\n", None))
+    start = proof.subprograms[1].start
+
+    assert pointer_registers(proof, flow.blocks(proof.insns, start, start + 2)) == {start: 1 << 10}
+    assert LlvmEngine().compile(proof)

@@ -23,8 +23,8 @@ def pointer_registers(proof: Proof, function: Sequence[flow.Block]) -> Mapping[i
     """For each block of *function*: the registers that hold pointers at its start, a bit set."""
     blocks = [block for block in function if proof.seen[block.start]]
     found = {block.start: EVERY for block in blocks}
-    found[function[0].start] = STACK_ONLY
     changed = set(found)
+    found[function[0].start] = STACK_ONLY  # though no path may reach the whole function
     while changed:
         for block in blocks:
             if block.start in changed:
