@@ -99,7 +99,7 @@ class Check:
         self.previous_pc: int = -1
         self.next_pc: int = 0
         self.path_ends: bool = False
-        self.ids: int = 0
+        self.ids = self.walks = 0  # of values, and of callbacks that were queued
         self.records = Records(self.kernel_btf)
         self.entries: dict[int, Instance] = {}  # of functions that are no callees, by number
         self.pending: list[Pending] = []

@@ -153,6 +153,14 @@ class Checkpoints:
         return live
 
     def _compare(self, checkpoint: Checkpoint, step: Step) -> int:
+        found = self._resemblance(checkpoint, step)
+        if found == _LOOP and checkpoint.state.frames[0].walk != self._check.state.frames[0].walk:
+            # The loop waits for marks of its own walk, and this walk would not wait with it: what
+            # it remembered before the loop would be taken for complete.
+            return _MISS
+        return found
+
+    def _resemblance(self, checkpoint: Checkpoint, step: Step) -> int:
         old = checkpoint.state
         state = self._check.state
         if old.branches:
@@ -279,10 +287,11 @@ class Checkpoints:
         chain = _callchain(self._check, checkpoint.state)
         if not chain:
             return
-        visit = self._visits.get(chain)
+        place = (checkpoint.state.frames[0].walk, *chain)
+        visit = self._visits.get(place)
         if visit is None:
             visit = LoopVisit(-chain[-1] <= self._check.program.loops)
-            self._visits[chain] = visit
+            self._visits[place] = visit
         checkpoint.loop = visit
         if visit.entry is None:
             visit.entry = checkpoint

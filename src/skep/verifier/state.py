@@ -138,7 +138,7 @@ class Frame:
     __slots__ = (
         "async_entry", "callback_depth", "callsite", "in_async_callback",
         "in_callback", "in_exception_callback", "instance", "number", "regs", "return_max",
-        "return_min", "shared", "stack", "subprog",
+        "return_min", "shared", "stack", "subprog", "walk",
     )  # fmt: skip
 
     def __init__(
@@ -156,6 +156,7 @@ class Frame:
         self.in_exception_callback: bool = False
         self.callback_depth: int = 0  # callbacks simulated by the current call
         self.async_entry: int = 0
+        self.walk: int = 0  # of frame 0: 0 in the program, else which of the queued callbacks
         self.return_min: int = 0  # what a callback may return
         self.return_max: int = 0
 
@@ -168,6 +169,7 @@ class Frame:
         twin.in_exception_callback = self.in_exception_callback
         twin.callback_depth = self.callback_depth
         twin.async_entry = self.async_entry
+        twin.walk = self.walk
         twin.return_min, twin.return_max = self.return_min, self.return_max
         return twin
 

@@ -176,6 +176,8 @@ def call_back_later(
     callee.in_async_callback = True
     callee.return_min, callee.return_max = results
     callee.async_entry = caller.async_entry + 1
+    check.walks += 1
+    callee.walk = check.walks
     prepare(caller, callee)
     state = State([callee])
     state.in_sleepable = sleepable
