@@ -34,6 +34,7 @@ from skep.session.objects import new_subsystem
 from skep.uapi.commands import PROG_LOAD, PROG_TEST_RUN, ProgLoad, TestRun
 
 SIZES: Final = (10, 100, 1000, 4000)
+STRAIGHT: Final = 4000  # instructions of a program without branches: each is walked once
 XDP: Final = 6
 HEAD: Final = """
 r2 = *(u32 *)(r1 + 0)
@@ -51,19 +52,20 @@ exit
 LIMITS: Final = {100: 3.0, 4000: 10.0}
 
 
-def program(size: int, seed: int) -> bytes:
+def program(size: int, seed: int, *, branches: bool = True) -> bytes:
     """A program of *size* instructions that is unlike every other."""
     chance = random.Random(seed)
     lines: list[str] = []
     while len(lines) < size - 9:
         number = len(lines)
-        lines += chance.choice((
+        choices = [
             [f"r0 += {chance.randrange(1000)}"],
             [f"w0 ^= {chance.randrange(1 << 30)}"],
             [f"r5 = *(u8 *)(r2 + {chance.randrange(64)})", "r0 += r5"],
             [f"*(u64 *)(r10 - {8 * chance.randrange(1, 9)}) = r0"],
             [f"if w0 > {chance.randrange(1 << 30)} goto j{number}", "r0 *= 3", f"j{number}:"],
-        ))  # fmt: skip
+        ]
+        lines += chance.choice(choices if branches else choices[:-1])
     return encode(assemble(HEAD.format(seed=seed) + "\n".join(lines) + TAIL))
 
 
@@ -128,15 +130,16 @@ def measure(kernel: Syscall | None, rounds: int) -> list[dict[str, Any]]:
             ways.append(Way("kernel", kernel))
         print(f"{'ms to the first answer':24}" + "".join(f"{way.name:>12}" for way in ways)
               + f"{'kernel load':>13}")  # fmt: skip
-        return [row_of(size, ways, rounds) for size in SIZES]
+        rows = [row_of(size, ways, rounds) for size in SIZES]
+        return [*rows, row_of(STRAIGHT, ways, rounds, branches=False)]
 
 
-def row_of(size: int, ways: list[Way], rounds: int) -> dict[str, Any]:
+def row_of(size: int, ways: list[Way], rounds: int, *, branches: bool = True) -> dict[str, Any]:
     """Time programs of *size* instructions in all *ways*; print and return the row."""
     times: dict[str, list[float]] = {way.name: [] for way in ways}
     kernel_load = []
     for turn in range(rounds + 1):
-        code = program(size, 1000 * size + turn)
+        code = program(size, 1000 * size + turn, branches=branches)
         for way in ways:
             if way.name == "cached":
                 way.first_answer(code)  # leaves the code on disk
@@ -145,8 +148,9 @@ def row_of(size: int, ways: list[Way], rounds: int) -> dict[str, Any]:
                 times[way.name].append(first)
                 kernel_load += [load] if way.name == "kernel" else []
     best = {name: min(spent) for name, spent in times.items()}
-    text = f"load {size:5} instructions  " + "".join(f"{best[way.name]:12.2f}" for way in ways)
+    name = f"load {size}" if branches else f"load {size} straight"
+    text = f"{name:24}" + "".join(f"{best[way.name]:12.2f}" for way in ways)
     text += f"{min(kernel_load):13.2f}" if kernel_load else ""
     limit = LIMITS.get(size)
     print(text + (f"   limit of start {limit:.0f}" if limit else ""), flush=True)
-    return {"name": f"load {size}", "unit": "ms", **best}
+    return {"name": name, "unit": "ms", **best}
