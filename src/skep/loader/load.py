@@ -8,9 +8,10 @@ Source: libbpf 1.x, ``bpf_object_load``.
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType, TracebackType
-from typing import Final, Self
+from types import MappingProxyType
+from typing import Final
 
+from skep.base.closing import Closing
 from skep.errors import BpfError, CommandError, LoadError, SectionError
 from skep.isa.codec import encode
 from skep.loader.attach_target import ProgramTarget
@@ -43,7 +44,7 @@ class LoadedProgram:
     log: str = ""
 
 
-class LoadedObject:
+class LoadedObject(Closing):
     """An object in the kernel. Closing it closes every descriptor.
 
     Args:
@@ -93,17 +94,6 @@ class LoadedObject:
             self.close()
             raise
         self._finisher = Finisher(spec, self.target, self._map_fds, traced)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close every descriptor; twice is harmless."""

@@ -10,10 +10,10 @@
 import ctypes
 from collections.abc import Callable, Mapping
 from errno import EAGAIN
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from skep.attach.perf_events import TYPE_TRACEPOINT
+from skep.base.closing import Closing
 from skep.base.layout import Layout
 from skep.errors import CommandError, LoadError, NotSupported
 from skep.loader.spec import ProgramSpec
@@ -27,7 +27,7 @@ from skep.uapi.flags import AttachType, ProgType
 READ_SIZE: Final = 1 << 15
 
 
-class Attachment:
+class Attachment(Closing):
     """A program on a hook until it is closed; of an iterator, what can be read."""
 
     def __init__(self, subsystem: Subsystem, fd: int, others: tuple[int, ...] = ()) -> None:
@@ -61,17 +61,6 @@ class Attachment:
         for fd in (self.fd, *self._others):
             self._subsystem.close(fd)
         self.fd, self._others = -1, ()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def ask(subsystem: Subsystem, command: Command, attr: Layout) -> int:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import Any, Final, Self
+from types import MappingProxyType
+from typing import Any, Final
 
 from skep.attach.places import Places
+from skep.base.closing import Closing
 from skep.btf.graph import Btf
 from skep.btf.kernel import kernel_btf
 from skep.engine.interface import Engine
@@ -118,7 +119,7 @@ def spec_of(source: str | Path | bytes | ObjectSpec) -> ObjectSpec:
     return open_object(source)
 
 
-class Object:
+class Object(Closing):
     """A loaded object; a context manager that closes all it opened.
 
     Data sections are attributes: ``obj.bss.counter``, ``obj.data``, ``obj.rodata``; a custom one
@@ -236,17 +237,6 @@ class Object:
     def close(self) -> None:
         """Close every descriptor; maps and programs go with the last reference."""
         self._loaded.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         with suppress(Exception):

@@ -6,9 +6,9 @@ what calls.
 
 import struct
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from skep.base.closing import Closing
 from skep.btf import kinds
 from skep.btf.core_types import essential_name
 from skep.btf.graph import Btf
@@ -26,7 +26,7 @@ KEY: Final = bytes(4)
 WORD: Final = (1 << 64) - 1
 
 
-class InUse:
+class InUse(Closing):
     """A table in use, until it is closed; a context manager."""
 
     def __init__(self, subsystem: Subsystem, map_fd: int, link_fd: int) -> None:
@@ -43,17 +43,6 @@ class InUse:
         finally:
             if map_fd:
                 self._subsystem.close(map_fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Table:
