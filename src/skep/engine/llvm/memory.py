@@ -46,12 +46,7 @@ def load(frame: Frame, op: Op, insn: Insn, objects: Objects | None, at: str = ""
     *at*, here and below, is the pointer to use if base and offset are not what they seem.
     """
     body, bits = frame.body, op.size * 8
-    if objects is not None and objects.size < op.size:
-        frame.set(insn.dst, "0")
-        return
-    source = at or pointer(frame, insn.src, insn.off)
-    if objects is not None:
-        source = _guard(frame, source, op.size, objects)
+    source = _source(frame, op, insn, objects, at)
     value = body.value(f"load i{bits}, ptr {source}, align 1")
     if op.kind is Kind.LOAD_SX:
         value = body.value(f"sext i{bits} {value} to i64")
@@ -65,6 +60,15 @@ def load_address(frame: Frame, insn: Insn) -> None:
     source, body = pointer(frame, insn.src, insn.off), frame.body
     address = body.value(f"load i64, ptr {source}, align 1, !range !{{i64 0, i64 {USER_SPACE}}}")
     frame.set_pointer(insn.dst, body.pointer(address))
+
+
+def _source(frame: Frame, op: Op, insn: Insn, objects: Objects | None, at: str) -> str:
+    """Where a load reads: zeros if *objects* are given, and it is none of them."""
+    if objects is None:
+        return at or pointer(frame, insn.src, insn.off)
+    if objects.size < op.size:
+        return ZERO
+    return _guard(frame, at or pointer(frame, insn.src, insn.off), op.size, objects)
 
 
 def _guard(frame: Frame, source: str, size: int, objects: Objects) -> str:
@@ -90,12 +94,7 @@ def atomic(frame: Frame, op: Op, insn: Insn, objects: Objects | None, at: str = 
     """Atomic update, exchange, load-acquire or store-release; loads are guarded as plain ones."""
     body, bits = frame.body, op.size * 8
     if op.sem is Sem.LOAD_ACQUIRE:
-        if objects is not None and objects.size < op.size:
-            frame.set(insn.dst, "0")
-            return
-        source = at or pointer(frame, insn.src, insn.off)
-        if objects is not None:
-            source = _guard(frame, source, op.size, objects)
+        source = _source(frame, op, insn, objects, at)
         value = body.value(f"load atomic i{bits}, ptr {source} acquire, align {op.size}")
         frame.set(insn.dst, widen(body, value, bits))
         return
